@@ -1,0 +1,48 @@
+//! The codes of faults, each with what it means in one sentence.
+//!
+//! Codes are stable: tools may tell faults apart by them. Each has a case in the tests.
+//! Never here: the faults themselves.
+
+/// Every code that a fault can have, with its meaning, in alphabetical order.
+pub const CODES: &[(&str, &str)] = &[
+    ("ambiguous-number", "a number that programs read differently, or that cannot be kept exactly"),
+    ("bad-cidr", "not a network of IPv4 between /16 and /29"),
+    ("bad-duration", "not a duration such as 30s"),
+    ("bad-http", "not a port and a path such as :8080/health"),
+    ("bad-key", "a key of a map that is not text, or a merge key"),
+    ("bad-name", "not a name of its kind"),
+    ("bad-path", "not the path of a file"),
+    ("bad-port", "not a port between 1 and 65535"),
+    ("bad-public-key", "not an SSH public key"),
+    ("bad-size", "not a size such as 512MiB"),
+    ("bad-url", "not a URL of a scheme that is known"),
+    ("bad-version", "not a version"),
+    ("dangling-name", "a name that refers to nothing"),
+    ("duplicate-item", "the same item twice in one list"),
+    ("duplicate-key", "the same key twice in one map"),
+    ("empty", "nothing, where something must be"),
+    ("exclusive-keys", "two keys of which only one can be there"),
+    ("extends-cycle", "a file that extends itself, directly or through others"),
+    ("image-cycle", "images that are made from one another"),
+    ("missing-file", "a file that is not there"),
+    ("missing-key", "a key that must be there"),
+    ("name-clash", "a group that is called like a machine"),
+    ("no-network", "a group that is on no network, or does not say which"),
+    ("not-yet", "something this version of Updraft cannot do"),
+    ("nothing-to-remove", "null for a key that the extended file does not have"),
+    ("out-of-range", "a number or size that is too small or too large"),
+    ("overlap", "networks that share addresses"),
+    ("port-taken", "a port that two things would listen on"),
+    ("private-key", "a private key where only a public one belongs; never shown"),
+    ("reserved-name", "a name that means something else already"),
+    ("too-deep", "maps, lists or extended files too deep in each other"),
+    ("too-large", "a file with too many bytes or values"),
+    ("too-many-machines", "a network with fewer addresses than machines"),
+    ("unknown-key", "a key that means nothing there"),
+    ("unknown-tag", "a YAML tag that means nothing in a site file"),
+    ("unknown-word", "none of the words that are possible there"),
+    ("unreadable-file", "a file that is there but cannot be read"),
+    ("useless-key", "a key that makes sense only beside another one"),
+    ("wrong-type", "a list where a text must be, or the like"),
+    ("yaml", "not YAML"),
+];
