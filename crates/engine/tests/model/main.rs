@@ -1,0 +1,5 @@
+//! The engine against a model of a world.
+
+mod crash;
+mod model;
+mod run;
