@@ -1,0 +1,36 @@
+//! Desired and observed in, a plan out.
+//!
+//! [`plan_up`], [`plan_down`] and [`plan_destroy`] are pure: the same input gives the same bytes.
+//! Every choice (identities, addresses, Ethernet addresses, bridge names) is drawn here, from the
+//! seed that is handed in, and stands in the plan, so that a step which runs twice asks the world
+//! for the same thing.
+//! Never here: IO, async, providers, the real clock.
+
+mod act;
+mod addresses;
+mod builder;
+mod desired;
+mod memory;
+mod narrow;
+mod observed;
+mod planner;
+mod planner_services;
+mod render;
+mod teardown;
+
+pub use act::{Act, BalancerMember, Change, ChangeKind, MachineDrawn, NameEntry, Plan, PlanStep};
+pub use addresses::AddressesExhausted;
+pub use desired::{
+    BalancerWanted, Desired, GroupWanted, ImageWanted, NetworkWanted, ServiceWanted,
+};
+pub use memory::{Drawn, Memory};
+pub use narrow::{ServiceVerb, plan_service, plan_start, plan_stop};
+pub use observed::{
+    AgentFacts, MachineFacts, Made, NetworkFacts, Observed, Power, ServiceMark, moved,
+};
+pub use planner::{Draw, PlanError, plan_up};
+pub use render::{render, summary_line};
+pub use teardown::{plan_destroy, plan_down};
+
+/// Version of the plan's JSON form. A saved plan of another version is refused.
+pub const VERSION: u32 = 1;

@@ -1,0 +1,158 @@
+//! What was seen: by providers, and by the agents inside the machines.
+
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use updraft_base::{
+    ByteSize, Digest, GroupName, Hasher, Mac, MachineId, MachineName, NetworkName, ServiceName,
+};
+
+/// Everything seen of a site.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// Images that are there.
+    pub images: BTreeSet<Digest>,
+    /// Networks that carry our mark.
+    pub networks: Vec<NetworkFacts>,
+    /// Machines that carry our mark.
+    pub machines: Vec<MachineFacts>,
+}
+
+/// A network that carries our mark.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkFacts {
+    /// Kind of provider it is at.
+    pub provider: String,
+    /// Name.
+    pub name: NetworkName,
+    /// Addresses.
+    pub cidr: ipnet::Ipv4Net,
+    /// Name of its bridge.
+    pub bridge: String,
+    /// Every part of it is there.
+    pub intact: bool,
+}
+
+/// Whether a machine is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    /// It runs.
+    On,
+    /// It was stopped in order.
+    Off,
+    /// It ought to run and does not.
+    Dead,
+}
+
+/// A machine that carries our mark.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MachineFacts {
+    /// Kind of provider it is at.
+    pub provider: String,
+    /// Identity.
+    pub id: MachineId,
+    /// Name.
+    pub name: MachineName,
+    /// Group.
+    pub group: Option<GroupName>,
+    /// Whether it is on.
+    pub power: Power,
+    /// What it was made from; `None` when it is half made.
+    pub made: Option<Made>,
+    /// What its agent says.
+    pub agent: AgentFacts,
+    /// Tested services on it: whether their test passed just now.
+    pub health: BTreeMap<ServiceName, bool>,
+}
+
+/// What a machine was made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    /// Memory.
+    pub memory: ByteSize,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Disk.
+    pub disk: ByteSize,
+    /// Image.
+    pub image: Digest,
+    /// Network.
+    pub network: NetworkName,
+    /// Ethernet address.
+    pub mac: Mac,
+    /// Address.
+    pub address: Ipv4Addr,
+}
+
+/// What a machine's agent says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AgentFacts {
+    /// Nothing: the machine is off, or its agent did not answer.
+    Silent,
+    /// It answers.
+    Answers {
+        /// Digest of the identity the machine was given; empty before it got one.
+        identity: String,
+        /// Digest of the play that configured it last.
+        play: Option<String>,
+        /// Services deployed on it.
+        services: BTreeMap<ServiceName, ServiceMark>,
+        /// Digests of the balancer configurations on it.
+        balancers: BTreeMap<ServiceName, String>,
+    },
+}
+
+/// What a machine remembers of a service deployed on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceMark {
+    /// Version.
+    pub version: String,
+    /// [`crate::ServiceWanted::content`] when it was deployed.
+    pub content: String,
+    /// False while it is being replaced: a run that died in between left it so.
+    pub settled: bool,
+    /// The version before, kept until this one is settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+}
+
+impl Observed {
+    /// One short digest per subject, leaving out what changes by itself. Two observations with
+    /// the same fingerprints lead to the same plan.
+    pub fn fingerprints(&self) -> BTreeMap<String, String> {
+        let mut prints = BTreeMap::new();
+        let mut print = |subject: String, text: String| {
+            prints.insert(subject, Digest::of(text).short());
+        };
+        for network in &self.networks {
+            let subject = format!("network {} at {}", network.name, network.provider);
+            print(subject, format!("{network:?}"));
+        }
+        for machine in &self.machines {
+            print(format!("machine {} ({})", machine.name, machine.id), format!("{machine:?}"));
+        }
+        if !self.images.is_empty() {
+            let mut hasher = Hasher::default();
+            self.images.iter().for_each(|image| hasher.field(image.to_string()));
+            print("the image store".to_owned(), hasher.finish().to_string());
+        }
+        prints
+    }
+}
+
+/// Says what differs between the fingerprints a plan was made from and those of now.
+pub fn moved(then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
+    let mut told = Vec::new();
+    for (subject, print) in then {
+        match now.get(subject) {
+            None => told.push(format!("{subject} is gone")),
+            Some(other) if other != print => told.push(format!("{subject} changed")),
+            Some(_) => {}
+        }
+    }
+    told.extend(
+        now.keys().filter(|subject| !then.contains_key(*subject)).map(|s| format!("{s} is new")),
+    );
+    told
+}

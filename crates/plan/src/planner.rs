@@ -1,0 +1,757 @@
+//! Compares what is wanted with what is seen, machine by machine.
+//!
+//! Machines that exist and serve are touched one at a time; new ones come up together. What is
+//! not known because a machine is off is planned, and its act looks before it acts.
+
+use crate::addresses::Addresses;
+use crate::builder::Builder;
+use crate::{
+    Act, AddressesExhausted, AgentFacts, ChangeKind, Desired, Drawn, GroupWanted, MachineDrawn,
+    MachineFacts, Memory, NameEntry, NetworkWanted, Observed, Plan, Power, VERSION,
+    planner_services,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::Ipv4Addr;
+use updraft_base::{
+    Blame, Blamed, Chance, Digest, Hasher, ImageName, Mac, MachineId, MachineName, NetworkName,
+    SiteId, Timestamp,
+};
+
+/// What choices are drawn from.
+pub struct Draw<'a> {
+    /// The present moment: identities sort by it.
+    pub now: Timestamp,
+    /// Chance.
+    pub chance: &'a mut dyn Chance,
+}
+
+/// No plan can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A network is full.
+    #[error(transparent)]
+    Addresses(#[from] AddressesExhausted),
+}
+
+impl Blamed for PlanError {
+    fn blame(&self) -> Blame {
+        Blame::Asked
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("give the network a larger cidr, or the group a smaller count".to_owned())
+    }
+}
+
+/// How a wanted machine stands.
+pub(crate) enum Standing<'a> {
+    /// It is not there, or only half made under the identity that was drawn for it.
+    Absent,
+    /// It is there but was made from something else.
+    Differs(&'a MachineFacts, Vec<String>),
+    /// It is as asked.
+    There(&'a MachineFacts),
+}
+
+/// A wanted machine with what was drawn for it and how it stands.
+pub(crate) struct Wanted<'a> {
+    pub(crate) name: MachineName,
+    pub(crate) group: &'a GroupWanted,
+    pub(crate) drawn: Drawn,
+    pub(crate) standing: Standing<'a>,
+}
+
+impl<'a> Wanted<'a> {
+    /// The machine as it will go on, if it will.
+    pub(crate) fn stays(&self) -> Option<&'a MachineFacts> {
+        match self.standing {
+            Standing::There(facts) => Some(facts),
+            Standing::Absent | Standing::Differs(..) => None,
+        }
+    }
+}
+
+/// Plans how to make the world match what is desired.
+///
+/// # Errors
+/// When a network has no address left.
+pub fn plan_up(
+    desired: &Desired,
+    observed: &Observed,
+    memory: &Memory,
+    draw: Draw<'_>,
+) -> Result<Plan, PlanError> {
+    let mut survey = Survey::new(desired, observed, memory);
+    let site = memory.site.unwrap_or_else(|| SiteId::draw(draw.now, &mut *draw.chance));
+    let wanted = survey.wanted(draw)?;
+    let unwanted = survey.unwanted(&wanted);
+    let names: Vec<NameEntry> = wanted
+        .iter()
+        .map(|w| NameEntry { name: w.name.clone(), address: w.drawn.address })
+        .collect();
+    let mut builder = Builder::default();
+    let mut planner = Planner { desired, observed, survey: &survey, builder: &mut builder };
+    let identities = Identities::new(desired, &names);
+    planner.machines(&wanted, &unwanted, &identities);
+    let memory = Memory { site: Some(site), ..survey.remembered(&wanted) };
+    let mut changes = builder.changes;
+    changes.sort_by(|a, b| (a.kind, &a.group).cmp(&(b.kind, &b.group)));
+    Ok(Plan {
+        version: VERSION,
+        site: desired.site.clone(),
+        verb: "up".to_owned(),
+        desired: desired.digest(),
+        basis: observed.fingerprints(),
+        changes,
+        steps: builder.steps,
+        domain: desired.domain.clone(),
+        names,
+        memory,
+    })
+}
+
+/// Digest of a machine's identity, as the machine keeps it.
+pub(crate) struct Identities {
+    common: Digest,
+}
+
+impl Identities {
+    fn new(desired: &Desired, names: &[NameEntry]) -> Self {
+        let mut hasher = Hasher::default();
+        hasher.field(&desired.domain);
+        hasher.field(desired.admins.to_string());
+        for entry in names {
+            hasher.field(entry.name.as_str());
+            hasher.field(entry.address.octets());
+        }
+        Self { common: hasher.finish() }
+    }
+
+    /// The digest for one machine.
+    fn of(&self, name: &MachineName, drawn: &Drawn) -> String {
+        identity_digest(&self.common, name, drawn.id, drawn.mac, drawn.address)
+    }
+}
+
+/// Digest of one machine's identity, given the digest of what all machines of the site share.
+fn identity_digest(
+    common: &Digest,
+    name: &MachineName,
+    id: MachineId,
+    mac: Mac,
+    address: Ipv4Addr,
+) -> String {
+    let mut hasher = Hasher::default();
+    hasher.field(common.to_string());
+    hasher.field(name.as_str());
+    hasher.field(id.to_string());
+    hasher.field(mac.octets());
+    hasher.field(address.octets());
+    hasher.finish().to_string()
+}
+
+/// Which observed machine is which wanted one.
+struct Survey<'a> {
+    desired: &'a Desired,
+    memory: &'a Memory,
+    observed: &'a Observed,
+    by_id: HashMap<MachineId, &'a MachineFacts>,
+    by_name: HashMap<&'a MachineName, &'a MachineFacts>,
+    images: BTreeMap<&'a ImageName, Digest>,
+    bridges: BTreeMap<NetworkName, String>,
+    /// Networks whose addresses changed, so that everything on them is made anew.
+    moved: BTreeSet<NetworkName>,
+}
+
+impl<'a> Survey<'a> {
+    fn new(desired: &'a Desired, observed: &'a Observed, memory: &'a Memory) -> Self {
+        let mut by_name: HashMap<&MachineName, &MachineFacts> = HashMap::new();
+        for machine in observed.machines.iter().filter(|machine| machine.made.is_some()) {
+            // Of two with one name the older is kept: ids sort by age.
+            by_name
+                .entry(&machine.name)
+                .and_modify(|kept| *kept = if machine.id < kept.id { machine } else { kept })
+                .or_insert(machine);
+        }
+        let moved = desired
+            .networks
+            .iter()
+            .filter(|wanted| {
+                let mut same = observed.networks.iter().filter(|seen| seen.name == wanted.name);
+                same.any(|seen| seen.cidr != wanted.cidr)
+            })
+            .map(|wanted| wanted.name.clone())
+            .collect();
+        Self {
+            desired,
+            memory,
+            observed,
+            by_id: observed.machines.iter().map(|machine| (machine.id, machine)).collect(),
+            by_name,
+            images: desired.images.iter().map(|image| (&image.name, image.digest)).collect(),
+            bridges: memory.bridges.clone(),
+            moved,
+        }
+    }
+
+    fn image(&self, group: &GroupWanted) -> Digest {
+        *self.images.get(&group.image).expect("a checked site names only images it has")
+    }
+
+    /// Every wanted machine, matched and drawn, in the order of the site file.
+    fn wanted(&mut self, draw: Draw<'_>) -> Result<Vec<Wanted<'a>>, PlanError> {
+        for network in &self.desired.networks {
+            if !self.bridges.contains_key(&network.name) {
+                let seen = self.observed.networks.iter().find(|seen| seen.name == network.name);
+                // The kernel allows 15 bytes for the name of an interface (IFNAMSIZ less one).
+                let bridge = seen.map_or_else(
+                    || format!("ud-{:08x}", draw.chance.next_u64() >> 32),
+                    |seen| seen.bridge.clone(),
+                );
+                self.bridges.insert(network.name.clone(), bridge);
+            }
+        }
+        let mut addresses = Addresses::new(self.memory, self.observed);
+        let mut all = Vec::new();
+        let desired = self.desired;
+        for group in &desired.groups {
+            for name in group.machines() {
+                let known = self.memory.machines.get(&name);
+                let seen = known
+                    .and_then(|drawn| self.by_id.get(&drawn.id))
+                    .or_else(|| self.by_name.get(&name))
+                    .copied();
+                let standing = match seen {
+                    Some(facts) if facts.made.is_some() => {
+                        let reasons = self.reasons(group, facts);
+                        match reasons.is_empty() {
+                            true => Standing::There(facts),
+                            false => Standing::Differs(facts, reasons),
+                        }
+                    }
+                    _ => Standing::Absent,
+                };
+                let fresh_address = |addresses: &mut Addresses| {
+                    addresses.draw(desired, &group.network).map_err(PlanError::from)
+                };
+                let moved = self.moved.contains(&group.network);
+                let drawn = match (&standing, known) {
+                    (Standing::There(facts), _) => {
+                        let made = facts.made.as_ref().expect("one that is there is made");
+                        Drawn {
+                            id: facts.id,
+                            mac: made.mac,
+                            network: made.network.clone(),
+                            address: made.address,
+                        }
+                    }
+                    (Standing::Absent, Some(known)) if known.network == group.network && !moved => {
+                        known.clone()
+                    }
+                    (Standing::Differs(facts, _), _) => {
+                        let made = facts.made.as_ref().expect("one that differs is made");
+                        let keeps = made.network == group.network && !moved;
+                        let address = match keeps {
+                            true => made.address,
+                            false => fresh_address(&mut addresses)?,
+                        };
+                        Self::fresh(draw.now, &mut *draw.chance, group, address, &mut addresses)
+                    }
+                    (Standing::Absent, _) => {
+                        let address = fresh_address(&mut addresses)?;
+                        Self::fresh(draw.now, &mut *draw.chance, group, address, &mut addresses)
+                    }
+                };
+                all.push(Wanted { name, group, drawn, standing });
+            }
+        }
+        Ok(all)
+    }
+
+    fn fresh(
+        now: Timestamp,
+        chance: &mut dyn Chance,
+        group: &GroupWanted,
+        address: Ipv4Addr,
+        addresses: &mut Addresses,
+    ) -> Drawn {
+        Drawn {
+            id: MachineId::draw(now, chance),
+            mac: addresses.draw_mac(chance),
+            network: group.network.clone(),
+            address,
+        }
+    }
+
+    /// Why a machine cannot go on as it is. Empty when it can.
+    fn reasons(&self, group: &GroupWanted, facts: &MachineFacts) -> Vec<String> {
+        let Some(made) = &facts.made else { return vec!["it is half made".to_owned()] };
+        let mut reasons = Vec::new();
+        if facts.provider != group.provider {
+            reasons.push(format!("provider {} → {}", facts.provider, group.provider));
+        }
+        if made.image != self.image(group) {
+            reasons.push(format!("image {} changed", group.image));
+        }
+        if made.memory != group.memory {
+            reasons.push(format!("memory {} → {}", made.memory, group.memory));
+        }
+        if made.cpus != group.cpus {
+            reasons.push(format!("cpus {} → {}", made.cpus, group.cpus));
+        }
+        if made.disk != group.disk {
+            reasons.push(format!("disk {} → {}", made.disk, group.disk));
+        }
+        if made.network != group.network {
+            reasons.push(format!("network {} → {}", made.network, group.network));
+        } else if self.moved.contains(&group.network) {
+            reasons.push(format!("network {} has other addresses", group.network));
+        }
+        reasons
+    }
+
+    /// Machines that carry our mark and are not wanted.
+    fn unwanted(&self, wanted: &[Wanted<'_>]) -> Vec<&'a MachineFacts> {
+        let kept: HashSet<MachineId> = wanted
+            .iter()
+            .map(|w| match &w.standing {
+                Standing::Differs(facts, _) | Standing::There(facts) => facts.id,
+                Standing::Absent => w.drawn.id,
+            })
+            .collect();
+        self.observed.machines.iter().filter(|machine| !kept.contains(&machine.id)).collect()
+    }
+
+    fn remembered(&self, wanted: &[Wanted<'_>]) -> Memory {
+        Memory {
+            site: None,
+            machines: wanted.iter().map(|w| (w.name.clone(), w.drawn.clone())).collect(),
+            bridges: self.bridges.clone(),
+        }
+    }
+}
+
+pub(crate) struct Planner<'a, 'b> {
+    pub(crate) desired: &'a Desired,
+    pub(crate) observed: &'a Observed,
+    survey: &'b Survey<'a>,
+    pub(crate) builder: &'b mut Builder,
+}
+
+impl<'a> Planner<'a, '_> {
+    fn machines(
+        &mut self,
+        wanted: &[Wanted<'a>],
+        unwanted: &[&'a MachineFacts],
+        identities: &Identities,
+    ) {
+        // What goes away is first taken out of the balancers; it is removed last of all, when
+        // what takes its place serves.
+        let withdrawn: Vec<Option<u32>> =
+            unwanted.iter().map(|facts| self.withdraw(facts, None)).collect();
+        for facts in unwanted {
+            let (group, why) = self.why_unwanted(facts);
+            self.builder.change(ChangeKind::Destroy, group, &facts.name, why);
+        }
+
+        let images = self.images(wanted);
+        let (network_ready, bulk_destroyed) = self.networks(wanted);
+        let mut previous_in_group: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut to_configure: BTreeMap<&str, Vec<&Wanted<'a>>> = BTreeMap::new();
+
+        for w in wanted {
+            let before_create: Vec<u32> = [
+                images.get(&w.group.image).copied(),
+                network_ready.get(&(&w.group.provider, &w.group.network)).copied(),
+            ]
+            .into_iter()
+            .flatten()
+            .collect();
+            match &w.standing {
+                Standing::There(facts) => {
+                    self.keep(
+                        w,
+                        facts,
+                        network_ready.get(&(&w.group.provider, &w.group.network)),
+                        identities,
+                    );
+                    to_configure.entry(w.group.name.as_str()).or_default().push(w);
+                }
+                Standing::Absent => {
+                    let because = format!(
+                        "image {}, {}, {} cpu{}",
+                        w.group.image,
+                        w.group.memory,
+                        w.group.cpus,
+                        if w.group.cpus == 1 { "" } else { "s" }
+                    );
+                    self.builder.change(ChangeKind::Create, &w.group.name, &w.name, because);
+                    self.create(w, before_create, identities);
+                    to_configure.entry(w.group.name.as_str()).or_default().push(w);
+                }
+                Standing::Differs(facts, reasons) => {
+                    self.builder.change(
+                        ChangeKind::Replace,
+                        &w.group.name,
+                        &w.name,
+                        reasons.join(", "),
+                    );
+                    let mut after = before_create;
+                    match bulk_destroyed.get(&facts.id) {
+                        Some(destroyed) => after.push(*destroyed),
+                        None => {
+                            // One at a time: the next one goes when this one is configured and
+                            // serves.
+                            let last = previous_in_group.get(w.group.name.as_str()).copied();
+                            let withdrawn = self.withdraw(facts, last);
+                            after.push(self.destroy(facts, withdrawn.or(last)));
+                        }
+                    }
+                    self.create(w, after, identities);
+                    if bulk_destroyed.contains_key(&facts.id) {
+                        to_configure.entry(w.group.name.as_str()).or_default().push(w);
+                    } else {
+                        self.configure(w.group, &[w]);
+                        self.roll_replaced(w);
+                        if let Some(ready) = self.builder.ready_after(&w.name) {
+                            previous_in_group.insert(w.group.name.as_str(), ready);
+                        }
+                    }
+                }
+            }
+        }
+
+        for group in &self.desired.groups {
+            let Some(members) = to_configure.get(group.name.as_str()) else { continue };
+            let stale: Vec<&Wanted<'a>> =
+                members.iter().copied().filter(|w| Self::wants_play(w)).collect();
+            self.configure(group, &stale);
+            for w in stale {
+                if let Some(AgentFacts::Answers { play, .. }) = w.stays().map(|facts| &facts.agent)
+                {
+                    let because = match play {
+                        Some(_) => "configure: its play changed",
+                        None => "configure: its play has not run yet",
+                    };
+                    self.builder.change(ChangeKind::Change, &group.name, &w.name, because);
+                }
+            }
+        }
+
+        let balanced = planner_services::plan_services(self, wanted);
+        let destroyed: Vec<u32> = unwanted
+            .iter()
+            .zip(withdrawn)
+            .map(|(facts, withdrawn)| {
+                let after = withdrawn.into_iter().chain(balanced.iter().copied());
+                self.destroy(facts, after)
+            })
+            .collect();
+        self.drop_networks(wanted, &destroyed);
+    }
+
+    fn why_unwanted(&self, facts: &MachineFacts) -> (String, String) {
+        let group = facts.group.as_ref();
+        let wanted = group.and_then(|name| self.desired.groups.iter().find(|g| g.name == *name));
+        let why = match (facts.made.is_some(), wanted) {
+            (false, _) => "it is half made".to_owned(),
+            (true, Some(group)) => format!("count is {}", group.count),
+            (true, None) => "no longer in the site file".to_owned(),
+        };
+        (group.map_or_else(|| "machine".to_owned(), ToString::to_string), why)
+    }
+
+    /// Images that must be built before something can be made from them.
+    fn images(&mut self, wanted: &[Wanted<'a>]) -> BTreeMap<ImageName, u32> {
+        let mut built = BTreeMap::new();
+        for w in wanted.iter().filter(|w| w.stays().is_none()) {
+            let image = &w.group.image;
+            let digest = self.survey.image(w.group);
+            if built.contains_key(image) || self.observed.images.contains(&digest) {
+                continue;
+            }
+            let step = self.builder.step(
+                format!("image/{image}/build"),
+                format!("build image {image}"),
+                image.as_str(),
+                [],
+                Act::BuildImage { image: image.clone(), digest },
+            );
+            self.builder.change(ChangeKind::Create, "image", image, digest.short());
+            built.insert(image.clone(), step);
+        }
+        built
+    }
+
+    /// Networks that must be made or repaired; and, where a network's addresses changed, the
+    /// removal of everything on it.
+    #[expect(clippy::type_complexity, reason = "two small maps, named where they are used")]
+    fn networks(
+        &mut self,
+        wanted: &[Wanted<'a>],
+    ) -> (BTreeMap<(&'a String, &'a NetworkName), u32>, BTreeMap<MachineId, u32>) {
+        let mut ready = BTreeMap::new();
+        let mut destroyed = BTreeMap::new();
+        let used: BTreeSet<(&'a String, &'a NetworkName)> =
+            wanted.iter().map(|w| (&w.group.provider, &w.group.network)).collect();
+        for (provider, name) in used {
+            let network = self.network(name);
+            let seen = self
+                .observed
+                .networks
+                .iter()
+                .find(|seen| seen.name == *name && seen.provider == *provider);
+            let mut after = Vec::new();
+            match seen {
+                Some(seen) if seen.cidr != network.cidr => {
+                    for w in wanted {
+                        if let Standing::Differs(facts, _) = &w.standing
+                            && w.group.network == *name
+                        {
+                            let gone = self.destroy(facts, None);
+                            destroyed.insert(facts.id, gone);
+                            after.push(gone);
+                        }
+                    }
+                    let because = format!("{} → {}", seen.cidr, network.cidr);
+                    self.builder.change(ChangeKind::Replace, "network", name, because);
+                    after = vec![self.builder.step(
+                        format!("network/{name}/destroy"),
+                        format!("remove network {name}"),
+                        name.as_str(),
+                        after,
+                        Act::DestroyNetwork { provider: provider.clone(), network: name.clone() },
+                    )];
+                }
+                Some(seen) if seen.intact => continue,
+                Some(_) => {
+                    self.builder.change(ChangeKind::Change, "network", name, "repair");
+                }
+                None => {
+                    let cidr = network.cidr.to_string();
+                    self.builder.change(ChangeKind::Create, "network", name, cidr);
+                }
+            }
+            let step = self.builder.step(
+                format!("network/{name}/ensure"),
+                format!("make network {name}"),
+                name.as_str(),
+                after,
+                Act::EnsureNetwork {
+                    provider: provider.clone(),
+                    network: name.clone(),
+                    cidr: network.cidr,
+                    bridge: self.survey.bridges[name].clone(),
+                },
+            );
+            ready.insert((provider, name), step);
+        }
+        (ready, destroyed)
+    }
+
+    fn network(&self, name: &NetworkName) -> &'a NetworkWanted {
+        self.desired
+            .networks
+            .iter()
+            .find(|network| network.name == *name)
+            .expect("a checked site names only networks it has")
+    }
+
+    /// Removes networks of ours that nothing wanted uses.
+    fn drop_networks(&mut self, wanted: &[Wanted<'a>], destroyed: &[u32]) {
+        let used: BTreeSet<(&str, &NetworkName)> =
+            wanted.iter().map(|w| (w.group.provider.as_str(), &w.group.network)).collect();
+        for seen in &self.observed.networks {
+            if used.contains(&(seen.provider.as_str(), &seen.name)) {
+                continue;
+            }
+            self.builder.change(ChangeKind::Destroy, "network", &seen.name, "no longer used");
+            self.builder.step(
+                format!("network/{}/destroy", seen.name),
+                format!("remove network {}", seen.name),
+                seen.name.as_str(),
+                destroyed.iter().copied(),
+                Act::DestroyNetwork { provider: seen.provider.clone(), network: seen.name.clone() },
+            );
+        }
+    }
+
+    fn create(&mut self, w: &Wanted<'a>, after: Vec<u32>, identities: &Identities) {
+        let (group, name) = (w.group, &w.name);
+        let drawn = MachineDrawn {
+            provider: group.provider.clone(),
+            id: w.drawn.id,
+            machine: name.clone(),
+            group: group.name.clone(),
+            memory: group.memory,
+            cpus: group.cpus,
+            disk: group.disk,
+            image: group.image.clone(),
+            image_digest: self.survey.image(group),
+            network: group.network.clone(),
+            mac: w.drawn.mac,
+            address: w.drawn.address,
+        };
+        let created = self.builder.step(
+            format!("machine/{name}/create"),
+            format!("create {name}"),
+            name.as_str(),
+            after,
+            Act::CreateMachine(Box::new(drawn)),
+        );
+        self.start(w, vec![created], identities);
+    }
+
+    fn start(&mut self, w: &Wanted<'a>, after: Vec<u32>, identities: &Identities) {
+        let (group, name) = (w.group, &w.name);
+        let started = self.builder.step(
+            format!("machine/{name}/start"),
+            format!("start {name}"),
+            name.as_str(),
+            after,
+            Act::StartMachine {
+                provider: group.provider.clone(),
+                id: w.drawn.id,
+                machine: name.clone(),
+            },
+        );
+        self.identify(w, vec![started], identities);
+    }
+
+    fn identify(&mut self, w: &Wanted<'a>, after: Vec<u32>, identities: &Identities) {
+        let (group, name) = (w.group, &w.name);
+        let cidr = self.network(&group.network).cidr;
+        let ready = self.builder.step(
+            format!("machine/{name}/identify"),
+            format!("wait for {name} and tell it who it is"),
+            name.as_str(),
+            after,
+            Act::Identify {
+                provider: group.provider.clone(),
+                id: w.drawn.id,
+                machine: name.clone(),
+                mac: w.drawn.mac,
+                address: format!("{}/{}", w.drawn.address, cidr.prefix_len()),
+                gateway: cidr.hosts().next().unwrap_or_else(|| cidr.network()),
+                digest: identities.of(name, &w.drawn),
+            },
+        );
+        self.builder.ready.insert(name.clone(), ready);
+    }
+
+    /// A machine that goes on: powered on and told its identity where that is needed.
+    fn keep(
+        &mut self,
+        w: &Wanted<'a>,
+        facts: &MachineFacts,
+        network: Option<&u32>,
+        identities: &Identities,
+    ) {
+        let group = &w.group.name;
+        let after: Vec<u32> = network.into_iter().copied().collect();
+        match (facts.power, &facts.agent) {
+            (Power::Off, _) => {
+                self.builder.change(ChangeKind::Change, group, &w.name, "start: it is off");
+                self.start(w, after, identities);
+            }
+            (Power::Dead, _) => {
+                self.builder.change(ChangeKind::Change, group, &w.name, "start: it died");
+                self.start(w, after, identities);
+            }
+            (Power::On, AgentFacts::Silent) => {
+                self.builder.change(
+                    ChangeKind::Change,
+                    group,
+                    &w.name,
+                    "wait: its agent does not answer yet",
+                );
+                self.identify(w, after, identities);
+            }
+            (Power::On, AgentFacts::Answers { identity, .. }) => {
+                if *identity != identities.of(&w.name, &w.drawn) {
+                    let because = match identity.is_empty() {
+                        true => "identity: it has none yet",
+                        false => "identity: names, addresses or admins changed",
+                    };
+                    self.builder.change(ChangeKind::Change, group, &w.name, because);
+                    self.identify(w, after, identities);
+                }
+            }
+        }
+    }
+
+    /// The machine may not have been configured by the play as it is now.
+    fn wants_play(w: &Wanted<'_>) -> bool {
+        let Some(wanted) = w.group.play else { return false };
+        match w.stays().map(|facts| &facts.agent) {
+            Some(AgentFacts::Answers { play: Some(play), .. }) => *play != wanted.to_string(),
+            _ => true,
+        }
+    }
+
+    fn configure(&mut self, group: &GroupWanted, members: &[&Wanted<'a>]) {
+        let Some(digest) = group.play else { return };
+        let [first, rest @ ..] = members else { return };
+        let machines: Vec<MachineName> = members.iter().map(|w| w.name.clone()).collect();
+        let after: Vec<u32> =
+            machines.iter().filter_map(|name| self.builder.ready_after(name)).collect();
+        let subject = match rest {
+            [] => first.name.to_string(),
+            _ => group.name.to_string(),
+        };
+        let step = self.builder.step(
+            format!("group/{}/configure/{}", group.name, first.name),
+            format!("configure {subject}"),
+            &subject,
+            after,
+            Act::Configure { group: group.name.clone(), machines: machines.clone(), digest },
+        );
+        for name in machines {
+            self.builder.ready.insert(name, step);
+        }
+    }
+
+    /// Brings the services of a replaced machine back before the next one is touched.
+    fn roll_replaced(&mut self, w: &Wanted<'a>) {
+        for service in self.desired.services.iter().filter(|s| s.on == w.group.name) {
+            planner_services::roll(self, service, w, None);
+        }
+    }
+
+    fn withdraw(
+        &mut self,
+        facts: &MachineFacts,
+        after: impl IntoIterator<Item = u32>,
+    ) -> Option<u32> {
+        let services: Vec<_> = self
+            .desired
+            .services
+            .iter()
+            .filter(|s| s.balancer.is_some() && facts.group.as_ref() == Some(&s.on))
+            .map(|s| s.name.clone())
+            .collect();
+        (!services.is_empty() && facts.power == Power::On).then(|| {
+            self.builder.step(
+                format!("machine/{}/withdraw", facts.name),
+                format!("drain {}", facts.name),
+                facts.name.as_str(),
+                after,
+                Act::Withdraw { machine: facts.name.clone(), services },
+            )
+        })
+    }
+
+    fn destroy(&mut self, facts: &MachineFacts, after: impl IntoIterator<Item = u32>) -> u32 {
+        self.builder.step(
+            format!("machine/{}/destroy/{}", facts.name, facts.id.tail()),
+            format!("destroy {}", facts.name),
+            facts.name.as_str(),
+            after,
+            Act::DestroyMachine {
+                provider: facts.provider.clone(),
+                id: facts.id,
+                machine: facts.name.clone(),
+            },
+        )
+    }
+}
