@@ -1,0 +1,88 @@
+//! One file per module, and the table that finds it.
+
+pub(crate) mod apt;
+mod apt_repository;
+mod assemble;
+mod authorized_key;
+mod blockinfile;
+mod command;
+mod copy;
+mod cron;
+mod file;
+mod find;
+mod get_url;
+mod getent;
+mod group;
+mod hostname;
+mod lineinfile;
+mod package_facts;
+mod ping;
+mod replace;
+mod service;
+mod service_facts;
+mod setup;
+pub(crate) mod slurp;
+mod stat;
+mod sysctl;
+pub(crate) mod systemd;
+mod tempfile;
+mod unarchive;
+mod uri;
+mod user;
+mod wait_for;
+
+use crate::args::Args;
+use crate::context::Context;
+use crate::outcome::{Done, fail};
+
+type Run = fn(&Args, &Context) -> Done;
+
+const MODULES: &[(&str, Run)] = &[
+    ("apt", apt::run),
+    ("apt_repository", apt_repository::run),
+    ("assemble", assemble::run),
+    ("authorized_key", authorized_key::run),
+    ("blockinfile", blockinfile::run),
+    ("copy", copy::run),
+    ("cron", cron::run),
+    ("file", file::run),
+    ("find", find::run),
+    ("get_url", get_url::run),
+    ("getent", getent::run),
+    ("group", group::run),
+    ("hostname", hostname::run),
+    ("lineinfile", lineinfile::run),
+    ("package", apt::run_package),
+    ("package_facts", package_facts::run),
+    ("ping", ping::run),
+    ("replace", replace::run),
+    ("service", service::run),
+    ("service_facts", service_facts::run),
+    ("setup", setup::run),
+    ("slurp", slurp::run),
+    ("stat", stat::run),
+    ("sysctl", sysctl::run),
+    ("systemd_service", systemd::run),
+    ("tempfile", tempfile::run),
+    ("unarchive", unarchive::run),
+    ("uri", uri::run),
+    ("user", user::run),
+    ("wait_for", wait_for::run),
+];
+
+/// Whether there is code for a module of the table.
+#[cfg(test)]
+pub(crate) fn exists(name: &str) -> bool {
+    name == "command" || MODULES.iter().any(|(known, _)| *known == name)
+}
+
+/// Runs the module `name` of the table, which the task called `called`.
+pub(crate) fn dispatch(name: &str, called: &str, args: &Args, ctx: &Context) -> Done {
+    if name == "command" {
+        return command::run(called == "shell" || args.flag("_uses_shell"), args, ctx);
+    }
+    match MODULES.iter().find(|(known, _)| *known == name) {
+        Some((_, run)) => run(args, ctx),
+        None => Err(fail!("there is no native module called {called}")),
+    }
+}

@@ -1,0 +1,27 @@
+//! `setup`: facts of this machine.
+
+use crate::args::Args;
+use crate::context::Context;
+use crate::facts;
+use crate::outcome::{Done, Outcome, fail};
+use serde_json::{Map, Value};
+
+pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
+    let subset = args.list("gather_subset");
+    if let Some(unknown) = facts::unknown_subset(&subset) {
+        return Err(fail!("Bad subset '{unknown}' given to Ansible."));
+    }
+    let filters = args.list("filter");
+    let found: Map<String, Value> = facts::gather(&subset, args.text("fact_path"), ctx)
+        .into_iter()
+        .map(|(key, value)| (format!("ansible_{key}"), value))
+        .filter(|(key, _)| {
+            filters.is_empty()
+                || filters.iter().any(|filter| {
+                    crate::pattern::glob(filter, key)
+                        || crate::pattern::glob(&format!("ansible_{filter}"), key)
+                })
+        })
+        .collect();
+    Ok(Outcome::changed(false).with("ansible_facts", found))
+}
