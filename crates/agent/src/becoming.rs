@@ -1,0 +1,332 @@
+//! Becoming other users: an agent of theirs, started through sudo or su, to which requests are
+//! handed on.
+//!
+//! A password goes to the standard input of sudo or su and nowhere else. The new agent says hello
+//! unasked, so nothing but the password is written before we know that it runs.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the agent runs on targets, where nothing stands between it and the system"
+)]
+
+use crate::connection::{Connection, lock};
+use crate::failure::{becoming, refused, system};
+use crate::peer;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::{Read, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use updraft_wire::{
+    Become, Decoded, Decoder, Failure, Frame, Hello, Kind, PREAMBLE, Request, Response, VERSION,
+};
+
+/// PAM may ask a directory server that is slow or away before it lets anybody through.
+const START: Duration = Duration::from_secs(30);
+
+/// How much of what sudo or su says is kept for the error.
+const MOST_COMPLAINT: usize = 4 << 10;
+
+/// Agents of other users that belong to a connection.
+#[derive(Default)]
+pub(crate) struct Users(Mutex<HashMap<Key, Arc<Slot>>>);
+
+/// Method, user, flags.
+type Key = (String, String, Vec<String>);
+
+/// Locked while the agent is being started, so that it is started once.
+type Slot = Mutex<Option<Arc<Child>>>;
+
+/// An agent of another user.
+pub(crate) struct Child {
+    stdin: Mutex<Option<ChildStdin>>,
+    open: Mutex<HashSet<u32>>,
+    gone: AtomicBool,
+}
+
+/// What happens while an agent starts.
+enum Start {
+    Ready,
+    AskedAgain,
+    Ended,
+}
+
+impl Users {
+    /// Whether we are that user already.
+    pub(crate) fn is_self(&self, user: &str) -> bool {
+        peer::user() == user
+    }
+
+    /// The agent of a user, started if there is none yet.
+    pub(crate) fn agent_for(
+        &self,
+        connection: &Arc<Connection>,
+        wanted: &Become,
+    ) -> Result<Arc<Child>, Failure> {
+        let key = (wanted.method.clone(), wanted.user.clone(), wanted.flags.clone());
+        let slot = Arc::clone(lock(&self.0).entry(key).or_default());
+        let mut slot = lock(&slot);
+        if let Some(child) = slot.as_ref().filter(|child| !child.gone.load(Ordering::SeqCst)) {
+            return Ok(Arc::clone(child));
+        }
+        let child = start(connection, wanted)?;
+        *slot = Some(Arc::clone(&child));
+        Ok(child)
+    }
+
+    /// Ends all of them: each finishes what must not be cut off, then stops.
+    pub(crate) fn end(&self) {
+        let slots: Vec<Arc<Slot>> = lock(&self.0).drain().map(|(_, slot)| slot).collect();
+        for slot in slots {
+            if let Some(child) = lock(&slot).take() {
+                lock(&child.stdin).take();
+            }
+        }
+    }
+}
+
+impl Child {
+    /// Hands a request on. The answer goes to the controller without passing here.
+    pub(crate) fn forward(&self, id: u32, request: &Request) -> Result<(), Failure> {
+        lock(&self.open).insert(id);
+        if self.send(&Frame::request(id, request)) && !self.gone.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        // Whoever takes the id out of the set answers.
+        if lock(&self.open).remove(&id) {
+            return Err(becoming("the other user's agent has ended"));
+        }
+        Ok(())
+    }
+
+    /// Sends a frame; returns whether it was written.
+    pub(crate) fn send(&self, frame: &Frame) -> bool {
+        self.write(&frame.to_bytes())
+    }
+
+    fn write(&self, bytes: &[u8]) -> bool {
+        let mut stdin = lock(&self.stdin);
+        stdin
+            .as_mut()
+            .is_some_and(|stdin| stdin.write_all(bytes).and_then(|()| stdin.flush()).is_ok())
+    }
+}
+
+fn start(connection: &Arc<Connection>, wanted: &Become) -> Result<Arc<Child>, Failure> {
+    let program = reachable(connection, &wanted.user)?;
+    let prompt = format!("[updraft {}]", crate::files::random()?);
+    let argv = argv(wanted, &program, &prompt)?;
+    let told = |what: &str| {
+        becoming(format_args!("cannot become `{}` by {}: {what}", wanted.user, wanted.method))
+    };
+    let mut process = Command::new(&argv[0])
+        .args(&argv[1..])
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|fault| told(&fault.to_string()))?;
+    let stdin = process.stdin.take().expect("a piped stdin");
+    let stdout = process.stdout.take().expect("a piped stdout");
+    let stderr = process.stderr.take().expect("a piped stderr");
+    let child = Arc::new(Child {
+        stdin: Mutex::new(Some(stdin)),
+        open: Mutex::default(),
+        gone: AtomicBool::new(false),
+    });
+    if let Some(password) = &wanted.password {
+        child.write(format!("{password}\n").as_bytes());
+    }
+    let (events, happened) = channel();
+    let complaint = Arc::new(Mutex::new(String::new()));
+    let listening = {
+        let (complaint, events) = (Arc::clone(&complaint), events.clone());
+        std::thread::spawn(move || listen(stderr, &prompt, &complaint, &events))
+    };
+    {
+        let (child, connection) = (Arc::clone(&child), Arc::clone(connection));
+        let (complaint, wanted) = (Arc::clone(&complaint), wanted.user.clone());
+        std::thread::spawn(move || {
+            pass_on(stdout, &child, &connection, &events);
+            child.gone.store(true, Ordering::SeqCst);
+            lock(&child.stdin).take();
+            // Nobody else waits for it, and its status says nothing its last words do not.
+            drop(process.wait());
+            drop(listening.join());
+            drop(events.send(Start::Ended));
+            let last = last_words(&lock(&complaint));
+            let left: Vec<u32> = lock(&child.open).drain().collect();
+            for id in left {
+                let fault = becoming(format_args!("the agent of `{wanted}` has ended: {last}"));
+                connection.answer(id, &Response::Failed(fault));
+            }
+        });
+    }
+    let outcome = happened.recv_timeout(START);
+    if let Ok(Start::Ready) = outcome {
+        let mut greeting = PREAMBLE.to_vec();
+        Frame::hello(&Hello { version: VERSION, nonce: 1, peer: None }).encode(&mut greeting);
+        child.write(&greeting);
+        return Ok(child);
+    }
+    // Without input sudo and su give up by themselves; killing them may not be our right.
+    lock(&child.stdin).take();
+    Err(match outcome {
+        Ok(Start::AskedAgain) => told("the password was not accepted"),
+        Ok(_) => told(&last_words(&lock(&complaint))),
+        Err(_) => told(&format!("no answer within {} s", START.as_secs())),
+    })
+}
+
+/// How to start the agent as somebody else.
+fn argv(wanted: &Become, program: &Path, prompt: &str) -> Result<Vec<String>, Failure> {
+    let Become { method, user, flags, password } = wanted;
+    if user.is_empty() || user.starts_with('-') || user.contains(['\0', '\n']) {
+        return Err(refused(format_args!("`{user}` is not a user's name")));
+    }
+    let program = program.to_string_lossy().into_owned();
+    let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    Ok(match &**method {
+        "sudo" => {
+            let mut argv = match password {
+                Some(_) => text(&["sudo", "-H", "-S", "-p", prompt]),
+                None => text(&["sudo", "-H", "-n"]),
+            };
+            argv.extend(flags.iter().filter(|flag| !argv_has(flag)).cloned());
+            argv.extend(text(&["-u", user, "--", &program, "serve", "--stdio", "--announce"]));
+            argv
+        }
+        "su" => {
+            let mut argv = text(&["su"]);
+            argv.extend(flags.iter().cloned());
+            let quoted = program.replace('\'', r"'\''");
+            let command = format!("exec '{quoted}' serve --stdio --announce");
+            argv.extend(text(&[user, "-c", &command]));
+            argv
+        }
+        other => {
+            return Err(refused(format_args!(
+                "become method `{other}` is not supported; use sudo or su"
+            )));
+        }
+    })
+}
+
+/// Flags that Ansible gives sudo by default and we give by ourselves where they belong.
+fn argv_has(flag: &str) -> bool {
+    ["-H", "-S", "-n"].contains(&flag)
+}
+
+/// A path to this program that `user` can run.
+fn reachable(connection: &Connection, user: &str) -> Result<PathBuf, Failure> {
+    let own =
+        fs::read_link("/proc/self/exe").map_err(|fault| system("cannot find the agent", fault))?;
+    let is_root = peer::account(|account| account.name == user).is_some_and(|found| found.uid == 0);
+    if own.exists() && (is_root || open_to_all(&own)) {
+        return Ok(own);
+    }
+    connection.staging.program()
+}
+
+/// Whether everybody may run the program and pass through the directories above it.
+fn open_to_all(program: &Path) -> bool {
+    let bits = |path: &Path| fs::metadata(path).map(|facts| facts.permissions().mode());
+    let all = program.ancestors().all(|path| bits(path).is_ok_and(|mode| mode & 0o001 != 0));
+    all && bits(program).is_ok_and(|mode| mode & 0o004 != 0)
+}
+
+/// Reads what sudo or su says, and notices when it asks a second time.
+fn listen(mut stderr: impl Read, prompt: &str, complaint: &Mutex<String>, events: &Sender<Start>) {
+    let mut chunk = [0; 1024];
+    let mut all = String::new();
+    while let Ok(length) = stderr.read(&mut chunk) {
+        if length == 0 {
+            return;
+        }
+        if all.len() > MOST_COMPLAINT {
+            continue;
+        }
+        all.push_str(&String::from_utf8_lossy(&chunk[..length]));
+        if all.matches(prompt).count() > 1 {
+            // The other end is gone when nobody waits for the start any more.
+            drop(events.send(Start::AskedAgain));
+        }
+        *lock(complaint) = all.replace(prompt, "");
+    }
+}
+
+/// Passes what the other agent says on to the controller, until it ends.
+fn pass_on(
+    mut stdout: impl Read,
+    child: &Child,
+    connection: &Arc<Connection>,
+    events: &Sender<Start>,
+) {
+    let mut decoder = Decoder::new();
+    let mut chunk = vec![0; 64 << 10];
+    while let Ok(length) = stdout.read(&mut chunk) {
+        if length == 0 {
+            return;
+        }
+        decoder.push(&chunk[..length]);
+        while let Ok(Some(found)) = decoder.decode() {
+            let Decoded::Frame(frame) = found else {
+                continue;
+            };
+            match frame.kind {
+                Kind::Hello => drop(events.send(Start::Ready)),
+                Kind::Response => {
+                    if lock(&child.open).remove(&frame.id) {
+                        connection.pass_on(&frame);
+                    }
+                }
+                _ => connection.pass_on(&frame),
+            }
+        }
+    }
+}
+
+fn last_words(complaint: &str) -> String {
+    let mut lines = complaint.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.next_back().unwrap_or("it ended without a word").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(method: &str, password: Option<&str>) -> Become {
+        Become {
+            method: method.to_owned(),
+            user: "app".to_owned(),
+            flags: Vec::new(),
+            password: password.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_password_is_in_no_argument() {
+        for method in ["sudo", "su"] {
+            let argv = argv(&wish(method, Some("hunter2")), Path::new("/a b/agent"), "?").unwrap();
+            assert!(!argv.iter().any(|word| word.contains("hunter2")), "{argv:?}");
+        }
+    }
+
+    #[test]
+    fn sudo_never_asks_when_there_is_no_password() {
+        let argv = argv(&wish("sudo", None), Path::new("/agent"), "?").unwrap();
+        assert!(argv.contains(&"-n".to_owned()) && !argv.contains(&"-S".to_owned()), "{argv:?}");
+    }
+
+    #[test]
+    fn a_name_that_looks_like_an_option_is_refused() {
+        let wanted = Become { user: "-c".to_owned(), ..wish("su", None) };
+        assert!(argv(&wanted, Path::new("/agent"), "?").is_err());
+    }
+}

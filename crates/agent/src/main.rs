@@ -1,0 +1,106 @@
+//! The static binary that serves wire on a target.
+//!
+//! It carries out one request after another, or several at once, and keeps nothing of its own but
+//! the identity and the marks of a machine, under `/var/lib/updraft`. It has no listening port:
+//! whoever can write to its standard input, or to the host's end of its virtio-serial line, is its
+//! master. No secret enters an argument list, an environment or a log.
+//!
+//! Never here: deciding what should be done, an async runtime, a configuration file.
+
+mod becoming;
+mod connection;
+mod exec;
+mod failure;
+mod files;
+mod identity;
+mod module;
+mod observe;
+mod outbox;
+mod peer;
+mod port;
+mod power;
+mod probe;
+mod root;
+mod serve;
+mod staging;
+mod time;
+
+use root::Root;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: updraft-agent serve --stdio [--announce] [--root DIR]
+       updraft-agent serve --port PATH [--root DIR]
+       updraft-agent await-identity [--root DIR]
+       updraft-agent version
+
+The agent of updraft. It is started by updraft and by nobody else.
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stop::Usage) => {
+            tell(USAGE);
+            ExitCode::from(2)
+        }
+        Err(Stop::Fault(fault)) => {
+            tell(&format!("updraft-agent: {fault}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+enum Stop {
+    Usage,
+    Fault(String),
+}
+
+fn run(words: &[&str]) -> Result<(), Stop> {
+    let (command, mut rest) = words.split_first().ok_or(Stop::Usage)?;
+    let mut root = Root::system();
+    let mut stdio = false;
+    let mut announce = false;
+    let mut port = None;
+    while let Some((word, after)) = rest.split_first() {
+        rest = after;
+        let mut value = || {
+            let (value, after) = rest.split_first().ok_or(Stop::Usage)?;
+            rest = after;
+            Ok(PathBuf::from(value))
+        };
+        match *word {
+            "--stdio" => stdio = true,
+            "--announce" => announce = true,
+            "--port" => port = Some(value()?),
+            "--root" => root = Root::below(value()?),
+            _ => return Err(Stop::Usage),
+        }
+    }
+    match (*command, port, stdio) {
+        ("serve", None, true) => {
+            serve::stdio(root, announce);
+            Ok(())
+        }
+        ("serve", Some(path), false) => serve::port(root, &path).map_err(Stop::Fault),
+        ("await-identity", None, false) => identity::wait(&root).map_err(Stop::Fault),
+        ("version", None, false) => {
+            let version = env!("CARGO_PKG_VERSION");
+            let text = format!("updraft-agent {version} wire {}\n", updraft_wire::VERSION);
+            std::io::stdout()
+                .write_all(text.as_bytes())
+                .map_err(|fault| Stop::Fault(fault.to_string()))
+        }
+        _ => Err(Stop::Usage),
+    }
+}
+
+/// Says something to whoever reads our standard error: an operator's terminal or the journal.
+fn tell(text: &str) {
+    // If nobody can be told, there is nobody to tell that either.
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}

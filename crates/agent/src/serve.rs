@@ -1,0 +1,159 @@
+//! Reading frames from a line and handing them to the connection they belong to.
+
+use crate::connection::Connection;
+use crate::outbox::{Outbox, Sink};
+use crate::root::Root;
+use crate::{peer, port, tell};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use updraft_wire::{Decoded, Decoder, Frame, Hello, Kind, PREAMBLE, VERSION};
+
+/// How long to wait for a port that is not there yet, before asking again.
+const PORT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Largest read; a pipe holds as much.
+const CHUNK: usize = 64 << 10;
+
+/// Serves standard input and output until the input ends.
+///
+/// With `announce` the agent says hello first, unasked, with nonce 0: whoever started it through
+/// sudo learns that way that the password was accepted and who speaks now.
+pub(crate) fn stdio(root: Root, announce: bool) {
+    let (outbox, _writer) = Outbox::start(Stdout);
+    if announce {
+        greet(&outbox, &root, 0);
+    }
+    let end = serve(&root, &outbox, |into| {
+        loop {
+            match rustix::io::read(rustix::stdio::stdin(), &mut *into) {
+                Err(Errno::INTR) => {}
+                outcome => return outcome.map_err(Into::into),
+            }
+        }
+    });
+    if let Err(fault) = end {
+        tell(&format!("updraft-agent: cannot read requests: {fault}\n"));
+    }
+}
+
+/// Serves a virtio-serial port for ever; returns only when the port cannot be used.
+pub(crate) fn port(root: Root, path: &Path) -> Result<(), String> {
+    let mut told = false;
+    loop {
+        match port::open(path) {
+            Ok((mut reader, writer)) => {
+                told = false;
+                let (outbox, _writer) = Outbox::start(writer);
+                let end = serve(&root, &outbox, |into| reader.read(into));
+                if let Err(fault) = end {
+                    tell(&format!("updraft-agent: lost `{}`: {fault}\n", path.display()));
+                }
+            }
+            Err(fault) if fault.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(format!("cannot open `{}`: {fault}", path.display()));
+            }
+            Err(fault) if !told => {
+                tell(&format!("updraft-agent: waiting for `{}`: {fault}\n", path.display()));
+                told = true;
+            }
+            Err(_) => {}
+        }
+        crate::time::pause(PORT_PAUSE);
+    }
+}
+
+/// Serves a line until it ends. A preamble on it begins a new connection and ends the old one.
+fn serve(
+    root: &Root,
+    outbox: &Outbox,
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<()> {
+    let mut decoder = Decoder::new();
+    let mut current: Option<(u64, Arc<Connection>)> = None;
+    let mut chunk = vec![0; CHUNK];
+    let end = loop {
+        let length = match read(&mut chunk) {
+            Ok(0) => break Ok(()),
+            Ok(length) => length,
+            Err(fault) => break Err(fault),
+        };
+        decoder.push(&chunk[..length]);
+        loop {
+            match decoder.decode() {
+                Ok(None) => break,
+                Ok(Some(Decoded::Preamble)) => {}
+                Ok(Some(Decoded::Frame(frame))) if frame.kind == Kind::Hello => {
+                    greeted(root, outbox, &frame, &mut current);
+                }
+                Ok(Some(Decoded::Frame(frame))) => {
+                    if let Some((_, connection)) = &current {
+                        connection.take(frame);
+                    }
+                }
+                Err(fault) => {
+                    tell(&format!("updraft-agent: skipping to the next connection: {fault}\n"))
+                }
+            }
+        }
+    };
+    if let Some((_, connection)) = current.take() {
+        connection.end();
+    }
+    end
+}
+
+/// Answers a hello. The same hello again is answered again and changes nothing: a controller that
+/// does not know whether it was heard repeats itself.
+fn greeted(
+    root: &Root,
+    outbox: &Outbox,
+    frame: &Frame,
+    current: &mut Option<(u64, Arc<Connection>)>,
+) {
+    let Ok(hello) = frame.message::<Hello>() else {
+        return;
+    };
+    match current {
+        Some((nonce, connection)) if *nonce == hello.nonce => {
+            greet(connection.outbox(), root, hello.nonce);
+        }
+        _ => {
+            let outbox = outbox.renewed();
+            if let Some((_, old)) = current.take() {
+                // It may have to wait for a module that must not be cut off.
+                std::thread::spawn(move || old.end());
+            }
+            greet(&outbox, root, hello.nonce);
+            if hello.version == VERSION {
+                *current = Some((hello.nonce, Connection::begin(outbox, root.clone())));
+            }
+        }
+    }
+}
+
+fn greet(outbox: &Outbox, root: &Root, nonce: u64) {
+    let hello = Hello { version: VERSION, nonce, peer: Some(peer::describe(root)) };
+    let mut bytes = PREAMBLE.to_vec();
+    Frame::hello(&hello).encode(&mut bytes);
+    outbox.send_bytes(bytes);
+}
+
+struct Stdout;
+
+impl Sink for Stdout {
+    fn write(&mut self, bytes: &[u8], _stale: &dyn Fn() -> bool) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match rustix::io::write(rustix::stdio::stdout().as_fd(), rest) {
+                Ok(length) => rest = &rest[length..],
+                Err(Errno::INTR) => {}
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        Ok(())
+    }
+}
