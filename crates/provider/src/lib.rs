@@ -1,0 +1,135 @@
+//! The Provider trait, its conformance suite and the simulated provider.
+//!
+//! A provider is a place machines come from. It touches only what carries our mark, and every call
+//! here may be repeated: what is already so is left so.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod order;
+mod seen;
+pub mod sim;
+
+pub use order::{ImageFiles, MachineOrder, NetworkOrder, Nic, SiteMark};
+pub use seen::{MachineSeen, NetworkSeen, Power, Progress, Seen};
+
+use async_trait::async_trait;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use updraft_base::{Blame, Blamed, MachineId, NetworkName};
+
+/// A two-way stream of bytes.
+pub trait Channel: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Channel for T {}
+
+/// How to stop a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Ask the operating system (ACPI power button), and pull the plug when it has not stopped
+    /// within this time.
+    Orderly(Duration),
+    /// Pull the plug.
+    Now,
+}
+
+/// A place machines come from, seen from one site.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// The word for it in the site file: `qemu`, `sim`, ….
+    fn kind(&self) -> &'static str;
+
+    /// Everything here that carries the site's mark, intact or not. Must be fast: tens of
+    /// milliseconds for a handful of machines.
+    async fn observe(&self) -> Result<Seen, ProviderError>;
+
+    /// Makes a network that machines attach to, with the way out.
+    async fn ensure_network(&self, order: &NetworkOrder) -> Result<(), ProviderError>;
+
+    /// Removes a network of ours with everything that came with it.
+    async fn destroy_network(&self, name: &NetworkName) -> Result<(), ProviderError>;
+
+    /// Makes a machine, stopped, with its disk. The machine carries `order.id` from its first
+    /// moment: one that was half made is found by [`Provider::observe`] and completed by the same
+    /// call again.
+    async fn create_machine(&self, order: &MachineOrder) -> Result<(), ProviderError>;
+
+    /// Powers a machine on. Returns when it runs, which is long before it is ready.
+    async fn start_machine(&self, id: MachineId) -> Result<(), ProviderError>;
+
+    /// Powers a machine off. Returns when it is off.
+    async fn stop_machine(&self, id: MachineId, stop: Stop) -> Result<(), ProviderError>;
+
+    /// Removes a machine of ours with its disk. A machine that is not there is no error.
+    async fn destroy_machine(&self, id: MachineId) -> Result<(), ProviderError>;
+
+    /// A channel to the agent inside, for one user at a time.
+    async fn channel(&self, id: MachineId) -> Result<Box<dyn Channel>, ProviderError>;
+
+    /// What people should know of this place, learned by using it: that guests are emulated here,
+    /// and why. `None` when there is nothing, or nothing was learned yet.
+    fn notice(&self) -> Option<String> {
+        None
+    }
+
+    /// Where a machine's console is: a socket to attach to, and the file that keeps what it printed.
+    async fn console(&self, id: MachineId) -> Result<(PathBuf, PathBuf), ProviderError> {
+        let message = format!("machine {id} has no console: its provider is {}", self.kind());
+        Err(ProviderError::new(Blame::World, message))
+    }
+
+    /// A conversation with the agent that needs no channel, where a provider has one: the agents
+    /// of simulated machines live in this process.
+    fn direct(&self, id: MachineId) -> Option<std::sync::Arc<dyn updraft_remote::Session>> {
+        let _ = id;
+        None
+    }
+
+    /// Signs of life of a machine that is on its way up.
+    async fn progress(&self, id: MachineId) -> Result<Progress, ProviderError>;
+}
+
+/// Why a provider could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ProviderError {
+    /// One sentence that names its operand, lowercase, no full stop.
+    pub message: String,
+    /// Who has to act.
+    pub blame: Blame,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// The cause.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl ProviderError {
+    /// An error without cause or hint.
+    pub fn new(blame: Blame, message: impl Into<String>) -> Self {
+        Self { message: message.into(), blame, hint: None, source: None }
+    }
+
+    /// The same with its cause.
+    #[must_use]
+    pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// The same with a word on what to do next.
+    #[must_use]
+    pub fn hinting(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl Blamed for ProviderError {
+    fn blame(&self) -> Blame {
+        self.blame
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
+}

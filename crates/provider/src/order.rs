@@ -1,0 +1,91 @@
+//! What is asked of a provider. Every choice in it was made while planning.
+
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use updraft_base::{
+    ByteSize, Digest, GroupName, Hasher, Mac, MachineId, MachineName, NetworkName, SiteId, SiteName,
+};
+
+/// The mark that everything a provider makes for a site carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteMark {
+    /// The site's identity.
+    pub id: SiteId,
+    /// Its name, for people.
+    pub name: SiteName,
+}
+
+/// A network to make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkOrder {
+    /// Name in the site file.
+    pub name: NetworkName,
+    /// Addresses, IPv4. The first host address is the gateway: the provider's own end.
+    pub cidr: ipnet::Ipv4Net,
+    /// Name of the bridge, at most 15 bytes, drawn while planning.
+    pub bridge: String,
+}
+
+impl NetworkOrder {
+    /// The provider's own address in this network: the first one.
+    pub fn gateway(&self) -> Ipv4Addr {
+        self.cidr.hosts().next().unwrap_or_else(|| self.cidr.network())
+    }
+
+    /// What makes two networks the same.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = Hasher::default();
+        for field in [self.name.as_str(), &self.cidr.to_string(), &self.bridge] {
+            hasher.field(field);
+        }
+        hasher.finish()
+    }
+}
+
+/// A machine to make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineOrder {
+    /// Identity, drawn before the machine exists.
+    pub id: MachineId,
+    /// Name, also the hostname.
+    pub name: MachineName,
+    /// Group.
+    pub group: GroupName,
+    /// Memory.
+    pub memory: ByteSize,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Size of the disk; at least the image's.
+    pub disk: ByteSize,
+    /// Image to start from.
+    pub image: Digest,
+    /// Where the image's files are on the provider's host.
+    pub files: ImageFiles,
+    /// Network cards.
+    pub nics: Vec<Nic>,
+}
+
+/// Files of a disk image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFiles {
+    /// Disk, qcow2, never written.
+    pub disk: PathBuf,
+    /// Kernel.
+    pub kernel: PathBuf,
+    /// Initial RAM disk.
+    pub initrd: PathBuf,
+    /// Kernel command line of the image, such as `root=/dev/vda console=ttyS0`.
+    pub cmdline: String,
+}
+
+/// One network card.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nic {
+    /// Network it attaches to.
+    pub network: NetworkName,
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// The machine's address there.
+    pub address: Ipv4Addr,
+}
