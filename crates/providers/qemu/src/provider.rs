@@ -1,0 +1,224 @@
+//! The provider: the trait's acts, put together from guests and networks.
+
+use crate::command::tap_name;
+use crate::guest::Guest;
+use crate::network::Networks;
+use crate::place::Place;
+use crate::{Accel, Acceleration, accel, fault, link};
+use async_trait::async_trait;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::UnixStream;
+use tokio::sync::OnceCell;
+use updraft_base::{Blame, MachineId, NetworkName};
+use updraft_host::Host;
+use updraft_provider::{
+    Channel, ImageFiles, MachineOrder, NetworkOrder, Power, Progress, Provider, ProviderError,
+    Seen, SiteMark, Stop,
+};
+
+/// Where a site's guests live and how they run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The site.
+    pub mark: SiteMark,
+    /// The site's state directory: `.updraft` beside the site file. Guests go to `guests/`,
+    /// networks to `networks/` in it.
+    pub state: PathBuf,
+    /// The runtime directory that all sites of this user share: `/run/updraft`. It must be short,
+    /// because sockets live in it, and must not survive a reboot.
+    pub runtime: PathBuf,
+    /// Where verdicts on KVM are kept: a directory in the image store.
+    pub verdicts: PathBuf,
+    /// KVM or emulation.
+    pub accel: Accel,
+}
+
+/// Guests on one host, seen from one site.
+pub struct QemuProvider {
+    settings: Settings,
+    host: Arc<dyn Host>,
+    acceleration: OnceCell<Acceleration>,
+}
+
+impl QemuProvider {
+    /// A provider; nothing is looked at or made yet.
+    pub fn new(settings: Settings, host: Arc<dyn Host>) -> Self {
+        Self { settings, host, acceleration: OnceCell::new() }
+    }
+
+    /// How guests made from this image run here. The first call may take some seconds: KVM is
+    /// proven by running a guest. [`Provider::start_machine`] asks it too.
+    ///
+    /// # Errors
+    /// When the emulator is not installed.
+    pub async fn acceleration(&self, files: &ImageFiles) -> Result<Acceleration, ProviderError> {
+        let decide = || async {
+            let Settings { accel, verdicts, .. } = &self.settings;
+            let decided = accel::decide(self.host.as_ref(), *accel, files, verdicts).await;
+            decided.map_err(fault("cannot tell whether KVM works here".to_owned()))
+        };
+        self.acceleration.get_or_try_init(decide).await.cloned()
+    }
+
+    /// The socket on which a machine's serial console is, for one user at a time.
+    pub fn console_path(&self, id: MachineId) -> PathBuf {
+        self.place(id).console_socket()
+    }
+
+    /// Everything a machine's console has printed since it was made.
+    pub fn console_log(&self, id: MachineId) -> PathBuf {
+        self.place(id).console_log()
+    }
+
+    /// The site's part of the runtime directory.
+    fn runtime(&self) -> PathBuf {
+        self.settings.runtime.join(self.settings.mark.id.tail())
+    }
+
+    fn place(&self, id: MachineId) -> Place {
+        Place::new(&self.settings.state, &self.runtime(), id)
+    }
+
+    fn guest(&self, id: MachineId) -> Guest<'_> {
+        let Settings { mark, .. } = &self.settings;
+        Guest { host: self.host.as_ref(), mark, id, place: self.place(id) }
+    }
+
+    fn networks(&self) -> Networks<'_> {
+        let Settings { mark, state, runtime, .. } = &self.settings;
+        Networks { host: self.host.as_ref(), mark, state, shared: runtime }
+    }
+
+    /// The guests that carry the site's mark, by id.
+    async fn guests(&self) -> Result<Vec<Guest<'_>>, ProviderError> {
+        let dir = self.settings.state.join("guests");
+        let what = || "cannot read the machines of this site".to_owned();
+        let mut guests = Vec::new();
+        for name in self.host.list(&dir).await.map_err(fault(what()))? {
+            let Ok(id) = name.parse() else { continue };
+            let guest = self.guest(id);
+            if guest.record().await?.is_some() {
+                guests.push(guest);
+            }
+        }
+        Ok(guests)
+    }
+}
+
+#[async_trait]
+impl Provider for QemuProvider {
+    fn kind(&self) -> &'static str {
+        "qemu"
+    }
+
+    async fn observe(&self) -> Result<Seen, ProviderError> {
+        let guests = self.guests().await?;
+        let networks = self.networks();
+        if guests.is_empty() && networks.orders().await?.is_empty() {
+            return Ok(Seen::default());
+        }
+        let what = || "cannot look at the interfaces of this computer".to_owned();
+        let host = self.host.as_ref();
+        let (links, routes) = tokio::join!(link::links(host), link::routes(host));
+        let (links, routes) = (links.map_err(fault(what()))?, routes.map_err(fault(what()))?);
+        let mut seen = Seen::default();
+        let mut attached = Vec::new();
+        let looks = guests.iter().map(|guest| guest.observe(&links));
+        for machine in futures::future::join_all(looks).await {
+            let machine = machine?;
+            if let (Power::On, Some(order)) = (machine.power, &machine.order) {
+                let nics = order.nics.iter().enumerate();
+                attached.extend(nics.map(|(at, nic)| (tap_name(order, at), nic.network.clone())));
+            }
+            seen.machines.push(machine);
+        }
+        seen.networks = networks.observe(&links, &routes, &attached).await?;
+        Ok(seen)
+    }
+
+    async fn ensure_network(&self, order: &NetworkOrder) -> Result<(), ProviderError> {
+        let mut taps = Vec::new();
+        for guest in self.guests().await? {
+            let machine = guest.order().await?;
+            let nics = machine.nics.iter().enumerate();
+            taps.extend(
+                nics.filter(|(_, nic)| nic.network == order.name)
+                    .map(|(index, _)| tap_name(&machine, index)),
+            );
+        }
+        self.networks().ensure(order, &taps).await
+    }
+
+    async fn destroy_network(&self, name: &NetworkName) -> Result<(), ProviderError> {
+        self.networks().destroy(name).await
+    }
+
+    async fn create_machine(&self, order: &MachineOrder) -> Result<(), ProviderError> {
+        self.guest(order.id).create(order).await
+    }
+
+    async fn start_machine(&self, id: MachineId) -> Result<(), ProviderError> {
+        let guest = self.guest(id);
+        let order = guest.order().await?;
+        let networks = self.networks().orders().await?;
+        let mut bridges = Vec::new();
+        for (index, nic) in order.nics.iter().enumerate() {
+            let network = networks.iter().find(|network| network.name == nic.network);
+            let network = network.ok_or_else(|| {
+                let message = format!(
+                    "cannot start machine {}: network {} is not there",
+                    order.name, nic.network
+                );
+                ProviderError::new(Blame::World, message).hinting("`updraft up` makes it")
+            })?;
+            bridges.push((index, network.bridge.clone()));
+        }
+        let acceleration = self.acceleration(&order.files).await?;
+        guest.start(&acceleration, &bridges).await
+    }
+
+    async fn stop_machine(&self, id: MachineId, stop: Stop) -> Result<(), ProviderError> {
+        self.guest(id).stop(stop).await
+    }
+
+    async fn destroy_machine(&self, id: MachineId) -> Result<(), ProviderError> {
+        self.guest(id).destroy().await?;
+        let what = || format!("cannot tidy up after machine {id}");
+        for dir in
+            [self.settings.state.join("guests"), self.runtime(), self.settings.runtime.clone()]
+        {
+            self.host.remove_empty_dir(&dir).await.map_err(fault(what()))?;
+        }
+        Ok(())
+    }
+
+    async fn channel(&self, id: MachineId) -> Result<Box<dyn Channel>, ProviderError> {
+        let path = self.place(id).agent_socket();
+        match UnixStream::connect(&path).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(source) => {
+                let message = format!("cannot reach the agent's line of machine {id}");
+                Err(ProviderError::new(Blame::Passing, message).because(source))
+            }
+        }
+    }
+
+    fn notice(&self) -> Option<String> {
+        match self.acceleration.get()? {
+            Acceleration::Kvm => None,
+            Acceleration::Emulated { why } if why.is_empty() => None,
+            Acceleration::Emulated { why } => {
+                Some(format!("guests are emulated here, which is about ten times slower: {why}"))
+            }
+        }
+    }
+
+    async fn console(&self, id: MachineId) -> Result<(PathBuf, PathBuf), ProviderError> {
+        Ok((self.console_path(id), self.console_log(id)))
+    }
+
+    async fn progress(&self, id: MachineId) -> Result<Progress, ProviderError> {
+        self.guest(id).progress().await
+    }
+}
