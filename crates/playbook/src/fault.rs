@@ -1,0 +1,67 @@
+//! What is wrong with the files of a playbook, and where.
+
+use crate::yaml::Origin;
+use std::fmt;
+use updraft_base::{Blame, Blamed};
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadFault {
+    /// Where, if it is a place in a file.
+    pub at: Option<Origin>,
+    /// One sentence, lowercase, no full stop.
+    pub what: String,
+}
+
+impl LoadFault {
+    pub(crate) fn at(at: Origin, what: impl Into<String>) -> Self {
+        Self { at: Some(at), what: what.into() }
+    }
+
+    pub(crate) fn bare(what: impl Into<String>) -> Self {
+        Self { at: None, what: what.into() }
+    }
+}
+
+impl fmt::Display for LoadFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.at {
+            Some(at) => write!(f, "{at}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+/// Everything that is wrong, found before anything was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Faults(pub Vec<LoadFault>);
+
+impl Faults {
+    pub(crate) fn check(list: Vec<LoadFault>) -> Result<(), Self> {
+        if list.is_empty() { Ok(()) } else { Err(Self(list)) }
+    }
+}
+
+impl From<LoadFault> for Faults {
+    fn from(fault: LoadFault) -> Self {
+        Self(vec![fault])
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            fmt::Display::fmt(fault, f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Blamed for Faults {
+    fn blame(&self) -> Blame {
+        Blame::Asked
+    }
+}

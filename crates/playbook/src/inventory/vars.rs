@@ -1,0 +1,164 @@
+//! `group_vars` and `host_vars`, and what all sources together say of a host.
+
+use super::Inventory;
+use crate::fault::LoadFault;
+use crate::value::Dict;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+/// The `group_vars` and `host_vars` of one directory.
+#[derive(Clone, Debug, Default)]
+pub struct VarsDir {
+    groups: HashMap<String, Dict>,
+    hosts: HashMap<String, Dict>,
+    /// Every file that was read.
+    pub files: BTreeSet<PathBuf>,
+}
+
+impl VarsDir {
+    /// Reads what lies in `directory/group_vars` and `directory/host_vars`.
+    ///
+    /// # Errors
+    /// With everything in them that cannot be read.
+    pub fn read(directory: &Path) -> Result<Self, Vec<LoadFault>> {
+        let mut faults = Vec::new();
+        let mut files = BTreeSet::new();
+        let groups = named_files(&directory.join("group_vars"), &mut files, &mut faults);
+        let hosts = named_files(&directory.join("host_vars"), &mut files, &mut faults);
+        if faults.is_empty() { Ok(Self { groups, hosts, files }) } else { Err(faults) }
+    }
+}
+
+fn named_files(
+    directory: &Path,
+    files: &mut BTreeSet<PathBuf>,
+    faults: &mut Vec<LoadFault>,
+) -> HashMap<String, Dict> {
+    let mut found: HashMap<String, Dict> = HashMap::new();
+    for path in sorted_entries(directory) {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if name.starts_with('.') || name.ends_with('~') {
+            continue;
+        }
+        let key = if path.is_dir() { Some(name) } else { vars_name(name) };
+        let Some(key) = key.map(str::to_owned) else { continue };
+        match read_vars(&path, files) {
+            Ok(vars) => found.entry(key).or_default().extend(vars),
+            Err(more) => faults.extend(more),
+        }
+    }
+    found
+}
+
+/// The name a variables file is for: `web` of `web`, `web.yml`, `web.yaml` and `web.json`.
+fn vars_name(file: &str) -> Option<&str> {
+    match file.rsplit_once('.') {
+        Some((name, "yml" | "yaml" | "json")) => Some(name),
+        // Names of hosts hold dots, so a file without one of the three is a name as a whole.
+        _ => Some(file),
+    }
+}
+
+pub(crate) fn sorted_entries(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> =
+        entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The variables of a file, or of every file in a directory.
+pub(crate) fn read_vars(
+    path: &Path,
+    files: &mut BTreeSet<PathBuf>,
+) -> Result<Dict, Vec<LoadFault>> {
+    if path.is_dir() {
+        let mut all = Dict::new();
+        let mut faults = Vec::new();
+        for entry in sorted_entries(path) {
+            let name = entry
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            let wanted = entry.is_dir()
+                || matches!(
+                    entry.extension().and_then(|e| e.to_str()),
+                    Some("yml" | "yaml" | "json") | None
+                );
+            if name.starts_with('.') || name.ends_with('~') || !wanted {
+                continue;
+            }
+            match read_vars(&entry, files) {
+                Ok(vars) => all.extend(vars),
+                Err(more) => faults.extend(more),
+            }
+        }
+        return if faults.is_empty() { Ok(all) } else { Err(faults) };
+    }
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| vec![LoadFault::bare(format!("cannot read `{name}`: {error}"))])?;
+    files.insert(path.to_path_buf());
+    if text.starts_with("$ANSIBLE_VAULT;") {
+        return Err(vec![LoadFault::bare(format!(
+            "`{name}` is encrypted: vault is not supported yet"
+        ))]);
+    }
+    let parsed = crate::yaml::parse(&name, &text).map_err(|fault| vec![fault])?;
+    let Some(node) = parsed.documents.first() else { return Ok(Dict::new()) };
+    if node.is_null() {
+        return Ok(Dict::new());
+    }
+    match node.to_value().as_dict() {
+        Some(vars) => Ok(vars.clone()),
+        None => Err(vec![LoadFault::at(
+            node.at.clone(),
+            format!("a file of variables holds a dict, this one holds {}", node.kind_name()),
+        )]),
+    }
+}
+
+impl Inventory {
+    /// The directories beside sources that may hold `group_vars` and `host_vars`.
+    pub(crate) fn read_beside(&self) -> Result<Vec<VarsDir>, Vec<LoadFault>> {
+        let mut dirs = Vec::new();
+        let mut faults = Vec::new();
+        let mut seen = BTreeSet::new();
+        for place in &self.beside {
+            if seen.insert(place) {
+                match VarsDir::read(place) {
+                    Ok(dir) => dirs.push(dir),
+                    Err(more) => faults.extend(more),
+                }
+            }
+        }
+        if faults.is_empty() { Ok(dirs) } else { Err(faults) }
+    }
+
+    /// Everything said of a host, the strongest last and so on top.
+    ///
+    /// Ansible's order: `all` in the sources, `group_vars/all` beside them and beside the playbook,
+    /// the other groups from far to near in the same three places, then the host's own.
+    pub fn host_vars(&self, host: &str, beside: &[VarsDir], playbook: Option<&VarsDir>) -> Dict {
+        let mut all = Dict::new();
+        let mut lay = |vars: Option<&Dict>| {
+            if let Some(vars) = vars {
+                for (key, value) in vars {
+                    all.insert(key.clone(), value.clone());
+                }
+            }
+        };
+        lay(self.groups.get("all").map(|group| &group.vars));
+        beside.iter().for_each(|dir| lay(dir.groups.get("all")));
+        lay(playbook.and_then(|dir| dir.groups.get("all")));
+        let groups = self.groups_by_strength(host);
+        groups.iter().for_each(|name| lay(self.groups.get(name).map(|group| &group.vars)));
+        groups.iter().for_each(|name| beside.iter().for_each(|dir| lay(dir.groups.get(name))));
+        groups.iter().for_each(|name| lay(playbook.and_then(|dir| dir.groups.get(name))));
+        lay(self.hosts.get(host).map(|host| &host.vars));
+        beside.iter().for_each(|dir| lay(dir.hosts.get(host)));
+        lay(playbook.and_then(|dir| dir.hosts.get(host)));
+        all.shift_remove("ansible_group_priority");
+        all
+    }
+}

@@ -1,0 +1,21 @@
+//! The Ansible language, as ansible-core 2.19 has it: inventory, variables, templates, order.
+//!
+//! Playbooks are read and checked whole before anything is changed; modules run elsewhere, through
+//! a session that somebody hands in. What is not supported is an error that names file, line and
+//! word.
+//!
+//! Never here: opening connections, starting processes, reading the clock or the environment,
+//! printing.
+
+mod fault;
+pub mod inventory;
+pub mod output;
+mod parse;
+mod run;
+pub mod template;
+pub mod value;
+pub mod yaml;
+
+pub use fault::{Faults, LoadFault};
+pub use parse::{Loader, Playbook};
+pub use run::{HostTarget, Operator, Reach, ReachError, RunOptions};

@@ -1,0 +1,130 @@
+//! What happens in a run, told as events, and the text people know for them.
+//!
+//! The run tells events to a [`Sink`]; [`Screen`] turns events into the lines of Ansible's default
+//! callback. Never here: printing.
+
+mod diff;
+mod recap;
+mod screen;
+
+pub use recap::{Counts, Recap};
+pub(crate) use screen::{SHOW, SHOW_DEBUG};
+pub use screen::{Screen, ScreenOptions};
+
+use crate::value::Value;
+use crate::yaml::Origin;
+
+/// Receives what happens, in order.
+pub trait Sink: Send + Sync {
+    /// One event.
+    fn event(&self, event: Event);
+}
+
+/// Where an event happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct At {
+    /// The host as the inventory names it.
+    pub host: String,
+    /// The host that did the work instead.
+    pub delegate: Option<String>,
+    /// The label of the item, in a loop.
+    pub item: Option<String>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A play begins.
+    PlayBegan {
+        /// Its name, or its pattern of hosts.
+        name: String,
+        /// Nothing is changed.
+        check: bool,
+    },
+    /// A task begins.
+    TaskBegan {
+        /// Its name, with the role before it.
+        name: String,
+        /// It is a handler.
+        handler: bool,
+        /// Nothing is changed.
+        check: bool,
+        /// Where it stands.
+        origin: Option<Origin>,
+    },
+    /// A task or an item went well.
+    Ok {
+        /// Where.
+        at: At,
+        /// Something is different now.
+        changed: bool,
+        /// What the module said.
+        result: Value,
+        /// Tell the result whatever the verbosity, as for `debug`.
+        always: bool,
+    },
+    /// A task or an item failed.
+    Failed {
+        /// Where.
+        at: At,
+        /// What the module said.
+        result: Value,
+        /// One sentence on why.
+        why: String,
+        /// Where the task stands.
+        origin: Option<Origin>,
+        /// It does not count.
+        ignored: bool,
+    },
+    /// A task or an item was skipped.
+    Skipped {
+        /// Where.
+        at: At,
+        /// Why.
+        result: Value,
+    },
+    /// A host cannot be reached.
+    Unreachable {
+        /// Where.
+        at: At,
+        /// Why.
+        result: Value,
+        /// It does not count.
+        ignored: bool,
+    },
+    /// Every item of a loop is done; what was wrong with some of them does not count.
+    LoopIgnored,
+    /// A task is tried again.
+    Retrying {
+        /// Where.
+        at: At,
+        /// Its name.
+        task: String,
+        /// How often it will still be tried.
+        left: u64,
+        /// What the last try gave.
+        result: Value,
+    },
+    /// A file of tasks was included.
+    Included {
+        /// The file, or the role's name.
+        what: String,
+        /// The hosts that run it.
+        hosts: Vec<String>,
+        /// The label of the item, in a loop.
+        item: Option<String>,
+    },
+    /// No host matches the play's pattern.
+    NoHostsMatched,
+    /// Every host of the play has failed.
+    NoHostsLeft,
+    /// Something to say to the person who watches.
+    Said(String),
+    /// Something deserves a look.
+    Warning(String),
+    /// Something went wrong that belongs to no host.
+    Fault(String),
+    /// The run is over.
+    Ended(Recap),
+}

@@ -1,0 +1,204 @@
+//! What can be known to be wrong with a task before anything runs.
+
+use super::Reader;
+use super::catalog;
+use super::tree::{Common, Task};
+use crate::fault::LoadFault;
+use crate::template::Syntax;
+use crate::value::{Dict, Value};
+use crate::yaml::{Node as Yaml, Origin};
+use std::path::{Path, PathBuf};
+
+impl Reader<'_> {
+    /// Reads every template within a value.
+    fn check_value(&mut self, value: &Value, at: &Origin) {
+        let mut templates = Vec::new();
+        value.templates(&mut templates);
+        for template in templates {
+            if let Err(fault) = template.check() {
+                let at = fault.at.clone().unwrap_or_else(|| at.clone());
+                self.faults.push(LoadFault::at(
+                    at,
+                    format!("{} in `{}`", fault.what, shorten(template.source())),
+                ));
+            }
+        }
+    }
+
+    pub(crate) fn check_vars(&mut self, vars: &Dict, item: &Yaml) {
+        vars.values().for_each(|value| self.check_value(value, &item.at));
+    }
+
+    /// Templates among the keywords.
+    pub(crate) fn check_common(&mut self, common: &Common, item: &Yaml) {
+        let before = self.faults.len();
+        let single = [
+            &common.become_it,
+            &common.become_user,
+            &common.become_flags,
+            &common.ignore_errors,
+            &common.no_log,
+            &common.check_mode,
+            &common.delegate_to,
+            &common.run_once,
+            &common.remote_user,
+        ];
+        for value in single.into_iter().flatten().chain(&common.environment).chain(&common.tags) {
+            self.check_value(value, &item.at);
+        }
+        // Keywords come down from the blocks around; each fault is told once.
+        let found = self.faults.split_off(before);
+        for fault in found {
+            if !self.faults.contains(&fault) {
+                self.faults.push(fault);
+            }
+        }
+        let method = common.become_method.as_ref().filter(|method| !method.is_lazy());
+        if let Some(method) = method.filter(|method| {
+            !matches!(
+                method.as_str(),
+                Some("sudo" | "su" | "ansible.builtin.sudo" | "ansible.builtin.su")
+            )
+        }) {
+            self.fault(
+                item,
+                format!(
+                    "become_method `{}` is not supported; `sudo` and `su` are",
+                    method.to_text()
+                ),
+            );
+        }
+    }
+
+    /// Arguments and templates of a task.
+    pub(crate) fn check_task(&mut self, task: &Task, module: &str, item: &Yaml, word_at: &Origin) {
+        self.check_common(&task.common, item);
+        self.check_vars(&task.common.vars, item);
+        self.check_value(&task.args, &task.origin);
+        let single = [&task.name, &task.retries, &task.delay].into_iter().flatten();
+        for value in single.chain(&task.notify) {
+            self.check_value(value, &task.origin);
+        }
+        if let Some(repeat) = &task.repeat {
+            self.check_value(&repeat.over, &repeat.at);
+            if let Some(label) = &repeat.control.label {
+                self.check_value(label, &repeat.at);
+            }
+        }
+        let Some(args) = task.args.as_dict() else { return };
+        for name in args.keys() {
+            let name = name.to_json_key();
+            if catalog::takes(module, &name) {
+                continue;
+            }
+            // Names that are rendered are known only later.
+            if name.contains("{{") {
+                continue;
+            }
+            let at = argument_place(item, &name).unwrap_or_else(|| word_at.clone());
+            let hint = catalog::nearest(&name, catalog::all_args(module))
+                .map(|near| format!("; did you mean `{near}`?"))
+                .unwrap_or_default();
+            self.faults
+                .push(LoadFault::at(at, format!("`{module}` has no argument `{name}`{hint}")));
+        }
+        for names in catalog::required(module) {
+            let given = names.iter().any(|name| args.contains_key(*name))
+                || (catalog::keeps_raw(module) && args.contains_key("_raw_params"));
+            // `module_defaults` may still give it.
+            if !given && task.common.module_defaults.is_empty() {
+                self.faults.push(LoadFault::at(
+                    word_at.clone(),
+                    format!("`{module}` needs the argument `{}`", names[0]),
+                ));
+            }
+        }
+        if module == "meta" {
+            self.check_meta(args, word_at);
+        }
+        if module == "template" {
+            self.check_template_file(task, args, word_at);
+        }
+    }
+
+    fn check_meta(&mut self, args: &Dict, at: &Origin) {
+        let known = [
+            "flush_handlers",
+            "noop",
+            "end_play",
+            "end_host",
+            "end_batch",
+            "end_role",
+            "clear_facts",
+            "clear_host_errors",
+            "refresh_inventory",
+            "reset_connection",
+        ];
+        let word = args.get("_raw_params").map(Value::to_text).unwrap_or_default();
+        if !known.contains(&word.as_str()) {
+            self.faults
+                .push(LoadFault::at(at.clone(), format!("there is no meta action `{word}`")));
+        } else if matches!(word.as_str(), "refresh_inventory" | "end_role") {
+            self.faults.push(LoadFault::at(
+                at.clone(),
+                format!("meta action `{word}` is not supported yet"),
+            ));
+        }
+    }
+
+    /// A template whose name is certain is read now, so that a slip in it stops nothing halfway.
+    fn check_template_file(&mut self, task: &Task, args: &Dict, at: &Origin) {
+        let Some(src) = args.get("src").filter(|src| !src.is_lazy()).map(Value::to_text) else {
+            return;
+        };
+        let marks = ["block_start_string", "variable_start_string", "comment_start_string"];
+        if marks.iter().any(|name| args.contains_key(*name)) {
+            return;
+        }
+        let Some(path) = find_near(task, "templates", &src) else { return };
+        self.files.insert(path.clone());
+        let Ok(text) = std::fs::read_to_string(&path) else { return };
+        if text.starts_with("#jinja2:") {
+            return;
+        }
+        let syntax = Syntax { keep_trailing_newline: true, ..Syntax::default() };
+        if let Err(fault) = crate::template::check_text(&text, &syntax) {
+            let line = fault.0;
+            let place = Origin { file: path.display().to_string().into(), line, column: 1 };
+            self.faults.push(LoadFault::at(place, format!("{} (used at {at})", fault.1)));
+        }
+    }
+}
+
+/// Where an argument stands within its task.
+fn argument_place(item: &Yaml, name: &str) -> Option<Origin> {
+    for (_, value) in item.as_map()? {
+        let found = value
+            .as_map()
+            .and_then(|entries| entries.iter().find(|(key, _)| key.as_str() == Some(name)));
+        if let Some((key, _)) = found {
+            return Some(key.at.clone());
+        }
+    }
+    None
+}
+
+/// A file of a task, looked for without running.
+pub(crate) fn find_near(task: &Task, subdir: &str, name: &str) -> Option<PathBuf> {
+    let mut places: Vec<&Path> = Vec::new();
+    if let Some(role) = &task.role {
+        places.push(&role.path);
+        places.extend(role.parents.iter().rev().map(|parent| parent.path.as_path()));
+    }
+    places.push(&task.dir);
+    places
+        .iter()
+        .flat_map(|place| [place.join(subdir).join(name), place.join(name)])
+        .find(|path| path.exists())
+}
+
+fn shorten(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let short: String = line.chars().take(80).collect();
+    if short.len() < text.len() { short + "…" } else { short }
+}

@@ -1,0 +1,198 @@
+//! Keywords that several things share, read once.
+
+use super::catalog::nearest;
+use super::tree::{Common, Condition};
+use crate::fault::LoadFault;
+use crate::template::Expression;
+use crate::value::{Dict, Key, Value};
+use crate::yaml::{Kind, Node};
+
+/// Keywords of [`Common`].
+pub(crate) const COMMON: &[&str] = &[
+    "name",
+    "when",
+    "tags",
+    "vars",
+    "environment",
+    "module_defaults",
+    "become",
+    "become_user",
+    "become_method",
+    "become_flags",
+    "remote_user",
+    "connection",
+    "port",
+    "ignore_errors",
+    "ignore_unreachable",
+    "no_log",
+    "check_mode",
+    "diff",
+    "any_errors_fatal",
+    "run_once",
+    "timeout",
+    "delegate_to",
+    "delegate_facts",
+    "collections",
+    "throttle",
+    "debugger",
+];
+
+/// Faults found so far, and where to add more.
+pub(crate) type Found<'f> = &'f mut Vec<LoadFault>;
+
+/// Takes a keyword of [`Common`] into it. `false` when the keyword is none of them.
+pub(crate) fn take(common: &mut Common, key: &str, value: &Node, faults: Found<'_>) -> bool {
+    let plain = || Some(value.to_value());
+    match key {
+        "when" => common.when = conditions(value, faults),
+        "tags" => common.tags = words(value, faults),
+        "vars" => common.vars = vars(value, faults),
+        "environment" => common.environment = list(value),
+        "module_defaults" => common.module_defaults = list(value),
+        "become" => common.become_it = plain(),
+        "become_user" => common.become_user = plain(),
+        "become_method" => common.become_method = plain(),
+        "become_flags" => common.become_flags = plain(),
+        "remote_user" => common.remote_user = plain(),
+        "connection" => common.connection = plain(),
+        "port" => common.port = plain(),
+        "ignore_errors" => common.ignore_errors = plain(),
+        "ignore_unreachable" => common.ignore_unreachable = plain(),
+        "no_log" => common.no_log = plain(),
+        "check_mode" => common.check_mode = plain(),
+        "diff" => common.diff = plain(),
+        "any_errors_fatal" => common.any_errors_fatal = plain(),
+        "run_once" => common.run_once = plain(),
+        "timeout" => common.timeout = plain(),
+        "delegate_to" => common.delegate_to = plain(),
+        "delegate_facts" => common.delegate_facts = plain(),
+        // Names of modules are looked up in every collection there is, so a search path for them
+        // has nothing to do.
+        "collections" => {}
+        "throttle" | "debugger" => {
+            faults.push(LoadFault::at(
+                value.at.clone(),
+                format!("keyword `{key}` is not supported yet"),
+            ));
+        }
+        _ => return false,
+    }
+    true
+}
+
+pub(crate) fn list(value: &Node) -> Vec<Value> {
+    match value.to_value() {
+        Value::None => Vec::new(),
+        other => other.as_list().map_or_else(|| vec![other.clone()], <[Value]>::to_vec),
+    }
+}
+
+/// One word, several between commas, or a list of them.
+pub(crate) fn words(value: &Node, faults: Found<'_>) -> Vec<Value> {
+    let mut out = Vec::new();
+    for item in list(value) {
+        match (&item, item.as_str()) {
+            (Value::Lazy(_), Some(_)) => out.push(item),
+            (_, Some(text)) => {
+                out.extend(
+                    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(Value::str),
+                );
+            }
+            (Value::Int(_), None) => out.push(Value::from(item.to_text())),
+            _ => faults
+                .push(LoadFault::at(value.at.clone(), "a word or a list of words belongs here")),
+        }
+    }
+    out
+}
+
+pub(crate) fn vars(value: &Node, faults: Found<'_>) -> Dict {
+    match &value.kind {
+        Kind::Map(_) => {
+            let vars = value.to_value().as_dict().cloned().unwrap_or_default();
+            for name in vars.keys() {
+                if !is_name(name) {
+                    faults.push(LoadFault::at(
+                        value.at.clone(),
+                        format!("`{name}` is not a name for a variable"),
+                    ));
+                }
+            }
+            vars
+        }
+        Kind::Scalar(Value::None) => Dict::new(),
+        Kind::Seq(items) => items.iter().flat_map(|item| vars(item, faults)).collect(),
+        Kind::Scalar(_) => {
+            faults.push(LoadFault::at(
+                value.at.clone(),
+                format!("`vars` is a dict, this is {}", value.kind_name()),
+            ));
+            Dict::new()
+        }
+    }
+}
+
+/// Is it a Python identifier?
+pub(crate) fn is_name(key: &Key) -> bool {
+    key.as_str().is_some_and(is_identifier)
+}
+
+pub(crate) fn is_identifier(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some_and(|c| c == '_' || c.is_ascii_alphabetic())
+        && chars.all(|c| c == '_' || c.is_ascii_alphanumeric())
+        && !matches!(
+            text,
+            "True" | "False" | "None" | "and" | "or" | "not" | "in" | "is" | "if" | "else" | "for"
+        )
+}
+
+pub(crate) fn conditions(value: &Node, faults: Found<'_>) -> Vec<Condition> {
+    match &value.kind {
+        Kind::Seq(items) => items.iter().flat_map(|item| conditions(item, faults)).collect(),
+        Kind::Scalar(Value::None) => Vec::new(),
+        Kind::Scalar(Value::Bool(truth)) => vec![Condition::Plain(*truth)],
+        Kind::Scalar(scalar) => {
+            let text = scalar.as_str().map_or_else(|| scalar.to_text(), str::to_owned);
+            match condition(&text, value) {
+                Ok(condition) => vec![condition],
+                Err(fault) => {
+                    faults.push(fault);
+                    Vec::new()
+                }
+            }
+        }
+        Kind::Map(_) => {
+            faults.push(LoadFault::at(
+                value.at.clone(),
+                "a condition is an expression or a list of them",
+            ));
+            Vec::new()
+        }
+    }
+}
+
+fn condition(text: &str, value: &Node) -> Result<Condition, LoadFault> {
+    // Braces around the whole condition are superfluous and common.
+    let bare = text.trim();
+    let inner = bare
+        .strip_prefix("{{")
+        .and_then(|rest| rest.strip_suffix("}}"))
+        .filter(|inner| !inner.contains("{{") && !inner.contains("}}"));
+    let source = inner.unwrap_or(bare);
+    if source.is_empty() {
+        return Ok(Condition::Plain(true));
+    }
+    Expression::new(source, Some(value.at.clone())).map(Condition::Expr).map_err(|fault| {
+        LoadFault::at(value.at.clone(), format!("{} in the condition `{bare}`", fault.what))
+    })
+}
+
+/// A keyword that does not belong here, with the one that was perhaps meant.
+pub(crate) fn unknown(key: &Node, what: &str, known: &[&str]) -> LoadFault {
+    let word = key.scalar_text().unwrap_or_default();
+    let hint = nearest(&word, known.iter().copied().chain(COMMON.iter().copied()))
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
+    LoadFault::at(key.at.clone(), format!("`{word}` is not a keyword of {what}{hint}"))
+}

@@ -1,0 +1,488 @@
+//! Tasks and blocks.
+
+use super::catalog;
+use super::keywords::{COMMON, conditions, is_identifier, list, take, unknown, words};
+use super::split;
+use super::tree::{Action, Block, Common, Loop, LoopControl, Node, Task};
+use super::{Place, Reader};
+use crate::fault::LoadFault;
+use crate::value::{Dict, Key, Value};
+use crate::yaml::{Kind, Node as Yaml, Origin};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+const TASK: &[&str] = &[
+    "action",
+    "local_action",
+    "args",
+    "loop",
+    "loop_control",
+    "register",
+    "until",
+    "retries",
+    "delay",
+    "changed_when",
+    "failed_when",
+    "notify",
+    "listen",
+    "async",
+    "poll",
+];
+const BLOCK: &[&str] = &["block", "rescue", "always", "notify"];
+
+/// What a task says beside the keywords it shares with others.
+#[derive(Default)]
+struct Draft {
+    name: Option<Value>,
+    word: Option<(String, Origin)>,
+    args: Dict,
+    /// The arguments are one template that gives them all.
+    whole_args: Option<Value>,
+    repeat: Option<(Option<String>, Value, Origin)>,
+    control: LoopControl,
+    register: Option<String>,
+    until: Vec<super::tree::Condition>,
+    retries: Option<Value>,
+    delay: Option<Value>,
+    changed_when: Option<Vec<super::tree::Condition>>,
+    failed_when: Option<Vec<super::tree::Condition>>,
+    notify: Vec<Value>,
+    listen: Vec<Value>,
+}
+
+impl Reader<'_> {
+    /// A list of tasks and blocks.
+    pub(crate) fn tasks(&mut self, node: &Yaml, outer: &Arc<Common>, place: &Place) -> Vec<Node> {
+        let Some(items) = node.as_seq() else {
+            if !node.is_null() {
+                self.fault(
+                    node,
+                    format!("a list of tasks belongs here, this is {}", node.kind_name()),
+                );
+            }
+            return Vec::new();
+        };
+        let mut nodes = Vec::new();
+        for item in items {
+            match &item.kind {
+                Kind::Map(entries)
+                    if entries.iter().any(|(key, _)| key.as_str() == Some("block")) =>
+                {
+                    nodes.extend(self.block(item, entries, outer, place));
+                }
+                Kind::Map(entries) => nodes.extend(self.task(item, entries, outer, place)),
+                Kind::Scalar(Value::None) => {}
+                _ => self.fault(item, format!("a task is a dict, this is {}", item.kind_name())),
+            }
+        }
+        nodes
+    }
+
+    fn block(
+        &mut self,
+        item: &Yaml,
+        entries: &[(Yaml, Yaml)],
+        outer: &Arc<Common>,
+        place: &Place,
+    ) -> Option<Node> {
+        let mut own = Common::default();
+        let mut parts: [Option<&Yaml>; 3] = [None; 3];
+        let mut notify = Vec::new();
+        for (key, value) in entries {
+            match key.as_str() {
+                Some("block") => parts[0] = Some(value),
+                Some("rescue") => parts[1] = Some(value),
+                Some("always") => parts[2] = Some(value),
+                Some("notify") => notify = words(value, &mut self.faults),
+                Some("name") => {}
+                Some(word) if take(&mut own, word, value, &mut self.faults) => {}
+                _ => self.faults.push(unknown(key, "a block", BLOCK)),
+            }
+        }
+        if !notify.is_empty() {
+            self.fault(item, "`notify` on a block is not supported yet; put it on its tasks");
+        }
+        let common = Arc::new(own.within(outer));
+        self.check_common(&common, item);
+        let place = Place { depth: place.depth + 1, ..place.clone() };
+        if place.depth > super::DEPTH {
+            self.fault(item, "blocks are nested too deep");
+            return None;
+        }
+        let mut read = |part: Option<&Yaml>| {
+            part.map(|part| self.tasks(part, &common, &place)).unwrap_or_default()
+        };
+        let (body, rescue, always) = (read(parts[0]), read(parts[1]), read(parts[2]));
+        Some(Node::Block(Arc::new(Block { body, rescue, always, role: None, dependency: None })))
+    }
+
+    fn task(
+        &mut self,
+        item: &Yaml,
+        entries: &[(Yaml, Yaml)],
+        outer: &Arc<Common>,
+        place: &Place,
+    ) -> Option<Node> {
+        let before = self.faults.len();
+        let mut own = Common::default();
+        let mut draft = Draft::default();
+        // What an action's text gives outranks `args`, so `args` goes first.
+        if let Some((_, value)) = entries.iter().find(|(key, _)| key.as_str() == Some("args")) {
+            match value.to_value().as_dict() {
+                Some(args) => draft.args.extend(args.clone()),
+                None => self.fault(value, "`args` is a dict of arguments"),
+            }
+        }
+        for (key, value) in entries {
+            self.task_key(key, value, &mut own, &mut draft, place);
+        }
+        let Some((word, word_at)) = draft.word.take() else {
+            if self.faults.len() == before {
+                self.fault(item, "no module or action in this task");
+            }
+            return None;
+        };
+        let Some(module) = catalog::module(&word) else {
+            let hint = catalog::nearest(
+                &word,
+                catalog::all_names().chain(COMMON.iter().copied()).chain(TASK.iter().copied()),
+            )
+            .map(|near| format!("; did you mean `{near}`?"))
+            .unwrap_or_default();
+            self.faults.push(LoadFault::at(
+                word_at,
+                format!(
+                    "`{word}` is neither a keyword of a task nor a module that is supported{hint}"
+                ),
+            ));
+            return None;
+        };
+        if draft.name.is_some() && place.handlers && draft.listen.is_empty() {
+            // A handler is known by its name, or by what it listens to.
+        }
+        let repeat = draft.repeat.take().map(|(lookup, over, at)| Loop {
+            lookup,
+            over,
+            at,
+            control: draft.control.clone(),
+        });
+        let args = match draft.whole_args.take() {
+            Some(whole) => whole,
+            None => Value::dict(std::mem::take(&mut draft.args)),
+        };
+        let own = self.shape(own, &module);
+        let task = Task {
+            id: Self::next_id(),
+            name: draft.name,
+            word,
+            action: Action::Module(module.clone()),
+            args,
+            common: Arc::new(own.clone().within(outer)),
+            outer: Arc::clone(outer),
+            repeat,
+            register: draft.register,
+            until: draft.until,
+            retries: draft.retries,
+            delay: draft.delay,
+            changed_when: draft.changed_when,
+            failed_when: draft.failed_when,
+            notify: draft.notify,
+            listen: draft.listen,
+            origin: item.at.clone(),
+            role: place.role.clone(),
+            dir: place.dir.clone(),
+        };
+        self.check_task(&task, &module, item, &word_at);
+        match module.as_str() {
+            "import_tasks" => self.import_tasks(&task, own, item, place),
+            "import_role" => self.import_role(&task, own, item, place),
+            "include_tasks" => {
+                let apply = self.apply(entries, item);
+                Some(Node::Task(Arc::new(Task { action: Action::IncludeTasks { apply }, ..task })))
+            }
+            "include_role" => {
+                let apply = self.apply(entries, item);
+                self.preview_role(&task, &own, item, place);
+                Some(Node::Task(Arc::new(Task { action: Action::IncludeRole { apply }, ..task })))
+            }
+            _ => Some(Node::Task(Arc::new(task))),
+        }
+    }
+
+    /// `vars` of an import or include weigh more than those of a task.
+    fn shape(&self, mut own: Common, module: &str) -> Common {
+        if matches!(module, "import_tasks" | "include_tasks" | "import_role" | "include_role") {
+            own.params = own.vars.clone();
+        }
+        own
+    }
+
+    fn task_key(
+        &mut self,
+        key: &Yaml,
+        value: &Yaml,
+        own: &mut Common,
+        draft: &mut Draft,
+        place: &Place,
+    ) {
+        let Some(word) = key.as_str().map(str::to_owned) else {
+            self.fault(key, "a keyword is text");
+            return;
+        };
+        let plain = || Some(value.to_value());
+        match word.as_str() {
+            "name" => draft.name = plain().filter(|name| !name.is_none()),
+            "args" => {}
+            "action" | "local_action" => {
+                if word == "local_action" {
+                    own.delegate_to = Some(Value::str("localhost"));
+                }
+                self.old_action(value, draft);
+            }
+            "loop" => draft.repeat = Some((None, value.to_value(), value.at.clone())),
+            "loop_control" => self.loop_control(value, &mut draft.control),
+            "register" => match value.as_str() {
+                Some(name) if is_identifier(name) => draft.register = Some(name.to_owned()),
+                _ => self.fault(
+                    value,
+                    format!(
+                        "`{}` is not a name for a variable",
+                        value.scalar_text().unwrap_or_default()
+                    ),
+                ),
+            },
+            "until" => draft.until = conditions(value, &mut self.faults),
+            "retries" => draft.retries = plain(),
+            "delay" => draft.delay = plain(),
+            "changed_when" => draft.changed_when = Some(conditions(value, &mut self.faults)),
+            "failed_when" => draft.failed_when = Some(conditions(value, &mut self.faults)),
+            "notify" => draft.notify = list(value),
+            "listen" if place.handlers => draft.listen = list(value),
+            "async" | "poll" => {
+                let zero = matches!(value.kind, Kind::Scalar(Value::Int(0)));
+                if !(word == "async" && zero) {
+                    self.fault(key, format!("keyword `{word}` is not supported yet"));
+                }
+            }
+            with if with.starts_with("with_") => {
+                let lookup = &with["with_".len()..];
+                if crate::template::lookup_exists(lookup) {
+                    draft.repeat =
+                        Some((Some(lookup.to_owned()), value.to_value(), value.at.clone()));
+                } else {
+                    self.fault(key, format!("`{with}`: there is no lookup `{lookup}`"));
+                }
+            }
+            _ if take(own, &word, value, &mut self.faults) => {}
+            _ => {
+                if let Some((first, _)) = &draft.word {
+                    let text =
+                        if catalog::module(&word).is_some() && catalog::module(first).is_some() {
+                            format!("conflicting action statements: `{first}` and `{word}`")
+                        } else {
+                            // One of the two is no module: that one is the fault.
+                            let odd = if catalog::module(&word).is_none() { &word } else { first };
+                            let hint = catalog::nearest(odd, TASK.iter().chain(COMMON).copied())
+                                .map(|near| format!("; did you mean `{near}`?"))
+                                .unwrap_or_default();
+                            format!("`{odd}` is not a keyword of a task{hint}")
+                        };
+                    self.fault(key, text);
+                    return;
+                }
+                draft.word = Some((word.clone(), key.at.clone()));
+                self.action_args(&word, value, draft);
+            }
+        }
+    }
+
+    /// `action: copy src=a dest=b`, `local_action: {module: copy, src: a}`
+    fn old_action(&mut self, value: &Yaml, draft: &mut Draft) {
+        match &value.kind {
+            Kind::Map(entries) => {
+                let Some((_, module)) =
+                    entries.iter().find(|(key, _)| key.as_str() == Some("module"))
+                else {
+                    self.fault(value, "the action has no `module`");
+                    return;
+                };
+                let text = module.scalar_text().unwrap_or_default();
+                let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
+                draft.word = Some((word.to_owned(), module.at.clone()));
+                if !rest.is_empty() {
+                    self.text_args(word, rest, value, draft);
+                }
+                for (key, value) in entries {
+                    if let Some(key) = key.as_str().filter(|key| *key != "module") {
+                        draft.args.insert(Key::str(key), value.to_value());
+                    }
+                }
+            }
+            _ => {
+                let text = value.scalar_text().unwrap_or_default();
+                let (word, rest) =
+                    text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
+                draft.word = Some((word.to_owned(), value.at.clone()));
+                self.text_args(word, rest, value, draft);
+            }
+        }
+    }
+
+    fn action_args(&mut self, word: &str, value: &Yaml, draft: &mut Draft) {
+        match &value.kind {
+            Kind::Map(_) => {
+                if let Some(args) = value.to_value().as_dict() {
+                    draft.args.extend(args.clone());
+                }
+            }
+            Kind::Scalar(Value::None) => {}
+            Kind::Seq(_) => {
+                self.fault(value, format!("arguments of `{word}` are a dict or text, not a list"))
+            }
+            Kind::Scalar(_) => {
+                let text = value.scalar_text().unwrap_or_default();
+                self.text_args(word, &text, value, draft);
+            }
+        }
+    }
+
+    fn text_args(&mut self, word: &str, text: &str, at: &Yaml, draft: &mut Draft) {
+        let Some(module) = catalog::module(word) else { return };
+        let trusted = |text: &str| Value::trusted(text, Some(at.at.clone()));
+        let mut put = |name: &str, value: Value| {
+            draft.args.insert(Key::str(name), value);
+        };
+        if catalog::is_command(&module) {
+            match split::command(text, catalog::COMMAND_WORDS) {
+                Ok((raw, pairs)) => {
+                    if !raw.is_empty() {
+                        put("_raw_params", trusted(&raw));
+                    }
+                    pairs.iter().for_each(|(name, value)| put(name, trusted(value)));
+                }
+                Err(what) => self.fault(at, what),
+            }
+        } else if catalog::keeps_raw(&module) {
+            match split::command(text, &["file", "name", "dir"]) {
+                Ok((raw, pairs)) => {
+                    if !raw.is_empty() {
+                        put("_raw_params", trusted(&raw));
+                    }
+                    pairs.iter().for_each(|(name, value)| put(name, trusted(value)));
+                }
+                Err(what) => self.fault(at, what),
+            }
+        } else if text.trim_start().starts_with("{{") && text.trim_end().ends_with("}}") {
+            draft.whole_args = Some(trusted(text));
+        } else if !text.trim().is_empty() {
+            match split::named(text) {
+                Ok(pairs) => pairs.iter().for_each(|(name, value)| put(name, trusted(value))),
+                Err(what) => self.fault(at, format!("arguments of `{word}`: {what}")),
+            }
+        }
+    }
+
+    fn loop_control(&mut self, value: &Yaml, control: &mut LoopControl) {
+        let Some(entries) = value.as_map() else {
+            self.fault(value, "`loop_control` is a dict");
+            return;
+        };
+        const KNOWN: &[&str] = &[
+            "loop_var",
+            "index_var",
+            "label",
+            "pause",
+            "extended",
+            "extended_allitems",
+            "break_when",
+        ];
+        for (key, value) in entries {
+            let plain = value.to_value();
+            match key.as_str() {
+                Some("loop_var") => control.loop_var = plain,
+                Some("index_var") => control.index_var = Some(plain),
+                Some("label") => control.label = Some(plain),
+                Some("pause") => control.pause = Some(plain),
+                Some("extended") => control.extended = Some(plain),
+                Some("extended_allitems") => {}
+                Some("break_when") => control.break_when = conditions(value, &mut self.faults),
+                _ => self.faults.push(unknown(key, "`loop_control`", KNOWN)),
+            }
+        }
+    }
+
+    /// `apply:` of an include, as keywords.
+    fn apply(&mut self, entries: &[(Yaml, Yaml)], item: &Yaml) -> Arc<Common> {
+        let mut common = Common::default();
+        let args = entries.iter().filter(|(key, _)| {
+            key.as_str().is_some_and(|word| {
+                matches!(catalog::short(word), "include_tasks" | "include_role" | "args")
+            })
+        });
+        for (_, value) in args {
+            let Some(apply) = value.get("apply") else { continue };
+            for (key, value) in apply.as_map().unwrap_or_default() {
+                let known = key
+                    .as_str()
+                    .is_some_and(|word| take(&mut common, word, value, &mut self.faults));
+                if !known {
+                    self.faults.push(unknown(key, "`apply`", COMMON));
+                }
+            }
+        }
+        self.check_common(&common, item);
+        Arc::new(common)
+    }
+
+    fn import_tasks(
+        &mut self,
+        task: &Task,
+        own: Common,
+        item: &Yaml,
+        place: &Place,
+    ) -> Option<Node> {
+        if task.repeat.is_some() {
+            self.fault(item, "`import_tasks` cannot loop; use `include_tasks`");
+            return None;
+        }
+        let Some(file) = task.args.get("file").or_else(|| task.args.get("_raw_params")).cloned()
+        else {
+            self.fault(item, "`import_tasks` needs the name of a file");
+            return None;
+        };
+        let mut known = (*place.known).clone();
+        known.extend(own.params.clone());
+        let place = Place { known: Arc::new(known), ..place.clone() };
+        let name = self.known_text(&file, item, &place, "the file of `import_tasks`")?;
+        let Some(path) = find_tasks(&name, &place) else {
+            self.fault(item, format!("task file `{name}` was not found"));
+            return None;
+        };
+        let common = Arc::new(own.within(&task.outer));
+        let body = self.task_file(&path, &common, &place);
+        Some(Node::Block(Arc::new(Block {
+            body,
+            rescue: Vec::new(),
+            always: Vec::new(),
+            role: None,
+            dependency: None,
+        })))
+    }
+}
+
+/// A task file by the name an include gives it.
+pub(crate) fn find_tasks(name: &str, place: &Place) -> Option<PathBuf> {
+    let mut candidates = vec![place.dir.join(name)];
+    if let Some(role) = &place.role {
+        candidates.push(role.path.join("tasks").join(name));
+        candidates.push(role.path.join(name));
+    }
+    candidates.push(place.playbook_dir.join(name));
+    candidates.push(place.playbook_dir.join("tasks").join(name));
+    if place.handlers
+        && let Some(role) = &place.role
+    {
+        candidates.insert(1, role.path.join("handlers").join(name));
+    }
+    candidates.into_iter().find(|path| path.is_file())
+}

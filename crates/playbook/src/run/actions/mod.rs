@@ -1,0 +1,67 @@
+//! Actions that this side carries out, and the dispatch of all others to their hosts.
+
+mod data;
+mod hosts;
+
+use super::execute::{Call, Crew};
+use super::outcome::{failed, flag, put};
+use crate::parse::catalog;
+use crate::value::{Dict, Value};
+
+impl Crew<'_> {
+    /// Carries out one call.
+    pub(super) async fn act(&self, call: Call<'_>) -> Dict {
+        let mut result = match call.module {
+            "debug" => self.debug(&call),
+            "set_fact" => self.set_fact(&call),
+            "assert" => self.assert(&call),
+            "fail" => {
+                let msg = call.args.get("msg").map(Value::to_text);
+                failed(msg.unwrap_or_else(|| "Failed as requested from task".to_owned()))
+            }
+            "include_vars" => self.include_vars(&call),
+            "set_stats" => done(false),
+            "add_host" => self.add_host(&call),
+            "group_by" => self.group_by(&call),
+            "pause" => self.pause(&call).await,
+            "wait_for_connection" => self.wait_for_connection(&call).await,
+            "template" => self.template(&call).await,
+            "copy" => self.copy(&call).await,
+            "fetch" => self.fetch(&call).await,
+            name => {
+                let args = call.args.clone();
+                self.module(&call, name, &args).await
+            }
+        };
+        if !matches!(call.module, "set_fact" | "include_vars") {
+            self.keep_facts(&call, &result);
+        }
+        if call.module == "setup" && !flag(&result, "failed") {
+            // The facts are kept; the result would only repeat all of them on the screen.
+            result.shift_remove("invocation");
+        }
+        if catalog::find_control(call.module).is_some() {
+            result.entry("changed".into()).or_insert(Value::Bool(false));
+        }
+        result
+    }
+
+    /// Remembers `ansible_facts` of a result.
+    fn keep_facts(&self, call: &Call<'_>, result: &Dict) {
+        let Some(facts) = result.get("ansible_facts").and_then(Value::as_dict) else { return };
+        let for_delegate =
+            call.task.common.delegate_facts.as_ref().is_some_and(|value| {
+                super::execute::truth(call.context, Some(value)).unwrap_or(false)
+            });
+        match (&call.delegate, for_delegate) {
+            (Some(host), true) => host.facts.add(facts),
+            _ => call.scope.host.facts.add(facts),
+        }
+    }
+}
+
+pub(super) fn done(changed: bool) -> Dict {
+    let mut result = Dict::new();
+    put(&mut result, "changed", changed);
+    result
+}

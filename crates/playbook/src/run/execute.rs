@@ -1,0 +1,511 @@
+//! One task on one host: conditions, arguments, tries, what counts as changed and failed.
+
+use super::outcome::{Asked, Ended, Outcome, failed, flag, put, why};
+use super::reach::{Operator, Reach};
+use super::state::{HostState, Shared};
+use super::vars::TaskScope;
+use crate::output::{At, Event, SHOW, Sink};
+use crate::parse::catalog;
+use crate::parse::tree::{Action, Condition, Task};
+use crate::template::{Context, Fault};
+use crate::value::{Dict, Key, Value};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What every task needs of the world.
+#[derive(Clone, Copy)]
+pub(crate) struct Crew<'r> {
+    pub(crate) shared: &'r Arc<Shared>,
+    pub(crate) reach: &'r dyn Reach,
+    pub(crate) operator: &'r dyn Operator,
+    pub(crate) sink: &'r dyn Sink,
+}
+
+/// One call of an action, everything about it decided.
+pub(crate) struct Call<'c> {
+    pub(crate) task: &'c Task,
+    pub(crate) module: &'c str,
+    pub(crate) args: Dict,
+    pub(crate) scope: &'c TaskScope,
+    pub(crate) context: &'c Context,
+    pub(crate) check: bool,
+    pub(crate) diff: bool,
+    /// The host that does the work instead.
+    pub(crate) delegate: Option<Arc<HostState>>,
+}
+
+/// The outcome of a task or an item, and how to tell it.
+pub(super) struct Told {
+    pub(super) outcome: Outcome,
+    pub(super) delegate: Option<String>,
+    pub(super) no_log: bool,
+    /// Tell the result even without `-v`.
+    pub(super) always: bool,
+}
+
+impl Told {
+    fn plain(outcome: Outcome) -> Self {
+        Self { outcome, delegate: None, no_log: false, always: false }
+    }
+}
+
+impl<'r> Crew<'r> {
+    /// Runs a task on a host, tells it, and remembers what it registers.
+    pub(crate) async fn host_task(&self, task: &Task, scope: &TaskScope) -> Outcome {
+        let scope = scope.for_task(task);
+        let mut told = match &task.repeat {
+            None => {
+                let mut told = self.once(task, &scope).await;
+                self.settle(task, &scope, &mut told);
+                if told.outcome.includes.is_empty() {
+                    self.tell(task, &scope, &told, None);
+                }
+                told
+            }
+            Some(repeat) => self.repeat(task, repeat, &scope).await,
+        };
+        told.outcome.result.shift_remove(SHOW);
+        if let Some(name) = &task.register {
+            scope.host.set.put(name, Value::dict(told.outcome.result.clone()));
+        }
+        told.outcome
+    }
+
+    /// Whether the failure counts.
+    pub(super) fn settle(&self, task: &Task, scope: &TaskScope, told: &mut Told) {
+        let context = scope.clone().context();
+        let ignore = match told.outcome.ended {
+            Ended::Failed => &task.common.ignore_errors,
+            Ended::Unreachable => &task.common.ignore_unreachable,
+            _ => return,
+        };
+        told.outcome.ignored = truth(&context, ignore.as_ref()).unwrap_or(false);
+    }
+
+    pub(super) fn tell(&self, task: &Task, scope: &TaskScope, told: &Told, item: Option<String>) {
+        let outcome = &told.outcome;
+        let censored = "the output has been hidden due to the fact that 'no_log: true' was specified for this result";
+        let result = if told.no_log {
+            Value::dict_of([
+                ("censored", Value::str(censored)),
+                ("changed", Value::Bool(outcome.changed)),
+            ])
+        } else {
+            Value::dict(outcome.result.clone())
+        };
+        let item =
+            if told.no_log { item.map(|_| "(censored due to no_log)".to_owned()) } else { item };
+        let at = At { host: scope.host.name.clone(), delegate: told.delegate.clone(), item };
+        let event = match outcome.ended {
+            Ended::Well => Event::Ok {
+                at,
+                changed: outcome.changed,
+                result,
+                always: told.always && !told.no_log,
+            },
+            Ended::Skipped => Event::Skipped { at, result },
+            Ended::Unreachable => Event::Unreachable { at, result, ignored: outcome.ignored },
+            Ended::Failed => Event::Failed {
+                at,
+                why: if told.no_log {
+                    "Task failed".to_owned()
+                } else {
+                    let on_host = match &task.action {
+                        Action::Module(name) => {
+                            catalog::find_control(name).is_none_or(|one| one.name == "template")
+                        }
+                        _ => false,
+                    };
+                    why(&outcome.result, on_host)
+                },
+                result,
+                origin: Some(task.origin.clone()),
+                ignored: outcome.ignored,
+            },
+        };
+        if !told.no_log
+            && let Some(warnings) = outcome.result.get("warnings").and_then(Value::as_list)
+        {
+            for warning in warnings {
+                self.sink.event(Event::Warning(warning.to_text()));
+            }
+        }
+        self.sink.event(event);
+    }
+
+    /// The task once: for a host, or for one item of its loop.
+    pub(super) async fn once(&self, task: &Task, scope: &TaskScope) -> Told {
+        let context = scope.clone().context();
+        let no_log = truth(&context, task.common.no_log.as_ref()).unwrap_or(true);
+        match self.all_hold(&context, &task.common.when) {
+            Ok(None) => {}
+            Ok(Some(condition)) => {
+                return Told { no_log, ..Told::plain(Outcome::of(skipped(&condition))) };
+            }
+            Err(fault) => {
+                return Told {
+                    no_log,
+                    ..Told::plain(Outcome::of(failed(format!("Task failed: {}", fault.what))))
+                };
+            }
+        }
+        let mut told = match self.prepared(task, scope, &context).await {
+            Ok(told) => told,
+            Err(result) => Told::plain(Outcome::of(result)),
+        };
+        told.no_log = no_log;
+        if told.outcome.changed && told.outcome.ended == Ended::Well {
+            match names(&context, &task.notify) {
+                Ok(names) => told.outcome.notify = names,
+                Err(fault) => {
+                    told.outcome = Outcome::of(failed(format!("Task failed: {}", fault.what)));
+                }
+            }
+        }
+        told
+    }
+
+    /// The condition that does not hold, if there is one.
+    pub(super) fn all_hold(
+        &self,
+        context: &Context,
+        conditions: &[Condition],
+    ) -> Result<Option<String>, Fault> {
+        for condition in conditions {
+            match condition {
+                Condition::Plain(true) => {}
+                Condition::Plain(false) => return Ok(Some("False".to_owned())),
+                Condition::Expr(expression) => {
+                    if !context.holds(expression)? {
+                        return Ok(Some(expression.source().to_owned()));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn prepared(
+        &self,
+        task: &Task,
+        scope: &TaskScope,
+        context: &Context,
+    ) -> Result<Told, Dict> {
+        let keyword = |fault: Fault| failed(format!("Task failed: {}", fault.what));
+        let Action::Module(module) = &task.action else {
+            return self.include(task, context).map(Told::plain);
+        };
+        let check = match &task.common.check_mode {
+            Some(value) => truth(context, Some(value)).map_err(keyword)?,
+            None => scope.check,
+        };
+        let diff = match &task.common.diff {
+            Some(value) => truth(context, Some(value)).map_err(keyword)?,
+            None => scope.diff,
+        };
+        let delegate = match &task.common.delegate_to {
+            Some(value) => {
+                let name = context.text(value).map_err(keyword)?;
+                (!name.is_empty()).then(|| self.shared.host(&name))
+            }
+            None => None,
+        };
+        let scope = TaskScope { check, diff, ..scope.clone() };
+        let context = scope.clone().context();
+        let args = self.arguments(task, module, &context)?;
+        // Ansible tries once more than `retries` says, but three times when it says nothing.
+        let tries = match &task.retries {
+            None if task.until.is_empty() => 1,
+            None => 3,
+            Some(value) => match number(&context, value).map_err(keyword)? {
+                count if count >= 1.0 => count as u64 + 1,
+                _ => 1,
+            },
+        };
+        let delay = match &task.delay {
+            Some(value) => number(&context, value).map_err(keyword)?.max(0.0),
+            None => 5.0,
+        };
+        let until_wanted = !task.until.is_empty() || task.retries.is_some();
+        let mut attempt = 0;
+        let delegate_name =
+            delegate.as_ref().map(|host| host.name.clone()).filter(|name| *name != scope.host.name);
+        loop {
+            attempt += 1;
+            let call = Call {
+                task,
+                module,
+                args: args.clone(),
+                scope: &scope,
+                context: &context,
+                check,
+                diff,
+                delegate: delegate.clone(),
+            };
+            let mut result = self.act(call).await;
+            let always = result.contains_key(SHOW);
+            if until_wanted {
+                put(
+                    &mut result,
+                    "attempts",
+                    Value::Int(i64::try_from(attempt).unwrap_or(i64::MAX)),
+                );
+            }
+            if !flag(&result, "unreachable") {
+                self.judge(task, &scope, &mut result);
+            }
+            let done = |result: Dict| {
+                Ok(Told {
+                    outcome: Outcome::of(result),
+                    delegate: delegate_name.clone(),
+                    no_log: false,
+                    always,
+                })
+            };
+            if !until_wanted || flag(&result, "unreachable") {
+                return done(result);
+            }
+            let held = if task.until.is_empty() {
+                Ok(!flag(&result, "failed"))
+            } else {
+                let scope = self.with_result(task, &scope, &result);
+                self.all_hold(&scope.context(), &task.until).map(|missing| missing.is_none())
+            };
+            match held {
+                Ok(true) => return done(result),
+                Ok(false) if attempt < tries => {
+                    self.sink.event(Event::Retrying {
+                        at: At {
+                            host: scope.host.name.clone(),
+                            delegate: delegate_name.clone(),
+                            item: None,
+                        },
+                        task: self.shown_name(task, &context),
+                        left: tries - attempt,
+                        result: Value::dict(result),
+                    });
+                    self.operator.sleep(Duration::from_secs_f64(delay)).await;
+                }
+                Ok(false) => {
+                    put(&mut result, "failed", true);
+                    if tries > 1 {
+                        // Ansible does not count the last one.
+                        put(
+                            &mut result,
+                            "attempts",
+                            Value::Int(i64::try_from(tries - 1).unwrap_or(i64::MAX)),
+                        );
+                    }
+                    return done(result);
+                }
+                Err(fault) => {
+                    put(&mut result, "failed", true);
+                    put(&mut result, "msg", Value::from(format!("Task failed: {}", fault.what)));
+                    return done(result);
+                }
+            }
+        }
+    }
+
+    /// The scope in which `changed_when`, `failed_when` and `until` see the result.
+    fn with_result(&self, task: &Task, scope: &TaskScope, result: &Dict) -> TaskScope {
+        match &task.register {
+            Some(name) => scope.with(name, Value::dict(result.clone())),
+            None => scope.clone(),
+        }
+    }
+
+    /// Applies `changed_when` and `failed_when`.
+    fn judge(&self, task: &Task, scope: &TaskScope, result: &mut Dict) {
+        result.entry(Key::str("changed")).or_insert(Value::Bool(false));
+        result.entry(Key::str("failed")).or_insert(Value::Bool(false));
+        for (conditions, name) in [(&task.changed_when, "changed"), (&task.failed_when, "failed")] {
+            let Some(conditions) = conditions else { continue };
+            if flag(result, "skipped") {
+                continue;
+            }
+            let context = self.with_result(task, scope, result).context();
+            match self.all_hold(&context, conditions) {
+                Ok(missing) => {
+                    // An empty list of conditions says nothing.
+                    if conditions.is_empty() {
+                        continue;
+                    }
+                    put(result, name, missing.is_none());
+                    if name == "failed" {
+                        put(result, "failed_when_result", missing.is_none());
+                    }
+                }
+                Err(fault) => {
+                    put(result, "failed", true);
+                    put(result, &format!("{name}_when_result"), Value::from(fault.what.clone()));
+                    put(result, "msg", Value::from(format!("Task failed: {}", fault.what)));
+                }
+            }
+        }
+    }
+
+    /// Arguments rendered, those that are omitted left out, defaults for the module filled in.
+    fn arguments(&self, task: &Task, module: &str, context: &Context) -> Result<Dict, Dict> {
+        let mut args = Dict::new();
+        let full = if task.word.contains('.') {
+            task.word.clone()
+        } else {
+            format!("ansible.builtin.{}", task.word)
+        };
+        let fault_of = |name: Option<&str>, fault: &Fault| {
+            let which = name
+                .map(|name| format!(" Error while resolving value for '{name}':"))
+                .unwrap_or_default();
+            failed(format!(
+                "Task failed: Finalization of task args for '{full}' failed:{which} {}",
+                fault.what
+            ))
+        };
+        for defaults in &task.common.module_defaults {
+            let defaults = context.finish(defaults).map_err(|fault| fault_of(None, &fault))?;
+            for (key, value) in defaults.as_dict().into_iter().flatten() {
+                let word = key.to_json_key();
+                if catalog::short(&word) == module
+                    && let Some(more) = value.as_dict()
+                {
+                    args.extend(more.clone());
+                }
+            }
+        }
+        let given = match &task.args {
+            whole if whole.as_str().is_some() => {
+                let value = context.finish(whole).map_err(|fault| fault_of(None, &fault))?;
+                match value.as_dict() {
+                    Some(entries) => entries.clone(),
+                    None => {
+                        return Err(failed(format!(
+                            "Task failed: the arguments of '{full}' are {}, not a dict",
+                            value.type_name()
+                        )));
+                    }
+                }
+            }
+            args => args.as_dict().cloned().unwrap_or_default(),
+        };
+        for (key, value) in &given {
+            let name = key.to_json_key();
+            // These look at their arguments themselves: `var` is a name, `that` a list of
+            // conditions, and what is undefined may be shown.
+            if matches!((module, name.as_str()), ("debug", "var") | ("assert", "that")) {
+                args.insert(key.clone(), value.clone());
+                continue;
+            }
+            let value = context.finish(value).map_err(|fault| fault_of(Some(&name), &fault))?;
+            if matches!(value, Value::Omit) {
+                args.shift_remove(key);
+                continue;
+            }
+            let key = if name.contains("{{") {
+                let name = context
+                    .text(&Value::trusted(&name, None))
+                    .map_err(|fault| fault_of(Some(&name), &fault))?;
+                Key::from(name.as_str())
+            } else {
+                key.clone()
+            };
+            if !catalog::takes(module, &key.to_json_key()) {
+                return Err(failed(format!("Task failed: `{module}` has no argument `{key}`")));
+            }
+            args.insert(key, value);
+        }
+        Ok(args)
+    }
+
+    /// What an include asks for.
+    fn include(&self, task: &Task, context: &Context) -> Result<Outcome, Dict> {
+        let fault_of = |fault: Fault| failed(format!("Task failed: {}", fault.what));
+        let mut args = Dict::new();
+        for (key, value) in task.args.as_dict().into_iter().flatten() {
+            if key.as_str() != Some("apply") {
+                let value = context.finish(value).map_err(fault_of)?;
+                if !matches!(value, Value::Omit) {
+                    args.insert(key.clone(), value);
+                }
+            }
+        }
+        let names: &[&str] = match task.action {
+            Action::IncludeRole { .. } => &["name", "role"],
+            _ => &["file", "_raw_params"],
+        };
+        let what = names.iter().find_map(|name| args.get(*name)).map(Value::to_text);
+        let Some(what) = what else {
+            return Err(failed(format!("Task failed: `{}` needs a name", task.word)));
+        };
+        let mut result = Dict::new();
+        put(&mut result, "include", Value::str(&what));
+        let mut outcome = Outcome::of(result);
+        outcome.includes.push(Asked { what, args, vars: task.common.params.clone(), item: None });
+        Ok(outcome)
+    }
+
+    /// The task's name as the banner shows it.
+    pub(crate) fn shown_name(&self, task: &Task, context: &Context) -> String {
+        let bare = match &task.name {
+            Some(name) => match context.finish(name) {
+                Ok(name) => name.to_text(),
+                Err(_) => name.as_str().unwrap_or_default().to_owned(),
+            },
+            None => match (&task.action, task.args.get("name").or_else(|| task.args.get("role"))) {
+                (Action::IncludeRole { .. }, Some(role)) => {
+                    let role = context.text(role);
+                    let role = role.unwrap_or_else(|_| "?".to_owned());
+                    return format!("{} : {role}", task.word);
+                }
+                _ => task.word.clone(),
+            },
+        };
+        match &task.role {
+            Some(role) => format!("{} : {bare}", role.name),
+            None => bare,
+        }
+    }
+}
+
+fn skipped(condition: &str) -> Dict {
+    let mut result = Dict::new();
+    put(&mut result, "changed", false);
+    put(&mut result, "skipped", true);
+    put(&mut result, "skip_reason", Value::str("Conditional result was False"));
+    put(&mut result, "false_condition", Value::str(condition));
+    result
+}
+
+/// A keyword that is yes or no; absent means no.
+pub(crate) fn truth(context: &Context, value: Option<&Value>) -> Result<bool, Fault> {
+    let Some(value) = value else { return Ok(false) };
+    let value = context.finish(value)?;
+    value
+        .as_boolean()
+        .ok_or_else(|| Fault::new(format!("`{}` is neither yes nor no", value.to_text())))
+}
+
+pub(crate) fn number(context: &Context, value: &Value) -> Result<f64, Fault> {
+    let value = context.finish(value)?;
+    let found = match &value {
+        Value::Str(text) => crate::value::parse_float(text),
+        other => other.as_float(),
+    };
+    found
+        .filter(|number| number.is_finite())
+        .ok_or_else(|| Fault::new(format!("`{}` is not a number", value.to_text())))
+}
+
+/// Names in a list of values, rendered.
+pub(crate) fn names(context: &Context, values: &[Value]) -> Result<Vec<String>, Fault> {
+    let mut out = Vec::new();
+    for value in values {
+        let value = context.finish(value)?;
+        match value.as_list() {
+            Some(items) => out.extend(items.iter().map(Value::to_text)),
+            None if matches!(value, Value::Omit | Value::None) => {}
+            None => out.push(value.to_text()),
+        }
+    }
+    Ok(out)
+}

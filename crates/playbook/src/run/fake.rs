@@ -1,0 +1,198 @@
+//! Hosts in memory: a few files, commands with known answers, facts.
+
+use super::{HostTarget, Operator, Reach, ReachError};
+use async_trait::async_trait;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use updraft_base::Blame;
+use updraft_remote::{Output, RemoteError, Session};
+use updraft_wire::{Exec, Exit, ModuleRequest, ModuleResult, Peer, Put, Request, Response};
+
+/// One host.
+#[derive(Default)]
+pub(super) struct FakeHost {
+    pub(super) files: Mutex<BTreeMap<String, String>>,
+    /// Every module that ran, as it was asked for.
+    pub(super) log: Mutex<Vec<ModuleRequest>>,
+    staged: Mutex<BTreeMap<String, Vec<u8>>>,
+    peer: Peer,
+    tries: Mutex<u64>,
+}
+
+#[async_trait]
+impl Session for FakeHost {
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    async fn call(&self, request: Request, _within: Duration) -> Result<Response, RemoteError> {
+        let Request::Module(request) = request else { panic!("only modules are asked for") };
+        self.log.lock().unwrap().push(request.clone());
+        let result = self.run(&request);
+        let Value::Object(result) = result else { panic!("a result is an object") };
+        Ok(Response::Module(ModuleResult(result)))
+    }
+
+    async fn exec(&self, _exec: Exec, _output: &mut dyn Output) -> Result<Exit, RemoteError> {
+        panic!("nothing is executed")
+    }
+
+    async fn put(
+        &self,
+        _put: Put,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> Result<String, RemoteError> {
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes).await.unwrap();
+        let path = format!("/staged/{}", self.staged.lock().unwrap().len());
+        self.staged.lock().unwrap().insert(path.clone(), bytes);
+        Ok(path)
+    }
+
+    async fn get(
+        &self,
+        path: &str,
+        into: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<u32, RemoteError> {
+        let text = self.files.lock().unwrap()[path].clone();
+        into.write_all(text.as_bytes()).await.unwrap();
+        Ok(0o644)
+    }
+}
+
+impl FakeHost {
+    fn run(&self, request: &ModuleRequest) -> Value {
+        let text = |name: &str| {
+            request.args.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        match request.name.as_str() {
+            "ping" => json!({"changed": false, "ping": "pong"}),
+            "setup" => json!({"changed": false, "ansible_facts": {
+                "ansible_distribution": "Debian", "ansible_os_family": "Debian",
+                "ansible_hostname": "fake", "ansible_evil": "{{ secret }}",
+            }}),
+            "command" | "shell" => self.command(request, &text("_raw_params")),
+            "copy" => self.copy(request),
+            "stat" => match self.files.lock().unwrap().get(&text("path")) {
+                Some(_) => json!({"changed": false, "stat": {"exists": true, "isdir": false}}),
+                None => json!({"changed": false, "stat": {"exists": false}}),
+            },
+            "file" | "service" | "apt" | "systemd" => json!({"changed": true}),
+            other => json!({"failed": true, "msg": format!("no module {other}")}),
+        }
+    }
+
+    fn command(&self, request: &ModuleRequest, line: &str) -> Value {
+        let answer = |rc: i64, stdout: &str| {
+            json!({"changed": true, "cmd": line, "rc": rc, "stdout": stdout, "stdout_lines": stdout.lines().collect::<Vec<_>>(),
+                   "stderr": "", "stderr_lines": [], "failed": rc != 0,
+                   "msg": if rc == 0 { "" } else { "non-zero return code" }})
+        };
+        if request.check {
+            return json!({"changed": false, "skipped": true, "msg": "Command would have run if not in check mode"});
+        }
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("echo", rest) => answer(0, rest),
+            ("exit", code) => answer(code.parse().unwrap(), ""),
+            ("flaky", count) => {
+                let mut tries = self.tries.lock().unwrap();
+                *tries += 1;
+                answer(i64::from(*tries < count.parse().unwrap()), "")
+            }
+            ("evil", _) => answer(0, "{{ secret }}"),
+            ("env", _) => answer(0, &serde_json::to_string(&request.env).unwrap()),
+            _ => answer(127, ""),
+        }
+    }
+
+    fn copy(&self, request: &ModuleRequest) -> Value {
+        let staged = request.args.get("_updraft_staged").and_then(Value::as_str);
+        let content = match staged {
+            Some(path) => String::from_utf8(self.staged.lock().unwrap()[path].clone()).unwrap(),
+            None => request.args["content"].as_str().unwrap().to_owned(),
+        };
+        let dest = request.args["dest"].as_str().unwrap().to_owned();
+        let mut files = self.files.lock().unwrap();
+        let old = files.get(&dest).cloned();
+        let changed = old.as_ref() != Some(&content);
+        if changed && !request.check {
+            files.insert(dest.clone(), content.clone());
+        }
+        let mut result = json!({"changed": changed, "dest": dest});
+        if request.diff {
+            result["diff"] =
+                json!({"before": old.unwrap_or_default(), "after": content, "after_header": dest});
+        }
+        result
+    }
+}
+
+/// Hosts by name. Those whose address is `dead` cannot be reached.
+#[derive(Default)]
+pub(super) struct FakeNet {
+    pub(super) hosts: Mutex<BTreeMap<String, Arc<FakeHost>>>,
+    pub(super) targets: Mutex<Vec<HostTarget>>,
+}
+
+#[async_trait]
+impl Reach for FakeNet {
+    async fn session(&self, host: &HostTarget) -> Result<Arc<dyn Session>, ReachError> {
+        self.targets.lock().unwrap().push(host.clone());
+        if host.address() == "dead" {
+            return Err(ReachError {
+                message: "Connection refused".to_owned(),
+                blame: Blame::Passing,
+            });
+        }
+        let mut hosts = self.hosts.lock().unwrap();
+        let host: Arc<FakeHost> = Arc::clone(hosts.entry(host.name.clone()).or_default());
+        Ok(host)
+    }
+}
+
+impl FakeNet {
+    pub(super) fn file(&self, host: &str, path: &str) -> Option<String> {
+        self.hosts.lock().unwrap().get(host)?.files.lock().unwrap().get(path).cloned()
+    }
+
+    pub(super) fn log(&self, host: &str) -> Vec<(String, Map<String, Value>)> {
+        let hosts = self.hosts.lock().unwrap();
+        let Some(host) = hosts.get(host) else { return Vec::new() };
+        host.log
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|request| (request.name.clone(), request.args.clone()))
+            .collect()
+    }
+
+    pub(super) fn requests(&self, host: &str) -> Vec<ModuleRequest> {
+        self.hosts
+            .lock()
+            .unwrap()
+            .get(host)
+            .map(|host| host.log.lock().unwrap().clone())
+            .unwrap_or_default()
+    }
+}
+
+/// Nobody waits, and answers come from a list.
+#[derive(Default)]
+pub(super) struct FakeOperator {
+    pub(super) slept: Mutex<Vec<Duration>>,
+    pub(super) answers: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Operator for FakeOperator {
+    async fn sleep(&self, span: Duration) {
+        self.slept.lock().unwrap().push(span);
+    }
+
+    async fn ask(&self, _question: &str, _hidden: bool) -> Option<String> {
+        self.answers.lock().unwrap().pop()
+    }
+}

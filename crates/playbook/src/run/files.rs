@@ -1,0 +1,480 @@
+//! Actions that carry files: `template`, `copy`, `fetch`.
+
+use super::actions::done;
+use super::execute::{Call, Crew};
+use super::outcome::{failed, flag, put};
+use crate::template::{Context, Interp, Syntax, find_file, sha1_hex};
+use crate::value::{Dict, Key, Value};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use updraft_base::Digest;
+use updraft_remote::Session;
+use updraft_wire::Put;
+
+/// Text up to this many bytes travels inside the request; more of it is sent as a file.
+const INLINE: usize = 64 * 1024;
+
+/// Arguments of `template` that are ours alone.
+const OURS: &[&str] = &[
+    "src",
+    "newline_sequence",
+    "block_start_string",
+    "block_end_string",
+    "variable_start_string",
+    "variable_end_string",
+    "comment_start_string",
+    "comment_end_string",
+    "trim_blocks",
+    "lstrip_blocks",
+    "output_encoding",
+];
+
+impl Crew<'_> {
+    fn local(&self, call: &Call<'_>, subdir: &str, name: &str) -> Result<PathBuf, Dict> {
+        let mut interp = Interp::new(call.context);
+        match find_file(&mut interp, subdir, name) {
+            Ok(Some(path)) => Ok(path),
+            Ok(None) => Err(failed(format!(
+                "Could not find or access '{name}' on the Ansible Controller. If you are using a module and expect the file to exist on the remote, see the remote_src option"
+            ))),
+            Err(fault) => Err(failed(fault.what)),
+        }
+    }
+
+    pub(super) async fn template(&self, call: &Call<'_>) -> Dict {
+        match self.rendered(call) {
+            Ok((text, args)) => self.deliver(call, text.as_bytes(), args).await,
+            Err(result) => result,
+        }
+    }
+
+    /// The text of a template, and the arguments for `copy`.
+    fn rendered(&self, call: &Call<'_>) -> Result<(String, Dict), Dict> {
+        let src = call.args.get("src").map(Value::to_text).unwrap_or_default();
+        let path = self.local(call, "templates", &src)?;
+        let source = read_text(&path)?;
+        let dest = call.args.get("dest").map(Value::to_text).unwrap_or_default();
+        let context = template_context(call, &path, &src, &dest);
+        let mut syntax = Syntax { keep_trailing_newline: true, ..Syntax::default() };
+        let text =
+            |name: &str| call.args.get(name).filter(|value| !value.is_none()).map(Value::to_text);
+        let mark = |name: &str, place: &mut String| {
+            if let Some(mark) = text(name).filter(|mark| !mark.is_empty()) {
+                *place = mark;
+            }
+        };
+        mark("block_start_string", &mut syntax.block.0);
+        mark("block_end_string", &mut syntax.block.1);
+        mark("variable_start_string", &mut syntax.variable.0);
+        mark("variable_end_string", &mut syntax.variable.1);
+        mark("comment_start_string", &mut syntax.comment.0);
+        mark("comment_end_string", &mut syntax.comment.1);
+        let boolean = |name: &str, default: bool| {
+            call.args.get(name).and_then(Value::as_boolean).unwrap_or(default)
+        };
+        syntax.trim_blocks = boolean("trim_blocks", true);
+        syntax.lstrip_blocks = boolean("lstrip_blocks", false);
+        let newline = text("newline_sequence").unwrap_or_else(|| "\n".to_owned());
+        let newline = newline.replace("\\n", "\n").replace("\\r", "\r");
+        if let Some(encoding) =
+            text("output_encoding").filter(|name| !name.eq_ignore_ascii_case("utf-8"))
+        {
+            return Err(failed(format!(
+                "output_encoding `{encoding}` is not supported; `utf-8` is"
+            )));
+        }
+        let (source, newline) = header(&source, &mut syntax, newline).map_err(failed)?;
+        let rendered = context.render_text(source, &syntax).map_err(|fault| {
+            let place = fault.at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
+            failed(format!("Task failed: {}: {}{place}", path.display(), fault.what))
+        })?;
+        let rendered = if newline == "\n" { rendered } else { rendered.replace('\n', &newline) };
+        let mut args: Dict = call
+            .args
+            .iter()
+            .filter(|(key, _)| key.as_str().is_none_or(|name| !OURS.contains(&name)))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        preserve_mode(&mut args, &path)?;
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        put(&mut args, "_original_basename", Value::from(name));
+        args.entry(Key::str("follow")).or_insert(Value::Bool(false));
+        Ok((rendered, args))
+    }
+
+    /// Has a file written on the host.
+    async fn deliver(&self, call: &Call<'_>, content: &[u8], mut args: Dict) -> Dict {
+        let inline = std::str::from_utf8(content).ok().filter(|_| content.len() <= INLINE);
+        if let Some(text) = inline {
+            put(&mut args, "content", Value::str(text));
+            if call.check {
+                name_file(&mut args);
+            }
+            let result = self.module(call, "copy", &args).await;
+            return content_only(if call.check { foreseen(call, result, text) } else { result });
+        }
+        let session = match self.session(call).await {
+            Ok(session) => session,
+            Err(result) => return result,
+        };
+        match self.staged(session.as_ref(), content).await {
+            Ok(path) => put(&mut args, "_updraft_staged", Value::from(path)),
+            Err(result) => return result,
+        }
+        match self.request(call, "copy", &args) {
+            Ok(request) => content_only(self.ask(session.as_ref(), request).await),
+            Err(fault) => failed(fault.what),
+        }
+    }
+
+    async fn staged(&self, session: &dyn Session, content: &[u8]) -> Result<String, Dict> {
+        let put = Put {
+            path: None,
+            size: content.len() as u64,
+            digest: Digest::of(content),
+            mode: 0o600,
+        };
+        let mut reader = content;
+        session.put(put, &mut reader).await.map_err(|error| failed(updraft_base::chain(&error)))
+    }
+
+    pub(super) async fn copy(&self, call: &Call<'_>) -> Dict {
+        let remote = call.args.get("remote_src").and_then(Value::as_boolean).unwrap_or(false);
+        let content = call.args.get("content").filter(|content| !content.is_none());
+        let src = call.args.get("src").filter(|src| !src.is_none());
+        match (content, src) {
+            (Some(_), Some(_)) => failed("src and content are mutually exclusive"),
+            (None, None) => failed("src (or content) is required"),
+            (Some(content), None) => {
+                let text = match content {
+                    Value::Str(text) => text.to_string(),
+                    Value::Dict(_) | Value::List(_) => crate::value::python_json(
+                        &content.to_json(),
+                        crate::value::Indent { ascii: true, ..Default::default() },
+                    ),
+                    other => other.to_text(),
+                };
+                let mut args = call.args.clone();
+                args.shift_remove("content");
+                self.deliver(call, text.as_bytes(), args).await
+            }
+            (None, Some(_)) if remote => {
+                let args = call.args.clone();
+                self.module(call, "copy", &args).await
+            }
+            (None, Some(src)) => {
+                let src = src.to_text();
+                let path = match self.local(call, "files", src.trim_end_matches('/')) {
+                    Ok(path) => path,
+                    Err(result) => return result,
+                };
+                if path.is_dir() {
+                    self.copy_tree(call, &path, src.ends_with('/')).await
+                } else {
+                    self.copy_file(call, &path, call.args.clone()).await
+                }
+            }
+        }
+    }
+
+    async fn copy_file(&self, call: &Call<'_>, path: &Path, mut args: Dict) -> Dict {
+        let content = match std::fs::read(path) {
+            Ok(content) => content,
+            Err(error) => return failed(format!("cannot read `{}`: {error}", path.display())),
+        };
+        args.shift_remove("src");
+        args.shift_remove("local_follow");
+        if let Err(result) = preserve_mode(&mut args, path) {
+            return result;
+        }
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        put(&mut args, "_original_basename", Value::from(name));
+        if let Some(wanted) =
+            args.shift_remove("checksum").map(|sum| sum.to_text()).filter(|sum| !sum.is_empty())
+        {
+            let found = sha1_hex(&content);
+            if wanted != found {
+                return failed(format!(
+                    "the file has the checksum {found}, `checksum` says {wanted}"
+                ));
+            }
+        }
+        self.deliver(call, &content, args).await
+    }
+
+    /// A directory with everything in it. With a slash at its end only what is in it.
+    async fn copy_tree(&self, call: &Call<'_>, root: &Path, contents_only: bool) -> Dict {
+        let dest = call.args.get("dest").map(Value::to_text).unwrap_or_default();
+        let mut base = PathBuf::from(dest.trim_end_matches('/'));
+        if !contents_only && let Some(name) = root.file_name() {
+            base.push(name);
+        }
+        let mut files = Vec::new();
+        let mut dirs = vec![PathBuf::new()];
+        if let Err(what) = walk(root, Path::new(""), &mut dirs, &mut files, 0) {
+            return failed(what);
+        }
+        let count = files.len();
+        let mut changed = false;
+        let mut diffs = Vec::new();
+        for dir in dirs {
+            let mut args: Dict = call
+                .args
+                .iter()
+                .filter(|(key, _)| matches!(key.as_str(), Some("owner" | "group")))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            if let Some(mode) = call.args.get("directory_mode") {
+                put(&mut args, "mode", mode.clone());
+            }
+            put(&mut args, "path", Value::from(base.join(&dir).display().to_string()));
+            put(&mut args, "state", Value::str("directory"));
+            let result = self.module(call, "file", &args).await;
+            if flag(&result, "failed") || flag(&result, "unreachable") {
+                return result;
+            }
+            changed |= flag(&result, "changed");
+        }
+        for file in files {
+            let mut args = call.args.clone();
+            put(&mut args, "dest", Value::from(base.join(&file).display().to_string()));
+            args.shift_remove("directory_mode");
+            let result = self.copy_file(call, &root.join(&file), args).await;
+            if flag(&result, "failed") || flag(&result, "unreachable") {
+                return result;
+            }
+            changed |= flag(&result, "changed");
+            match result.get("diff") {
+                Some(diff) if diff.as_list().is_some() => {
+                    diffs.extend(diff.as_list().unwrap_or_default().to_vec())
+                }
+                Some(diff) => diffs.push(diff.clone()),
+                None => {}
+            }
+        }
+        let mut result = done(changed);
+        put(&mut result, "dest", Value::str(&dest));
+        put(&mut result, "src", Value::from(root.display().to_string()));
+        // Ansible shows how a file changes only where it is the only one.
+        if call.diff && count == 1 {
+            put(&mut result, "diff", Value::list(diffs));
+        }
+        result
+    }
+
+    pub(super) async fn fetch(&self, call: &Call<'_>) -> Dict {
+        let text = |name: &str| call.args.get(name).map(Value::to_text).unwrap_or_default();
+        let (src, dest) = (text("src"), text("dest"));
+        let flat = call.args.get("flat").and_then(Value::as_boolean).unwrap_or(false);
+        let must = call.args.get("fail_on_missing").and_then(Value::as_boolean).unwrap_or(true);
+        let mut stat_args = Dict::new();
+        put(&mut stat_args, "path", Value::str(&src));
+        let stat = self.module(call, "stat", &stat_args).await;
+        if flag(&stat, "unreachable") || flag(&stat, "failed") {
+            return stat;
+        }
+        let found = stat.get("stat").cloned().unwrap_or_default();
+        let missing = if !found.get("exists").is_some_and(Value::is_true) {
+            Some("the remote file does not exist")
+        } else if found.get("isdir").is_some_and(Value::is_true) {
+            Some("remote file is a directory, fetch cannot work on directories")
+        } else {
+            None
+        };
+        if let Some(msg) = missing {
+            let mut result = if must { failed(msg) } else { done(false) };
+            put(&mut result, "msg", Value::str(msg));
+            put(&mut result, "file", Value::str(&src));
+            return result;
+        }
+        let name = src.rsplit('/').next().unwrap_or_default();
+        let dest = std::path::absolute(call.scope.play.dir.join(&dest)).map_or_else(
+            |_| dest.clone(),
+            |path| path.display().to_string() + if dest.ends_with('/') { "/" } else { "" },
+        );
+        let target = if flat {
+            if dest.ends_with('/') { format!("{dest}{name}") } else { dest }
+        } else {
+            format!(
+                "{}/{}/{}",
+                dest.trim_end_matches('/'),
+                call.scope.host.name,
+                src.trim_start_matches('/')
+            )
+        };
+        let session = match self.session(call).await {
+            Ok(session) => session,
+            Err(result) => return result,
+        };
+        if call.check {
+            let mut result = done(false);
+            put(&mut result, "skipped", true);
+            put(&mut result, "msg", Value::str("check mode not (yet) supported for this module"));
+            return result;
+        }
+        let mut content = Vec::new();
+        if let Err(error) = session.get(&src, &mut content).await {
+            return failed(updraft_base::chain(&error));
+        }
+        let path = PathBuf::from(&target);
+        let same = std::fs::read(&path).is_ok_and(|old| old == content);
+        if !same {
+            let written = path
+                .parent()
+                .map_or(Ok(()), std::fs::create_dir_all)
+                .and_then(|()| std::fs::write(&path, &content));
+            if let Err(error) = written {
+                return failed(format!("cannot write `{target}`: {error}"));
+            }
+        }
+        let mut result = done(!same);
+        put(&mut result, "dest", Value::str(&target));
+        put(&mut result, "file", Value::str(&src));
+        put(&mut result, "checksum", Value::from(sha1_hex(&content)));
+        result
+    }
+}
+
+/// Where the content changes Ansible shows that alone and not how mode and owner follow.
+fn content_only(mut result: Dict) -> Dict {
+    let Some(parts) = result.get("diff").and_then(Value::as_list) else { return result };
+    let is_text = |part: &&Value| part.get("after").is_some_and(|after| after.as_str().is_some());
+    let text: Vec<Value> = parts.iter().filter(is_text).cloned().collect();
+    if !text.is_empty() && text.len() < parts.len() {
+        put(&mut result, "diff", Value::list(text));
+    }
+    result
+}
+
+/// A destination that ends with a slash is the directory of the file: named in full, so that check
+/// mode can tell about the file though the directory is not there yet.
+fn name_file(args: &mut Dict) {
+    let dest = args.get("dest").map(Value::to_text).unwrap_or_default();
+    if let (true, Some(name)) =
+        (dest.ends_with('/'), args.get("_original_basename").map(Value::to_text))
+    {
+        put(args, "dest", Value::from(dest + &name));
+    }
+}
+
+/// In check mode a directory may be missing only because nothing made it. Then the file would be
+/// new, which is what Ansible says too.
+fn foreseen(call: &Call<'_>, result: Dict, content: &str) -> Dict {
+    let msg = result.get("msg").map(Value::to_text).unwrap_or_default();
+    if !(flag(&result, "failed")
+        && msg.starts_with("Destination directory")
+        && msg.ends_with("does not exist"))
+    {
+        return result;
+    }
+    let mut foreseen = done(true);
+    if call.diff {
+        let dest = call.args.get("dest").cloned().unwrap_or_default();
+        let diff =
+            [("before", Value::str("")), ("after", Value::str(content)), ("after_header", dest)];
+        put(&mut foreseen, "diff", Value::dict_of(diff));
+    }
+    foreseen
+}
+
+fn read_text(path: &Path) -> Result<String, Dict> {
+    std::fs::read_to_string(path)
+        .map_err(|error| failed(format!("cannot read `{}`: {error}", path.display())))
+}
+
+/// `mode: preserve` is the mode the file has here.
+fn preserve_mode(args: &mut Dict, path: &Path) -> Result<(), Dict> {
+    if args.get("mode").and_then(Value::as_str) != Some("preserve") {
+        return Ok(());
+    }
+    let meta = std::fs::metadata(path)
+        .map_err(|error| failed(format!("cannot look at `{}`: {error}", path.display())))?;
+    put(args, "mode", Value::from(format!("{:04o}", meta.permissions().mode() & 0o7777)));
+    Ok(())
+}
+
+/// The names that only template files see.
+fn template_context(call: &Call<'_>, path: &Path, src: &str, dest: &str) -> Context {
+    let full =
+        std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string();
+    let mut scope = call.scope.with("template_path", Value::str(src));
+    let mut add = |name: &str, value: Value| {
+        scope.over.insert(Key::str(name), value);
+    };
+    add("template_fullpath", Value::from(full));
+    add("template_destpath", Value::str(dest));
+    let modified = std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    if let Some(stamp) = modified.and_then(|time| updraft_base::Timestamp::try_from(time).ok()) {
+        let at = stamp.to_zoned(jiff::tz::TimeZone::system()).datetime();
+        add("template_mtime", crate::value::Moment::DateTime(at).into_value());
+    }
+    let now = call.scope.shared.world.clock.now().to_zoned(jiff::tz::TimeZone::system()).datetime();
+    add("template_run_date", crate::value::Moment::DateTime(now).into_value());
+    // Templates beside this one can be included.
+    if let Some(dir) = path.parent() {
+        let mut places: Vec<Value> = vec![Value::from(dir.display().to_string())];
+        places.extend(
+            call.scope.search_path().iter().map(|place| Value::from(place.display().to_string())),
+        );
+        add("ansible_search_path", Value::list(places));
+    }
+    scope.context()
+}
+
+/// `#jinja2: trim_blocks:True, lstrip_blocks:True` on the first line.
+fn header<'s>(
+    source: &'s str,
+    syntax: &mut Syntax,
+    newline: String,
+) -> Result<(&'s str, String), String> {
+    let Some(rest) = source.strip_prefix("#jinja2:") else { return Ok((source, newline)) };
+    let (line, body) = rest.split_once('\n').unwrap_or((rest, ""));
+    let mut newline = newline;
+    for pair in line.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let Some((name, value)) = pair.split_once(':') else {
+            return Err(format!("`{pair}` in the #jinja2 line is not `name:value`"));
+        };
+        let value = value.trim();
+        let text = value.trim_matches(['\'', '"']);
+        let truth = matches!(value, "True" | "true" | "yes" | "1");
+        match name.trim() {
+            "trim_blocks" => syntax.trim_blocks = truth,
+            "lstrip_blocks" => syntax.lstrip_blocks = truth,
+            "keep_trailing_newline" => syntax.keep_trailing_newline = truth,
+            "block_start_string" => syntax.block.0 = text.to_owned(),
+            "block_end_string" => syntax.block.1 = text.to_owned(),
+            "variable_start_string" => syntax.variable.0 = text.to_owned(),
+            "variable_end_string" => syntax.variable.1 = text.to_owned(),
+            "comment_start_string" => syntax.comment.0 = text.to_owned(),
+            "comment_end_string" => syntax.comment.1 = text.to_owned(),
+            "newline_sequence" => newline = text.replace("\\n", "\n").replace("\\r", "\r"),
+            other => return Err(format!("`{other}` in the #jinja2 line is not supported")),
+        }
+    }
+    Ok((body, newline))
+}
+
+fn walk(
+    root: &Path,
+    below: &Path,
+    dirs: &mut Vec<PathBuf>,
+    files: &mut Vec<PathBuf>,
+    depth: usize,
+) -> Result<(), String> {
+    if depth > 50 {
+        return Err(format!("`{}` is nested too deep", root.display()));
+    }
+    for entry in crate::inventory::sorted_entries(&root.join(below)) {
+        let Some(name) = entry.file_name() else { continue };
+        let relative = below.join(name);
+        if entry.is_dir() {
+            dirs.push(relative.clone());
+            walk(root, &relative, dirs, files, depth + 1)?;
+        } else {
+            files.push(relative);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! Loops: `loop`, every `with_…`, and what `loop_control` asks.
+
+use super::execute::{Crew, Told, number, truth};
+use super::outcome::{Ended, Outcome, failed, put};
+use super::vars::TaskScope;
+use crate::output::{Event, SHOW};
+use crate::parse::tree::{Loop, Task};
+use crate::template::{Context, Fault, Interp, run_lookup};
+use crate::value::{Call, Dict, Key, Value};
+use std::time::Duration;
+
+/// The list that a loop goes over.
+fn list(context: &Context, repeat: &Loop) -> Result<Vec<Value>, Fault> {
+    let value = context.finish_soft(&repeat.over)?;
+    let Some(lookup) = &repeat.lookup else {
+        let value = match &value {
+            Value::Undefined(missing) => return Err(Fault::undefined(missing)),
+            Value::Object(_) => context.finish(&value)?,
+            _ => value,
+        };
+        return match value.as_list() {
+            Some(items) => {
+                for item in items {
+                    if let Value::Undefined(missing) = item {
+                        return Err(Fault::undefined(missing));
+                    }
+                }
+                Ok(items.to_vec())
+            }
+            None => Err(Fault::new(format!(
+                "Invalid data passed to 'loop', it requires a list, got this instead: {}. Hint: If you passed a list/dict of just one element, try adding wantlist=True to your lookup invocation or use q/query instead of lookup.",
+                value.to_text()
+            ))),
+        };
+    };
+    let terms = match (&value, value.as_list()) {
+        (Value::Undefined(missing), _) if lookup != "first_found" => {
+            return Err(Fault::undefined(missing));
+        }
+        (_, Some(items)) => items.to_vec(),
+        _ => vec![value.clone()],
+    };
+    let mut interp = Interp::new(context);
+    run_lookup(&mut interp, lookup, &terms, &Call::default())
+}
+
+impl Crew<'_> {
+    /// Runs a task for each item.
+    pub(super) async fn repeat(&self, task: &Task, repeat: &Loop, scope: &TaskScope) -> Told {
+        let plain =
+            |outcome: Outcome| Told { outcome, delegate: None, no_log: false, always: false };
+        let context = scope.clone().context();
+        let items = match list(&context, repeat) {
+            Ok(items) => items,
+            Err(fault) => {
+                // What is wrong with the list matters only if the task would run at all.
+                let runs = self.all_hold(&context, &task.common.when);
+                let mut told = match runs {
+                    Ok(Some(condition)) => {
+                        let mut result = Dict::new();
+                        put(&mut result, "changed", false);
+                        put(&mut result, "skipped", true);
+                        put(&mut result, "skip_reason", Value::str("Conditional result was False"));
+                        put(&mut result, "false_condition", Value::from(condition));
+                        plain(Outcome::of(result))
+                    }
+                    _ => plain(Outcome::of(failed(format!("Task failed: {}", fault.what)))),
+                };
+                self.settle(task, scope, &mut told);
+                self.tell(task, scope, &told, None);
+                return told;
+            }
+        };
+        if items.is_empty() {
+            let mut result = Dict::new();
+            put(&mut result, "changed", false);
+            put(&mut result, "skipped", true);
+            put(&mut result, "skipped_reason", Value::str("No items in the list"));
+            put(&mut result, "results", Value::list(Vec::new()));
+            let told = plain(Outcome::of(result));
+            self.tell(task, scope, &told, None);
+            return told;
+        }
+        let control = &repeat.control;
+        let around = scope;
+        let loop_var = match context.text(&control.loop_var) {
+            Ok(name) => name,
+            Err(fault) => return self.broken(task, scope, fault),
+        };
+        let extended = truth(&context, control.extended.as_ref()).unwrap_or(false);
+        let pause = match control.pause.as_ref().map(|value| number(&context, value)).transpose() {
+            Ok(pause) => pause.unwrap_or(0.0),
+            Err(fault) => return self.broken(task, scope, fault),
+        };
+        let index_var = match control.index_var.as_ref().map(|name| context.text(name)).transpose()
+        {
+            Ok(name) => name,
+            Err(fault) => return self.broken(task, scope, fault),
+        };
+        let mut results = Vec::with_capacity(items.len());
+        let mut all = Outcome::of(Dict::new());
+        let (mut any_failed, mut all_skipped, mut no_log) = (false, true, false);
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 && pause > 0.0 {
+                self.operator.sleep(Duration::from_secs_f64(pause)).await;
+            }
+            let mut scope = scope.with(&loop_var, item.clone());
+            scope.over.insert(Key::str("ansible_loop_var"), Value::str(&loop_var));
+            if let Some(name) = &index_var {
+                scope.over.insert(Key::str(name), Value::from(index));
+                scope.over.insert(Key::str("ansible_index_var"), Value::str(name));
+            }
+            if extended {
+                scope.over.insert(Key::str("ansible_loop"), extended_loop(&items, index));
+            }
+            let mut told = self.once(task, &scope).await;
+            self.settle(task, &scope, &mut told);
+            let label = self.label(control.label.as_ref(), &scope, item);
+            no_log |= told.no_log;
+            let result = &mut told.outcome.result;
+            result.insert(Key::str("ansible_loop_var"), Value::str(&loop_var));
+            result.insert(Key::str(&loop_var), item.clone());
+            if let Some(name) = &index_var {
+                result.insert(Key::str(name), Value::from(index));
+                result.insert(Key::str("ansible_index_var"), Value::str(name));
+            }
+            if extended {
+                result.insert(Key::str("ansible_loop"), extended_loop(&items, index));
+            }
+            for asked in &mut told.outcome.includes {
+                // The included tasks see the item under its name.
+                asked.vars.insert(Key::str(&loop_var), item.clone());
+                asked.vars.insert(Key::str("ansible_loop_var"), Value::str(&loop_var));
+                if let Some(name) = &index_var {
+                    asked.vars.insert(Key::str(name), Value::from(index));
+                }
+                asked.item = Some(label.clone());
+            }
+            if told.outcome.includes.is_empty() {
+                self.tell(task, &scope, &told, Some(label));
+            }
+            let outcome = told.outcome;
+            all.changed |= outcome.changed;
+            any_failed |= outcome.ended == Ended::Failed;
+            all_skipped &= outcome.ended == Ended::Skipped;
+            all.includes.extend(outcome.includes);
+            for name in outcome.notify {
+                if !all.notify.contains(&name) {
+                    all.notify.push(name);
+                }
+            }
+            let gone = outcome.ended == Ended::Unreachable;
+            let mut result = outcome.result;
+            result.shift_remove(SHOW);
+            results.push(Value::dict(result));
+            if gone {
+                all.ended = Ended::Unreachable;
+                break;
+            }
+            if !control.break_when.is_empty() {
+                let scope = match &task.register {
+                    Some(name) => scope.with(name, results.last().cloned().unwrap_or_default()),
+                    None => scope,
+                };
+                match self.all_hold(&scope.context(), &control.break_when) {
+                    Ok(None) => break,
+                    Ok(Some(_)) => {}
+                    Err(fault) => return self.broken(task, around, fault),
+                }
+            }
+        }
+        put(&mut all.result, "results", Value::list(results));
+        put(&mut all.result, "changed", all.changed);
+        let gone = all.ended == Ended::Unreachable;
+        let msg = if any_failed || gone {
+            put(&mut all.result, "failed", !gone);
+            put(&mut all.result, "unreachable", gone);
+            "One or more items failed"
+        } else if all_skipped {
+            put(&mut all.result, "skipped", true);
+            "All items skipped"
+        } else {
+            "All items completed"
+        };
+        put(&mut all.result, "msg", Value::str(msg));
+        if !gone {
+            all.ended = if any_failed {
+                Ended::Failed
+            } else if all_skipped {
+                Ended::Skipped
+            } else {
+                Ended::Well
+            };
+        }
+        let mut told = Told { outcome: all, delegate: None, no_log, always: false };
+        self.settle(task, scope, &mut told);
+        match told.outcome.ended {
+            Ended::Skipped => self.tell(task, scope, &told, None),
+            Ended::Failed | Ended::Unreachable if told.outcome.ignored => {
+                self.sink.event(Event::LoopIgnored)
+            }
+            _ => {}
+        }
+        told
+    }
+
+    fn broken(&self, task: &Task, scope: &TaskScope, fault: Fault) -> Told {
+        let outcome = Outcome::of(failed(format!("Task failed: {}", fault.what)));
+        let mut told = Told { outcome, delegate: None, no_log: false, always: false };
+        self.settle(task, scope, &mut told);
+        self.tell(task, scope, &told, None);
+        told
+    }
+
+    fn label(&self, label: Option<&Value>, scope: &TaskScope, item: &Value) -> String {
+        match label {
+            Some(label) => scope.clone().context().text(label).unwrap_or_else(|_| item.to_text()),
+            None => item.to_text(),
+        }
+    }
+}
+
+fn extended_loop(items: &[Value], index: usize) -> Value {
+    let length = items.len();
+    let mut entries = vec![
+        ("allitems", Value::list(items.to_vec())),
+        ("index", Value::from(index + 1)),
+        ("index0", Value::from(index)),
+        ("first", Value::Bool(index == 0)),
+        ("last", Value::Bool(index + 1 == length)),
+        ("length", Value::from(length)),
+        ("revindex", Value::from(length - index)),
+        ("revindex0", Value::from(length - index - 1)),
+    ];
+    if let Some(next) = items.get(index + 1) {
+        entries.push(("nextitem", next.clone()));
+    }
+    if let Some(before) = index.checked_sub(1).and_then(|index| items.get(index)) {
+        entries.push(("previtem", before.clone()));
+    }
+    Value::dict_of(entries)
+}

@@ -1,0 +1,85 @@
+//! What a task gave on a host.
+
+use crate::value::{Dict, Key, Value};
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Well,
+    Failed,
+    Skipped,
+    Unreachable,
+}
+
+/// What one task gave on one host.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) result: Dict,
+    pub(crate) ended: Ended,
+    pub(crate) changed: bool,
+    pub(crate) ignored: bool,
+    /// Includes that this host asks for.
+    pub(crate) includes: Vec<Asked>,
+    /// Handlers to be run.
+    pub(crate) notify: Vec<String>,
+}
+
+/// An include that a host asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// The file, or the role.
+    pub(crate) what: String,
+    /// Other arguments of `include_role`.
+    pub(crate) args: Dict,
+    /// Variables of the include, rendered as far as loops need it.
+    pub(crate) vars: Dict,
+    pub(crate) item: Option<String>,
+}
+
+pub(crate) fn flag(result: &Dict, name: &str) -> bool {
+    result.get(name).is_some_and(|value| value.as_boolean().unwrap_or_else(|| value.is_true()))
+}
+
+/// A result with `failed` and `msg`.
+pub(crate) fn failed(msg: impl Into<String>) -> Dict {
+    let mut result = Dict::new();
+    result.insert(Key::str("failed"), Value::Bool(true));
+    result.insert(Key::str("msg"), Value::from(msg.into()));
+    result
+}
+
+pub(crate) fn put(result: &mut Dict, name: &str, value: impl Into<Value>) {
+    result.insert(Key::str(name), value.into());
+}
+
+impl Outcome {
+    pub(crate) fn of(result: Dict) -> Self {
+        let ended = if flag(&result, "unreachable") {
+            Ended::Unreachable
+        } else if flag(&result, "failed") {
+            Ended::Failed
+        } else if flag(&result, "skipped") {
+            Ended::Skipped
+        } else {
+            Ended::Well
+        };
+        Self {
+            changed: flag(&result, "changed"),
+            result,
+            ended,
+            ignored: false,
+            includes: Vec::new(),
+            notify: Vec::new(),
+        }
+    }
+}
+
+/// One sentence on why a result is a failure, as ansible-core 2.19 begins it.
+pub(crate) fn why(result: &Dict, on_host: bool) -> String {
+    let msg = result.get("msg").map(Value::to_text).unwrap_or_default();
+    if msg.starts_with("Task failed") {
+        return msg;
+    }
+    let kind = if on_host { "Module failed" } else { "Action failed" };
+    format!("Task failed: {kind}: {msg}")
+}

@@ -1,0 +1,397 @@
+//! Plays one after the other: which hosts, in which batches, with which variables.
+
+use super::RunOptions;
+use super::execute::{Crew, number, truth};
+use super::reach::{Operator, Reach};
+use super::state::Shared;
+use super::strategy::{Batch, Flow};
+use super::vars::{PlayVars, TaskScope};
+use crate::fault::{Faults, LoadFault};
+use crate::inventory::{Inventory, is_localhost, read_vars};
+use crate::output::{Event, Sink};
+use crate::parse::tree::{Common, Node, Play, Role};
+use crate::parse::{Playbook, in_order};
+use crate::template::{Context, Fault, NoScope};
+use crate::value::{Dict, Key, Value};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Runs plays.
+pub(super) struct Runner<'r> {
+    pub(super) playbook: &'r Playbook,
+    pub(super) shared: Arc<Shared>,
+    pub(super) reach: &'r dyn Reach,
+    pub(super) operator: &'r dyn Operator,
+    pub(super) sink: &'r dyn Sink,
+    pub(super) options: &'r RunOptions,
+    pub(super) broken: Option<String>,
+}
+
+/// The hosts a play is for, with the limit applied.
+fn hosts_of(
+    pattern: &str,
+    inventory: &Inventory,
+    limit: Option<&str>,
+) -> Result<Vec<String>, String> {
+    let mut hosts = inventory.hosts_matching(pattern)?;
+    if let Some(limit) = limit {
+        let allowed = match limit.strip_prefix('@') {
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|error| format!("cannot read the limit file `{file}`: {error}"))?
+                .lines()
+                .map(|line| line.trim().to_owned())
+                .collect(),
+            None => inventory.hosts_matching(limit)?,
+        };
+        hosts.retain(|host| allowed.contains(host));
+    }
+    Ok(hosts)
+}
+
+fn pattern_of(value: &Value, context: &Context) -> Result<String, Fault> {
+    let value = context.finish(value)?;
+    Ok(match value.as_list() {
+        Some(items) => items.iter().map(Value::to_text).collect::<Vec<_>>().join(","),
+        None => value.to_text(),
+    })
+}
+
+pub(super) fn hosts_of_plays(
+    playbook: &Playbook,
+    inventory: &Inventory,
+    options: &RunOptions,
+) -> Result<Vec<Vec<String>>, Faults> {
+    let mut all = Vec::new();
+    for play in &playbook.plays {
+        let context = play_context(playbook, play, options);
+        let pattern = pattern_of(&play.hosts, &context)
+            .map_err(|fault| LoadFault::at(play.origin.clone(), fault.what))?;
+        let hosts = hosts_of(&pattern, inventory, options.limit.as_deref())
+            .map_err(|what| LoadFault::at(play.origin.clone(), what))?;
+        all.push(hosts);
+    }
+    Ok(all)
+}
+
+/// What is known of a play without any host.
+fn play_context(playbook: &Playbook, play: &Play, options: &RunOptions) -> Context {
+    let mut vars = play.vars.clone();
+    vars.extend(options.extra_vars.clone());
+    let bare = Context { scope: Arc::new(NoScope), world: Arc::clone(&playbook.loader.world) };
+    bare.with(Arc::new(Plain(vars)))
+}
+
+struct Plain(Dict);
+
+impl crate::template::Scope for Plain {
+    fn get(&self, name: &str) -> Option<Value> {
+        self.0.get(name).cloned()
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.0.keys().filter_map(Key::as_str).map(Arc::from).collect()
+    }
+}
+
+impl Runner<'_> {
+    pub(super) async fn all(&mut self) {
+        let mut gone: BTreeSet<String> = BTreeSet::new();
+        for index in 0..self.playbook.plays.len() {
+            let play = Arc::clone(&self.playbook.plays[index]);
+            match self.play(&play, &mut gone).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(what) => {
+                    let told = format!("{}: {what}", play.origin);
+                    self.sink.event(Event::Fault(told.clone()));
+                    self.broken = Some(told);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One play. `false` when the run ends with it.
+    async fn play(&mut self, play: &Play, gone: &mut BTreeSet<String>) -> Result<bool, String> {
+        let known = play_context(self.playbook, play, self.options);
+        let prompted = self.prompts(play).await?;
+        let pattern = pattern_of(&play.hosts, &known).map_err(|fault| fault.what)?;
+        let name = match &play.name {
+            Some(name) => {
+                known.text(name).unwrap_or_else(|_| name.as_str().unwrap_or_default().to_owned())
+            }
+            None => pattern.clone(),
+        };
+        let mut hosts = {
+            let inventory = self.shared.inventory();
+            let mut hosts = hosts_of(&pattern, &inventory, self.options.limit.as_deref())?;
+            // A limit cannot take this computer away from a play that is only for it.
+            if hosts.is_empty() && is_localhost(&pattern) && self.options.limit.is_none() {
+                hosts.push(pattern.clone());
+            }
+            hosts
+        };
+        self.order(play, &known, &mut hosts)?;
+        let check = self.options.check;
+        self.sink.event(Event::PlayBegan { name: name.clone(), check });
+        if hosts.is_empty() {
+            self.sink.event(Event::NoHostsMatched);
+            return Ok(true);
+        }
+        hosts.retain(|host| !gone.contains(host));
+        if hosts.is_empty() {
+            return Ok(false);
+        }
+        let all = hosts.clone();
+        let batches = self.batches(play, &known, hosts)?;
+        let roles = in_order(&play.roles);
+        let mut role_defaults = Dict::new();
+        let mut role_vars = Dict::new();
+        for used in &roles {
+            role_defaults.extend(used.role.defaults.clone());
+            role_vars.extend(used.role.vars.clone());
+        }
+        // A role that is imported anywhere in the play shows its variables to all of it.
+        let mut imported = Vec::new();
+        let lists = [&play.pre_tasks, &play.tasks, &play.post_tasks, &play.handlers];
+        lists.into_iter().for_each(|nodes| imported_roles(nodes, &mut imported));
+        roles.iter().for_each(|used| imported_roles(&used.tasks, &mut imported));
+        for role in imported {
+            role_defaults.extend(role.defaults.clone());
+            role_vars.extend(role.vars.clone());
+        }
+        let role_names: Vec<String> =
+            play.roles.iter().map(|used| used.role.name.clone()).collect();
+        let single = batches.len() == 1;
+        for (index, batch) in batches.into_iter().enumerate() {
+            if index > 0 {
+                self.sink.event(Event::PlayBegan { name: name.clone(), check });
+            }
+            let vars = Arc::new(PlayVars {
+                dir: play.dir.clone(),
+                name: name.clone(),
+                vars: play.vars.clone(),
+                prompted: prompted.clone(),
+                role_defaults: role_defaults.clone(),
+                role_vars: role_vars.clone(),
+                role_names: role_names.clone(),
+                batch: batch.clone(),
+                all: all.clone(),
+            });
+            let crew = Crew {
+                shared: &self.shared,
+                reach: self.reach,
+                operator: self.operator,
+                sink: self.sink,
+            };
+            let size = batch.len();
+            let mut run = Batch::new(crew, self.playbook, play, vars, batch, gone.clone(), &known)?;
+            run.all().await?;
+            let mut lost = 0;
+            for (host, flow) in run.ends() {
+                if matches!(flow, Flow::Failed | Flow::Gone) {
+                    gone.insert(host);
+                    lost += 1;
+                }
+            }
+            if run.play_ended && !single {
+                break;
+            }
+            if lost == size {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn order(&self, play: &Play, known: &Context, hosts: &mut [String]) -> Result<(), String> {
+        let Some(order) = &play.order else { return Ok(()) };
+        match known.text(order).map_err(|fault| fault.what)?.as_str() {
+            "inventory" => {}
+            "reverse_inventory" => hosts.reverse(),
+            "sorted" => hosts.sort(),
+            "reverse_sorted" => {
+                hosts.sort();
+                hosts.reverse();
+            }
+            "shuffle" => {
+                let mut chance = updraft_base::SeededChance::new(self.shared.world.seed);
+                for index in (1..hosts.len()).rev() {
+                    let other = updraft_base::Chance::below(&mut chance, index as u64 + 1) as usize;
+                    hosts.swap(index, other);
+                }
+            }
+            other => return Err(format!("`{other}` is not an order of hosts")),
+        }
+        Ok(())
+    }
+
+    fn batches(
+        &self,
+        play: &Play,
+        known: &Context,
+        hosts: Vec<String>,
+    ) -> Result<Vec<Vec<String>>, String> {
+        let mut sizes = Vec::new();
+        for value in &play.serial {
+            let value = known.finish(value).map_err(|fault| fault.what)?;
+            let values = value.as_list().map_or_else(|| vec![value.clone()], <[Value]>::to_vec);
+            for value in values {
+                let text = value.to_text();
+                let size = match text.strip_suffix('%') {
+                    Some(percent) => {
+                        let percent: f64 = percent
+                            .trim()
+                            .parse()
+                            .map_err(|_| format!("`serial: {text}` is not a number"))?;
+                        ((percent / 100.0 * hosts.len() as f64) as usize).max(1)
+                    }
+                    None => text
+                        .parse::<i64>()
+                        .map_err(|_| format!("`serial: {text}` is not a number"))?
+                        .max(0) as usize,
+                };
+                // Nothing and zero both mean all at once.
+                sizes.push(if size == 0 { hosts.len() } else { size });
+            }
+        }
+        if sizes.is_empty() {
+            return Ok(vec![hosts]);
+        }
+        let mut rest = hosts.as_slice();
+        let mut batches = Vec::new();
+        let mut index = 0;
+        while !rest.is_empty() {
+            let size = sizes[index.min(sizes.len() - 1)].min(rest.len());
+            batches.push(rest[..size].to_vec());
+            rest = &rest[size..];
+            index += 1;
+        }
+        Ok(batches)
+    }
+
+    async fn prompts(&self, play: &Play) -> Result<Dict, String> {
+        let mut vars = Dict::new();
+        for prompt in &play.prompts {
+            if self.options.extra_vars.contains_key(prompt.name.as_str()) {
+                continue;
+            }
+            let default = prompt.default.as_ref().map(Value::to_text);
+            let shown = match &default {
+                Some(default) if !prompt.private => format!("{} [{default}]: ", prompt.text),
+                _ => format!("{}: ", prompt.text),
+            };
+            let said = self.operator.ask(&shown, prompt.private).await;
+            if prompt.confirm && said.is_some() {
+                let again = self.operator.ask(&format!("confirm {shown}"), prompt.private).await;
+                if again != said {
+                    return Err(format!("the two answers for `{}` differ", prompt.name));
+                }
+            }
+            let value = said.filter(|said| !said.is_empty()).or(default).ok_or_else(|| {
+                format!(
+                    "`{}` is asked for, and there is nobody to ask; give it as an extra variable",
+                    prompt.name
+                )
+            })?;
+            vars.insert(Key::str(&prompt.name), Value::from(value));
+        }
+        Ok(vars)
+    }
+}
+
+/// The play's `vars_files` for one host. A list among them means the first that is there.
+pub(super) fn vars_files(play: &Play, scope: &TaskScope, strict: bool) -> Result<Dict, String> {
+    let context = scope.clone().context();
+    let mut vars = Dict::new();
+    for entry in &play.vars_files {
+        let choices = entry.as_list().map_or_else(|| vec![entry.clone()], <[Value]>::to_vec);
+        let mut found = false;
+        let mut names = Vec::new();
+        for choice in &choices {
+            let name = match context.text(choice) {
+                Ok(name) => name,
+                Err(_) if !strict => {
+                    found = true;
+                    continue;
+                }
+                Err(fault) => return Err(format!("vars_files: {}", fault.what)),
+            };
+            let path = [play.dir.join("vars").join(&name), play.dir.join(&name)]
+                .into_iter()
+                .rev()
+                .find(|path| path.exists());
+            names.push(name);
+            if let Some(path) = path {
+                let more = read_vars(&path, &mut BTreeSet::new())
+                    .map_err(|faults| Faults(faults).to_string())?;
+                vars.extend(more);
+                found = true;
+                break;
+            }
+        }
+        if !found {
+            return Err(format!("vars file {} was not found", names.join(" or ")));
+        }
+    }
+    Ok(vars)
+}
+
+fn imported_roles<'n>(nodes: &'n [Node], found: &mut Vec<&'n Role>) {
+    for node in nodes {
+        if let Node::Block(block) = node {
+            found.extend(block.role.as_deref().filter(|role| role.public));
+            [&block.body, &block.rescue, &block.always]
+                .into_iter()
+                .for_each(|nodes| imported_roles(nodes, found));
+        }
+    }
+}
+
+/// Whether a keyword of the play holds, without any host.
+pub(super) fn play_truth(known: &Context, value: Option<&Value>) -> Result<bool, String> {
+    truth(known, value).map_err(|fault| fault.what)
+}
+
+pub(super) fn play_number(known: &Context, value: Option<&Value>) -> Result<Option<f64>, String> {
+    value.map(|value| number(known, value)).transpose().map_err(|fault| fault.what)
+}
+
+/// A scope for one host of a play, before any task.
+pub(super) fn host_scope(
+    shared: &Arc<Shared>,
+    vars: &Arc<PlayVars>,
+    common: &Arc<Common>,
+    host: &str,
+    files: Arc<Dict>,
+    left: Arc<Vec<String>>,
+) -> TaskScope {
+    TaskScope {
+        shared: Arc::clone(shared),
+        host: shared.host(host),
+        play: Arc::clone(vars),
+        files,
+        common: Arc::clone(common),
+        role: None,
+        dir: vars.dir.clone(),
+        check: shared.options.check,
+        diff: shared.options.diff,
+        over: Dict::new(),
+        left,
+        inventory: Arc::default(),
+    }
+}
+
+/// Groups equal things in the order they first came.
+pub(super) fn grouped<K: PartialEq, V>(
+    pairs: impl IntoIterator<Item = (K, V)>,
+) -> Vec<(K, Vec<V>)> {
+    let mut groups: Vec<(K, Vec<V>)> = Vec::new();
+    for (key, value) in pairs {
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, values)) => values.push(value),
+            None => groups.push((key, vec![value])),
+        }
+    }
+    groups
+}

@@ -1,0 +1,219 @@
+//! Modules on hosts: where they run, as whom, with what around them.
+
+use super::execute::{Call, Crew, truth};
+use super::outcome::{failed, put};
+use super::reach::HostTarget;
+use super::state::HostState;
+use super::vars::TaskScope;
+use crate::template::{Context, Fault};
+use crate::value::{Dict, Value};
+use serde_json::Map;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use updraft_remote::Session;
+use updraft_wire::{Become, ModuleRequest, Request, Response};
+
+/// Variables that say how to connect.
+const CONNECTION: &[&str] = &[
+    "ansible_host",
+    "ansible_ssh_host",
+    "ansible_port",
+    "ansible_ssh_port",
+    "ansible_user",
+    "ansible_ssh_user",
+    "ansible_connection",
+    "ansible_ssh_private_key_file",
+    "ansible_private_key_file",
+    "ansible_ssh_common_args",
+    "ansible_ssh_extra_args",
+    "ansible_ssh_executable",
+    "ansible_host_key_checking",
+    "ansible_ssh_host_key_checking",
+    "ansible_timeout",
+];
+
+impl Crew<'_> {
+    /// The host that does the work of a call, with its own variables for connection and become.
+    fn worker(&self, call: &Call<'_>) -> (Arc<HostState>, Context) {
+        match &call.delegate {
+            None => (Arc::clone(&call.scope.host), call.context.clone()),
+            Some(host) => {
+                let scope = TaskScope {
+                    host: Arc::clone(host),
+                    inventory: Arc::default(),
+                    ..call.scope.clone()
+                };
+                (Arc::clone(host), scope.context())
+            }
+        }
+    }
+
+    /// A session with the host that does the work.
+    pub(super) async fn session(&self, call: &Call<'_>) -> Result<Arc<dyn Session>, Dict> {
+        let (host, context) = self.worker(call);
+        let target = target(&host.name, &context)
+            .map_err(|fault| failed(format!("Task failed: {}", fault.what)))?;
+        self.reach.session(&target).await.map_err(|error| unreachable(&updraft_base::chain(&error)))
+    }
+
+    /// Runs a module on the host that does the work.
+    pub(super) async fn module(&self, call: &Call<'_>, name: &str, args: &Dict) -> Dict {
+        let request = match self.request(call, name, args) {
+            Ok(request) => request,
+            Err(fault) => return failed(format!("Task failed: {}", fault.what)),
+        };
+        let session = match self.session(call).await {
+            Ok(session) => session,
+            Err(result) => return result,
+        };
+        self.ask(session.as_ref(), request).await
+    }
+
+    /// Runs a module in a session that is open.
+    pub(super) async fn ask(&self, session: &dyn Session, request: ModuleRequest) -> Dict {
+        let deadline = match request.timeout {
+            0 => self.shared.options.deadline,
+            // The agent gives up first; this is for an agent that does not answer.
+            seconds => Duration::from_secs(seconds + 30),
+        };
+        match session.call(Request::Module(request), deadline).await {
+            Ok(Response::Module(result)) => {
+                Value::from(result.0).as_dict().cloned().unwrap_or_default()
+            }
+            Ok(Response::Failed(failure)) => failed(failure.message),
+            Ok(other) => {
+                failed(format!("the agent answered something else than a result: {other:?}"))
+            }
+            Err(error) => unreachable(&updraft_base::chain(&error)),
+        }
+    }
+
+    pub(super) fn request(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+        args: &Dict,
+    ) -> Result<ModuleRequest, Fault> {
+        let (_, context) = self.worker(call);
+        let timeout = match &call.task.common.timeout {
+            Some(value) => super::execute::number(call.context, value)?.max(0.0) as u64,
+            None => 0,
+        };
+        Ok(ModuleRequest {
+            name: name.to_owned(),
+            args: args
+                .iter()
+                .map(|(key, value)| (key.to_json_key(), value.to_json()))
+                .collect::<Map<_, _>>(),
+            check: call.check,
+            diff: call.diff,
+            env: environment(call)?,
+            become_user: self.become_user(call, &context)?,
+            timeout,
+        })
+    }
+
+    fn become_user(&self, call: &Call<'_>, context: &Context) -> Result<Option<Become>, Fault> {
+        let options = &self.shared.options;
+        let common = &call.task.common;
+        let wanted = match context.var("ansible_become")? {
+            Some(value) => value.as_boolean().unwrap_or(false),
+            None => match &common.become_it {
+                Some(value) => truth(call.context, Some(value))?,
+                None => options.become_it,
+            },
+        };
+        if !wanted {
+            return Ok(None);
+        }
+        let text = |names: &[&str],
+                    keyword: Option<&Value>,
+                    option: Option<&String>|
+         -> Result<Option<String>, Fault> {
+            for name in names {
+                if let Some(value) = context.var(name)?.filter(|value| !value.is_none()) {
+                    return Ok(Some(value.to_text()));
+                }
+            }
+            match keyword {
+                Some(value) => call.context.text(value).map(Some),
+                None => Ok(option.cloned()),
+            }
+        };
+        let user = text(
+            &["ansible_become_user"],
+            common.become_user.as_ref(),
+            options.become_user.as_ref(),
+        )?;
+        let method = text(
+            &["ansible_become_method"],
+            common.become_method.as_ref(),
+            options.become_method.as_ref(),
+        )?;
+        let flags = text(&["ansible_become_flags"], common.become_flags.as_ref(), None)?;
+        let own = options.become_password.as_ref().map(|password| password.expose().clone());
+        let password = text(
+            &["ansible_become_password", "ansible_become_pass", "ansible_sudo_pass"],
+            None,
+            own.as_ref(),
+        )?;
+        let method = method.unwrap_or_else(|| "sudo".to_owned());
+        let method = crate::parse::catalog::short(&method).to_owned();
+        if !matches!(method.as_str(), "sudo" | "su") {
+            return Err(Fault::new(format!(
+                "become_method `{method}` is not supported; `sudo` and `su` are"
+            )));
+        }
+        Ok(Some(Become {
+            method,
+            user: user.filter(|user| !user.is_empty()).unwrap_or_else(|| "root".to_owned()),
+            flags: flags.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
+            password,
+        }))
+    }
+}
+
+/// `environment` of the play, the blocks and the task, the innermost on top.
+fn environment(call: &Call<'_>) -> Result<BTreeMap<String, String>, Fault> {
+    let mut all = BTreeMap::new();
+    for layer in &call.task.common.environment {
+        let layer = call.context.finish(layer)?;
+        match layer.as_dict() {
+            Some(entries) => {
+                for (key, value) in entries {
+                    all.insert(key.to_json_key(), value.to_text());
+                }
+            }
+            None if matches!(layer, Value::None | Value::Omit) => {}
+            None => {
+                return Err(Fault::new(format!(
+                    "environment must be a dictionary, received {}",
+                    layer.type_name()
+                )));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// A host with the variables about its connection.
+pub(super) fn target(name: &str, context: &Context) -> Result<HostTarget, Fault> {
+    let mut vars = Map::new();
+    for key in CONNECTION {
+        if let Some(value) = context.var(key)?
+            && !matches!(value, Value::None | Value::Omit)
+        {
+            vars.insert((*key).to_owned(), value.to_json());
+        }
+    }
+    Ok(HostTarget { name: name.to_owned(), vars })
+}
+
+fn unreachable(message: &str) -> Dict {
+    let mut result = Dict::new();
+    put(&mut result, "changed", false);
+    put(&mut result, "unreachable", true);
+    put(&mut result, "msg", Value::str(message));
+    result
+}

@@ -1,0 +1,439 @@
+//! Which value a name has, for one task on one host.
+
+use super::state::{HostState, Shared, groups_value};
+use crate::parse::tree::{Common, Role, Task};
+use crate::template::{Context, Fault, Interp, Scope};
+use crate::value::{Call, Dict, Key, Object, Value};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// What the play adds to the variables of its hosts.
+#[derive(Default)]
+pub(crate) struct PlayVars {
+    pub(crate) dir: PathBuf,
+    pub(crate) name: String,
+    pub(crate) vars: Dict,
+    pub(crate) prompted: Dict,
+    /// Defaults and variables of the roles that the play lists.
+    pub(crate) role_defaults: Dict,
+    pub(crate) role_vars: Dict,
+    pub(crate) role_names: Vec<String>,
+    /// Hosts of the batch and of the play.
+    pub(crate) batch: Vec<String>,
+    pub(crate) all: Vec<String>,
+}
+
+/// Everything that a name is looked up in.
+#[derive(Clone)]
+pub(crate) struct TaskScope {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) host: Arc<HostState>,
+    pub(crate) play: Arc<PlayVars>,
+    /// `vars_files`, which may differ from host to host.
+    pub(crate) files: Arc<Dict>,
+    pub(crate) common: Arc<Common>,
+    pub(crate) role: Option<Arc<Role>>,
+    pub(crate) dir: PathBuf,
+    pub(crate) check: bool,
+    pub(crate) diff: bool,
+    /// Loop variables and what an action adds for itself.
+    pub(crate) over: Dict,
+    /// Hosts of the play that have not failed.
+    pub(crate) left: Arc<Vec<String>>,
+    /// What the inventory says, looked up once.
+    pub(crate) inventory: Arc<OnceLock<Arc<Dict>>>,
+}
+
+impl TaskScope {
+    pub(crate) fn with(&self, name: &str, value: Value) -> Self {
+        let mut scope = self.clone();
+        scope.over.insert(Key::str(name), value);
+        scope
+    }
+
+    pub(crate) fn context(self) -> Context {
+        let world = Arc::clone(&self.shared.world);
+        Context { scope: Arc::new(self), world }
+    }
+
+    /// The same for a task.
+    pub(crate) fn for_task(&self, task: &Task) -> Self {
+        Self {
+            common: Arc::clone(&task.common),
+            role: task.role.clone(),
+            dir: task.dir.clone(),
+            over: Dict::new(),
+            ..self.clone()
+        }
+    }
+
+    fn inventory(&self) -> &Dict {
+        self.inventory.get_or_init(|| self.shared.inventory_vars(&self.host, &self.play.dir))
+    }
+
+    fn roles(&self) -> impl Iterator<Item = &Arc<Role>> {
+        self.role.iter().chain(self.role.iter().flat_map(|role| role.parents.iter().rev()))
+    }
+
+    fn magic(&self, name: &str) -> Option<Value> {
+        let path = |path: &Path| {
+            let full = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+            Value::from(full.display().to_string())
+        };
+        let names = |names: &[String]| Value::strings(names);
+        Some(match name {
+            "inventory_hostname" => Value::str(&self.host.name),
+            "inventory_hostname_short" => {
+                Value::str(self.host.name.split('.').next().unwrap_or_default())
+            }
+            "group_names" => names(&self.shared.inventory().groups_of(&self.host.name)),
+            "groups" => groups_value(&self.shared.inventory()),
+            "hostvars" => Value::Object(Arc::new(HostVars { scope: self.clone() })),
+            "vars" => Value::Object(Arc::new(AllVars { scope: self.clone() })),
+            "playbook_dir" => path(&self.play.dir),
+            "inventory_dir" => match self.shared.inventory().beside.first() {
+                Some(dir) => path(dir),
+                None => Value::None,
+            },
+            "inventory_file" => match self.shared.inventory().sources.first() {
+                Some(file) => path(file),
+                None => Value::None,
+            },
+            "ansible_inventory_sources" => Value::list(
+                self.shared.inventory().sources.iter().map(|source| path(source)).collect(),
+            ),
+            "ansible_play_name" => Value::str(&self.play.name),
+            "ansible_play_hosts" => names(&self.left),
+            "play_hosts" | "ansible_play_batch" => {
+                let here: Vec<String> = self
+                    .play
+                    .batch
+                    .iter()
+                    .filter(|name| self.left.contains(name))
+                    .cloned()
+                    .collect();
+                names(&here)
+            }
+            "ansible_play_hosts_all" => names(&self.play.all),
+            "ansible_play_role_names" | "role_names" => names(&self.play.role_names),
+            "ansible_role_names" => {
+                let mut all = self.play.role_names.clone();
+                all.extend(
+                    self.role
+                        .iter()
+                        .map(|role| role.name.clone())
+                        .filter(|name| !self.play.role_names.contains(name)),
+                );
+                names(&all)
+            }
+            "ansible_dependent_role_names" => Value::list(Vec::new()),
+            "role_path" => path(&self.role.as_ref()?.path),
+            "role_name" | "ansible_role_name" => Value::str(&self.role.as_ref()?.name),
+            "ansible_parent_role_names" => names(
+                &self
+                    .role
+                    .as_ref()?
+                    .parents
+                    .iter()
+                    .rev()
+                    .map(|role| role.name.clone())
+                    .collect::<Vec<_>>(),
+            ),
+            "ansible_parent_role_paths" => Value::list(
+                self.role.as_ref()?.parents.iter().rev().map(|role| path(&role.path)).collect(),
+            ),
+            "ansible_check_mode" => Value::Bool(self.check),
+            "ansible_diff_mode" => Value::Bool(self.diff),
+            "ansible_forks" => Value::from(self.shared.options.forks),
+            "ansible_verbosity" => Value::Int(i64::from(self.shared.options.verbosity)),
+            "ansible_limit" => Value::str(self.shared.options.limit.as_ref()?),
+            "ansible_run_tags" => {
+                let tags = &self.shared.options.tags;
+                if tags.is_empty() { Value::strings(["all"]) } else { names(tags) }
+            }
+            "ansible_skip_tags" => names(&self.shared.options.skip_tags),
+            "ansible_version" => Value::dict_of([
+                ("full", Value::str("2.19.14")),
+                ("major", Value::Int(2)),
+                ("minor", Value::Int(19)),
+                ("revision", Value::Int(14)),
+                ("string", Value::str("2.19.14")),
+            ]),
+            "ansible_search_path" => {
+                Value::list(self.search_path().iter().map(|place| path(place)).collect())
+            }
+            "ansible_facts" => self.namespaced_facts(),
+            "environment" => Value::list(self.common.environment.clone()),
+            _ => return None,
+        })
+    }
+
+    /// Facts under names without `ansible_`.
+    fn namespaced_facts(&self) -> Value {
+        let facts = self.host.facts.get();
+        Value::dict(
+            facts
+                .iter()
+                .map(|(key, value)| {
+                    match key.as_str().and_then(|name| name.strip_prefix("ansible_")) {
+                        Some(name) if name != "local" => (Key::str(name), value.clone()),
+                        Some(name) => (Key::str(name), value.clone()),
+                        None => (key.clone(), value.clone()),
+                    }
+                })
+                .collect(),
+        )
+    }
+
+    /// Where files of the task are looked for: its role, the roles around, its own directory.
+    pub(crate) fn search_path(&self) -> Vec<PathBuf> {
+        let mut places: Vec<PathBuf> = self.roles().map(|role| role.path.clone()).collect();
+        places.push(self.dir.clone());
+        places.push(self.play.dir.clone());
+        let mut seen = BTreeSet::new();
+        places.retain(|place| seen.insert(place.clone()));
+        places
+    }
+
+    /// What is there though nobody said it.
+    fn fallback(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "ansible_host" => Value::str(&self.host.name),
+            "ansible_connection" => match &self.common.connection {
+                Some(connection) => connection.clone(),
+                None => Value::str(self.shared.options.connection.as_deref().unwrap_or("ssh")),
+            },
+            "ansible_port" => self.common.port.clone()?,
+            "ansible_user" => match &self.common.remote_user {
+                Some(user) => user.clone(),
+                None => Value::str(self.shared.options.remote_user.as_ref()?),
+            },
+            "ansible_managed" => Value::str("Ansible managed"),
+            _ => return None,
+        })
+    }
+}
+
+impl Scope for TaskScope {
+    // From the strongest to the weakest, as Ansible documents the precedence of variables.
+    fn get(&self, name: &str) -> Option<Value> {
+        if let Some(value) = self.over.get(name) {
+            return Some(value.clone());
+        }
+        if let Some(value) = self.magic(name) {
+            return Some(value);
+        }
+        let found = self
+            .shared
+            .extra_vars
+            .get(name)
+            .or_else(|| self.common.params.get(name))
+            .or_else(|| self.roles().find_map(|role| role.params.get(name)));
+        if let Some(value) = found {
+            return Some(value.clone());
+        }
+        if let Some(value) = self.host.set.look(name).or_else(|| self.host.included.look(name)) {
+            return Some(value);
+        }
+        let found = self
+            .common
+            .vars
+            .get(name)
+            .or_else(|| self.roles().find_map(|role| role.vars.get(name)))
+            .or_else(|| self.play.role_vars.get(name))
+            .or_else(|| self.files.get(name))
+            .or_else(|| self.play.prompted.get(name))
+            .or_else(|| self.play.vars.get(name));
+        if let Some(value) = found {
+            return Some(value.clone());
+        }
+        if let Some(value) = self.host.facts.look(name) {
+            return Some(value);
+        }
+        self.inventory()
+            .get(name)
+            .or_else(|| self.role.as_ref().and_then(|role| role.defaults.get(name)))
+            .or_else(|| self.play.role_defaults.get(name))
+            .cloned()
+            .or_else(|| self.fallback(name))
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
+        let mut add = |dict: &Dict| {
+            names.extend(dict.keys().filter_map(Key::as_str).map(Arc::from));
+        };
+        add(&self.over);
+        add(&self.shared.extra_vars);
+        add(&self.common.params);
+        add(&self.common.vars);
+        for role in self.roles() {
+            add(&role.params);
+            add(&role.vars);
+            add(&role.defaults);
+        }
+        add(&self.host.set.get());
+        add(&self.host.included.get());
+        add(&self.play.role_vars);
+        add(&self.files);
+        add(&self.play.prompted);
+        add(&self.play.vars);
+        add(&self.host.facts.get());
+        add(self.inventory());
+        add(&self.play.role_defaults);
+        for name in [
+            "inventory_hostname",
+            "groups",
+            "group_names",
+            "playbook_dir",
+            "ansible_facts",
+            "ansible_version",
+        ] {
+            names.insert(Arc::from(name));
+        }
+        names.into_iter().collect()
+    }
+}
+
+/// `hostvars`: every host's variables, rendered in that host's own.
+struct HostVars {
+    scope: TaskScope,
+}
+
+impl HostVars {
+    fn of(&self, name: &str) -> Option<Value> {
+        if !self.scope.shared.knows(name) {
+            return None;
+        }
+        let scope = TaskScope {
+            host: self.scope.shared.host(name),
+            common: Arc::new(Common::default()),
+            role: None,
+            over: Dict::new(),
+            inventory: Arc::default(),
+            ..self.scope.clone()
+        };
+        Some(Value::Object(Arc::new(AllVars { scope })))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.scope.shared.inventory().hosts().map(str::to_owned).collect()
+    }
+}
+
+impl Object for HostVars {
+    fn type_name(&self) -> &'static str {
+        "HostVars"
+    }
+
+    fn attr(&self, _cx: &mut Interp<'_>, name: &Value) -> Result<Option<Value>, Fault> {
+        Ok(name.as_str().and_then(|name| self.of(name)))
+    }
+
+    fn method(
+        &self,
+        _cx: &mut Interp<'_>,
+        name: &str,
+        call: &Call,
+    ) -> Result<Option<Value>, Fault> {
+        Ok(Some(match name {
+            "get" => {
+                let host = call.args.first().map(Value::to_text).unwrap_or_default();
+                self.of(&host).or_else(|| call.args.get(1).cloned()).unwrap_or_default()
+            }
+            "keys" => Value::strings(self.names()),
+            "values" => Value::list(self.names().iter().filter_map(|name| self.of(name)).collect()),
+            "items" => Value::list(
+                self.names()
+                    .iter()
+                    .filter_map(|name| Some(Value::tuple(vec![Value::str(name), self.of(name)?])))
+                    .collect(),
+            ),
+            _ => return Ok(None),
+        }))
+    }
+
+    fn items(&self) -> Option<Vec<Value>> {
+        Some(self.names().into_iter().map(Value::from).collect())
+    }
+
+    fn as_dict(&self) -> Option<Dict> {
+        Some(
+            self.names().iter().filter_map(|name| Some((Key::str(name), self.of(name)?))).collect(),
+        )
+    }
+
+    fn finished(&self, cx: &mut Interp<'_>) -> Result<Option<Value>, Fault> {
+        let mut all = Dict::new();
+        for (key, value) in self.as_dict().unwrap_or_default() {
+            all.insert(key, cx.leave(value)?);
+        }
+        Ok(Some(Value::dict(all)))
+    }
+}
+
+/// All variables of one host, as `hostvars[host]` and `vars`.
+struct AllVars {
+    scope: TaskScope,
+}
+
+impl AllVars {
+    fn one(&self, cx: &Interp<'_>, name: &str) -> Result<Option<Value>, Fault> {
+        let Some(value) = self.scope.get(name) else { return Ok(None) };
+        let context = self.scope.clone().context();
+        cx.nested(&context).deep(&value).map(Some)
+    }
+}
+
+impl Object for AllVars {
+    fn type_name(&self) -> &'static str {
+        "HostVarsVars"
+    }
+
+    fn attr(&self, cx: &mut Interp<'_>, name: &Value) -> Result<Option<Value>, Fault> {
+        match name.as_str() {
+            Some(name) => cx.deeper(|cx| self.one(cx, name)),
+            None => Ok(None),
+        }
+    }
+
+    fn method(&self, cx: &mut Interp<'_>, name: &str, call: &Call) -> Result<Option<Value>, Fault> {
+        match name {
+            "get" => {
+                let wanted = call.args.first().map(Value::to_text).unwrap_or_default();
+                let found = self.one(cx, &wanted)?;
+                Ok(Some(found.or_else(|| call.args.get(1).cloned()).unwrap_or_default()))
+            }
+            "keys" => Ok(self.items().map(Value::list)),
+            _ => Ok(None),
+        }
+    }
+
+    fn items(&self) -> Option<Vec<Value>> {
+        Some(self.scope.names().into_iter().map(Value::Str).collect())
+    }
+
+    fn as_dict(&self) -> Option<Dict> {
+        // For `in`, `is mapping` and filters over names; values are as they were written.
+        let names = self.scope.names();
+        Some(
+            names
+                .into_iter()
+                .filter_map(|name| Some((Key::Str(Arc::clone(&name)), self.scope.get(&name)?)))
+                .collect(),
+        )
+    }
+
+    fn finished(&self, cx: &mut Interp<'_>) -> Result<Option<Value>, Fault> {
+        let mut all = Dict::new();
+        for name in self.scope.names() {
+            if let Ok(Some(value)) = self.one(cx, &name)
+                && !value.is_undefined()
+            {
+                all.insert(Key::Str(name), value);
+            }
+        }
+        Ok(Some(Value::dict(all)))
+    }
+}

@@ -1,0 +1,178 @@
+//! What a template is rendered in: variables, and the controller's side of the world.
+
+use super::ast::Expr;
+use super::{Expression, Fault, Interp, Syntax, Template, parse};
+use crate::value::{Lazy, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use updraft_base::Clock;
+
+/// Where variables come from.
+pub trait Scope: Send + Sync {
+    /// The variable as it was written: it may still hold templates.
+    fn get(&self, name: &str) -> Option<Value>;
+
+    /// The names of all variables, each once.
+    fn names(&self) -> Vec<Arc<str>>;
+}
+
+/// No variables at all.
+#[derive(Clone, Copy, Debug)]
+pub struct NoScope;
+
+impl Scope for NoScope {
+    fn get(&self, _name: &str) -> Option<Value> {
+        None
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+}
+
+/// The controller's side: what lookups and time filters may see of it.
+#[derive(Clone)]
+pub struct World {
+    /// Environment variables for the `env` lookup and `~`.
+    pub env: BTreeMap<String, String>,
+    /// For `now()`.
+    pub clock: Arc<dyn Clock>,
+    /// Seed of filters that draw by chance without a seed of their own.
+    pub seed: u64,
+}
+
+/// Variables together with the world.
+#[derive(Clone)]
+pub struct Context {
+    /// Variables.
+    pub scope: Arc<dyn Scope>,
+    /// The controller's side.
+    pub world: Arc<World>,
+}
+
+impl Context {
+    /// The same world with other variables.
+    pub fn with(&self, scope: Arc<dyn Scope>) -> Self {
+        Self { scope, world: Arc::clone(&self.world) }
+    }
+
+    /// Renders everything in `value`. The result holds no template and nothing undefined.
+    ///
+    /// # Errors
+    /// When something is undefined or fails.
+    pub fn finish(&self, value: &Value) -> Result<Value, Fault> {
+        let mut interp = Interp::new(self);
+        let value = interp.deep(value)?;
+        interp.leave(value)
+    }
+
+    /// As [`Context::finish`], but what is undefined stays so, for the caller to judge.
+    ///
+    /// # Errors
+    /// When something fails for another reason.
+    pub fn finish_soft(&self, value: &Value) -> Result<Value, Fault> {
+        Interp::new(self).deep(value)
+    }
+
+    /// The variable `name`, rendered; `None` when nobody set it.
+    ///
+    /// # Errors
+    /// When rendering it fails.
+    pub fn var(&self, name: &str) -> Result<Option<Value>, Fault> {
+        match self.scope.get(name) {
+            None => Ok(None),
+            Some(value) => self.finish(&value).map(Some),
+        }
+    }
+
+    /// The value of an expression; undefined is an error.
+    ///
+    /// # Errors
+    /// When something is undefined or fails.
+    pub fn evaluate(&self, expression: &Expression) -> Result<Value, Fault> {
+        let mut interp = Interp::new(self);
+        let run = |interp: &mut Interp<'_>| {
+            let value = interp.eval(&expression.tree)?;
+            let value = interp.deep(&value)?;
+            interp.leave(value)
+        };
+        run(&mut interp).map_err(|fault| fault.at(expression.origin()))
+    }
+
+    /// The value of an expression; undefined is given as such.
+    ///
+    /// # Errors
+    /// When something fails for another reason.
+    pub fn evaluate_soft(&self, expression: &Expression) -> Result<Value, Fault> {
+        let mut interp = Interp::new(self);
+        let value = match interp.eval(&expression.tree) {
+            Ok(value) => value,
+            Err(fault) if fault.undefined => return Ok(Value::undefined(fault.what)),
+            Err(fault) => return Err(fault.at(expression.origin())),
+        };
+        interp.deep(&value)
+    }
+
+    /// Whether a condition holds. A condition must be boolean: text that happens to be `false`
+    /// would otherwise hold.
+    ///
+    /// # Errors
+    /// When it is undefined, fails, or is not boolean.
+    pub fn holds(&self, condition: &Expression) -> Result<bool, Fault> {
+        let value = match &*condition.tree {
+            // A condition that is text in quotes, or a variable that holds an expression.
+            Expr::Const(Value::Str(text)) if Template::is_one(text) => {
+                self.finish(&Value::trusted(text, condition.origin().cloned()))?
+            }
+            _ => self.evaluate(condition).map_err(|fault| {
+                let what = if fault.undefined {
+                    format!("Error while evaluating conditional: {}", fault.what)
+                } else {
+                    fault.what.clone()
+                };
+                Fault { what, ..fault }
+            })?,
+        };
+        match value {
+            Value::Bool(truth) => Ok(truth),
+            other => Err(Fault::new(format!(
+                "Conditional result ({}) was derived from value of type '{}'{}. Conditionals must have a boolean result.",
+                if other.is_true() { "True" } else { "False" },
+                other.type_name(),
+                condition.origin().map(|at| format!(" at '{at}'")).unwrap_or_default(),
+            ))
+            .at(condition.origin())),
+        }
+    }
+
+    /// Renders the text of a template file.
+    ///
+    /// # Errors
+    /// When it is no template, something is undefined, or something fails.
+    pub fn render_text(&self, source: &str, syntax: &Syntax) -> Result<String, Fault> {
+        let tree = parse::parse_template(source, syntax).map_err(|fault| {
+            Fault::new(format!("Syntax error in template: {} (line {})", fault.what, fault.line))
+        })?;
+        Interp::new(self).text_of(&tree)
+    }
+
+    /// The text of a value that must be text or a number, rendered.
+    ///
+    /// # Errors
+    /// When rendering fails.
+    pub fn text(&self, value: &Value) -> Result<String, Fault> {
+        self.finish(value).map(|value| value.to_text())
+    }
+}
+
+impl Value {
+    /// Every template within, for checks before a run.
+    pub(crate) fn templates<'a>(&'a self, found: &mut Vec<&'a Template>) {
+        let Self::Lazy(lazy) = self else { return };
+        match &**lazy {
+            Lazy::Text(template) => found.push(template),
+            Lazy::List(items) => items.iter().for_each(|item| item.templates(found)),
+            Lazy::Dict(entries) => entries.values().for_each(|value| value.templates(found)),
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! Filters over lists.
+
+use super::{Filter, required};
+use crate::template::methods::sort_order;
+use crate::template::{Fault, Interp, ops};
+use crate::value::{Call, Dict, Key, Value};
+use std::sync::Arc;
+use updraft_base::{Chance as _, SeededChance};
+
+pub(super) fn find(name: &str) -> Option<Filter> {
+    Some(match name {
+        "length" | "count" => |_, value, _| {
+            ops::length(&value).map(Value::from).ok_or_else(|| {
+                Fault::new(format!("object of type '{}' has no len()", value.type_name()))
+            })
+        },
+        "list" => |_, value, _| ops::iterate(&value).map(Value::list),
+        "first" => |_, value, _| {
+            Ok(ops::iterate(&value)?
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| Value::undefined("No first item, sequence was empty.")))
+        },
+        "last" => |_, value, _| {
+            Ok(ops::iterate(&value)?
+                .into_iter()
+                .next_back()
+                .unwrap_or_else(|| Value::undefined("No last item, sequence was empty.")))
+        },
+        "reverse" => |_, value, _| match &value {
+            Value::Str(text) => Ok(Value::from(text.chars().rev().collect::<String>())),
+            other => {
+                let mut items = ops::iterate(other)?;
+                items.reverse();
+                Ok(Value::list(items))
+            }
+        },
+        "sort" => |cx, value, call| {
+            let reverse = call.flag(0, "reverse").unwrap_or(false);
+            let with_case = call.flag(1, "case_sensitive").unwrap_or(false);
+            let attribute = call.get(2, "attribute").filter(|name| !name.is_none()).cloned();
+            let items = ops::iterate(&value)?;
+            sorted(cx, &items, reverse, with_case, attribute.as_ref()).map(Value::list)
+        },
+        "unique" => |cx, value, call| {
+            let with_case = call.flag(0, "case_sensitive").unwrap_or(true);
+            let attribute = call.get(1, "attribute").filter(|name| !name.is_none()).cloned();
+            let mut seen: Vec<Value> = Vec::new();
+            let mut kept = Vec::new();
+            for item in ops::iterate(&value)? {
+                let mut key = match &attribute {
+                    Some(name) => path(cx, &item, name)?,
+                    None => item.clone(),
+                };
+                if let (false, Value::Str(text)) = (with_case, &key) {
+                    key = Value::from(text.to_lowercase());
+                }
+                if !seen.contains(&key) {
+                    seen.push(key);
+                    kept.push(item);
+                }
+            }
+            Ok(Value::list(kept))
+        },
+        "union" => |_, value, call| {
+            let mut all = distinct(ops::iterate(&value)?);
+            for item in ops::iterate(required(call, 0, "b")?)? {
+                if !all.contains(&item) {
+                    all.push(item);
+                }
+            }
+            Ok(Value::list(all))
+        },
+        "intersect" => |_, value, call| {
+            let other = ops::iterate(required(call, 0, "b")?)?;
+            let kept =
+                ops::iterate(&value)?.into_iter().filter(|item| other.contains(item)).collect();
+            Ok(Value::list(distinct(kept)))
+        },
+        "difference" => |_, value, call| {
+            let other = ops::iterate(required(call, 0, "b")?)?;
+            let kept =
+                ops::iterate(&value)?.into_iter().filter(|item| !other.contains(item)).collect();
+            Ok(Value::list(distinct(kept)))
+        },
+        "symmetric_difference" => |_, value, call| {
+            let (a, b) = (ops::iterate(&value)?, ops::iterate(required(call, 0, "b")?)?);
+            let only = |one: &[Value], other: &[Value]| -> Vec<Value> {
+                one.iter().filter(|item| !other.contains(item)).cloned().collect()
+            };
+            Ok(Value::list(distinct([only(&a, &b), only(&b, &a)].concat())))
+        },
+        "flatten" => |_, value, call| {
+            let levels = call
+                .int(0, "levels")
+                .map_or(usize::MAX, |levels| usize::try_from(levels).unwrap_or(0));
+            let skip_nulls = call.flag(1, "skip_nulls").unwrap_or(true);
+            let mut out = Vec::new();
+            flatten(&ops::iterate(&value)?, levels, skip_nulls, &mut out);
+            Ok(Value::list(out))
+        },
+        "map" => map,
+        "select" => |cx, value, call| select(cx, value, call, false, true),
+        "reject" => |cx, value, call| select(cx, value, call, false, false),
+        "selectattr" => |cx, value, call| select(cx, value, call, true, true),
+        "rejectattr" => |cx, value, call| select(cx, value, call, true, false),
+        "zip" => |_, value, call| zip(value, call, false),
+        "zip_longest" => |_, value, call| zip(value, call, true),
+        "product" => |_, value, call| {
+            let mut lists = vec![ops::iterate(&value)?];
+            for more in &call.args {
+                lists.push(ops::iterate(more)?);
+            }
+            Ok(Value::list(product(&lists).into_iter().map(Value::list).collect()))
+        },
+        "permutations" | "combinations" => |_, value, call| {
+            let items = ops::iterate(&value)?;
+            let size =
+                call.int(0, "r").and_then(|size| usize::try_from(size).ok()).unwrap_or(items.len());
+            Ok(Value::list(combinations(&items, size).into_iter().map(Value::list).collect()))
+        },
+        "batch" => |_, value, call| {
+            let size = usize::try_from(call.int(0, "linecount").unwrap_or(1)).unwrap_or(1).max(1);
+            let mut rows: Vec<Vec<Value>> =
+                ops::iterate(&value)?.chunks(size).map(<[Value]>::to_vec).collect();
+            if let (Some(fill), Some(last)) = (call.get(1, "fill_with"), rows.last_mut()) {
+                last.resize(size, fill.clone());
+            }
+            Ok(Value::list(rows.into_iter().map(Value::list).collect()))
+        },
+        "slice" => |_, value, call| {
+            let items = ops::iterate(&value)?;
+            let count = usize::try_from(call.int(0, "slices").unwrap_or(1)).unwrap_or(1).max(1);
+            let (size, more) = (items.len() / count, items.len() % count);
+            let mut at = 0;
+            let mut out = Vec::new();
+            for index in 0..count {
+                let take = size + usize::from(index < more);
+                let mut part = items[at..at + take].to_vec();
+                at += take;
+                if let (Some(fill), true) = (call.get(1, "fill_with"), index >= more && more > 0) {
+                    part.push(fill.clone());
+                }
+                out.push(Value::list(part));
+            }
+            Ok(Value::list(out))
+        },
+        "groupby" => |cx, value, call| {
+            let name = required(call, 0, "attribute")?.clone();
+            let items = ops::iterate(&value)?;
+            let items = sorted(cx, &items, false, false, Some(&name))?;
+            let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
+            for item in items {
+                let key = path(cx, &item, &name)?;
+                match groups.last_mut() {
+                    Some((last, members)) if *last == key => members.push(item),
+                    _ => groups.push((key, vec![item])),
+                }
+            }
+            Ok(Value::list(
+                groups
+                    .into_iter()
+                    .map(|(key, items)| Value::tuple(vec![key, Value::list(items)]))
+                    .collect(),
+            ))
+        },
+        "subelements" => subelements,
+        "shuffle" => |cx, value, call| {
+            let mut items = ops::iterate(&value)?;
+            let mut chance = chance(cx, call.get(0, "seed"));
+            for index in (1..items.len()).rev() {
+                let other = chance.below(index as u64 + 1) as usize;
+                items.swap(index, other);
+            }
+            Ok(Value::list(items))
+        },
+        "random" => |cx, value, call| {
+            let mut chance = chance(cx, call.named("seed").or_else(|| call.args.get(2)));
+            if let Value::Int(stop) = value {
+                let start = call.int(0, "start").unwrap_or(0);
+                let step = call.int(1, "step").unwrap_or(1).max(1);
+                let count = (stop - start).max(1) as u64;
+                let steps = count.div_ceil(step as u64);
+                return Ok(Value::Int(start + chance.below(steps) as i64 * step));
+            }
+            let items = ops::iterate(&value)?;
+            if items.is_empty() {
+                return Ok(Value::undefined("No random item, sequence was empty."));
+            }
+            Ok(items[chance.below(items.len() as u64) as usize].clone())
+        },
+        _ => return None,
+    })
+}
+
+/// Numbers that depend on the seed alone, or on the run's seed where none is given.
+fn chance(cx: &Interp<'_>, seed: Option<&Value>) -> SeededChance {
+    let seed = match seed {
+        Some(seed) => {
+            let digest = updraft_base::Digest::of(seed.to_text()).to_string();
+            u64::from_str_radix(&digest[..16], 16).expect("a digest is hexadecimal")
+        }
+        None => cx.cx.world.seed,
+    };
+    SeededChance::new(seed)
+}
+
+fn distinct(items: Vec<Value>) -> Vec<Value> {
+    let mut kept: Vec<Value> = Vec::with_capacity(items.len());
+    for item in items {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+    }
+    kept
+}
+
+/// `a.b.0` of an item, as `attribute=` takes it.
+pub(super) fn path(cx: &mut Interp<'_>, item: &Value, name: &Value) -> Result<Value, Fault> {
+    let Some(name) = name.as_str() else { return cx.item(item, name) };
+    let mut value = item.clone();
+    for part in name.split('.') {
+        let key = part.parse().map_or_else(|_| Value::str(part), Value::Int);
+        let found = cx.item(&value, &key)?;
+        value = if found.is_undefined() && matches!(key, Value::Int(_)) {
+            cx.item(&value, &Value::str(part))?
+        } else {
+            found
+        };
+    }
+    cx.deep(&value)
+}
+
+/// A sorted copy.
+pub(crate) fn sorted(
+    cx: &mut Interp<'_>,
+    items: &[Value],
+    reverse: bool,
+    with_case: bool,
+    attribute: Option<&Value>,
+) -> Result<Vec<Value>, Fault> {
+    let names: Vec<Value> = match attribute {
+        Some(Value::Str(names)) => names.split(',').map(|name| Value::str(name.trim())).collect(),
+        Some(other) => vec![other.clone()],
+        None => Vec::new(),
+    };
+    let mut keyed = Vec::with_capacity(items.len());
+    for item in items {
+        let mut keys = Vec::new();
+        for name in &names {
+            keys.push(path(cx, item, name)?);
+        }
+        if names.is_empty() {
+            keys.push(item.clone());
+        }
+        for key in &keys {
+            cx.defined(key)?;
+        }
+        keyed.push((keys, item.clone()));
+    }
+    let mut fault = None;
+    keyed.sort_by(|(a, _), (b, _)| {
+        for (a, b) in a.iter().zip(b) {
+            match sort_order(a, b, with_case) {
+                Ok(std::cmp::Ordering::Equal) => {}
+                Ok(order) => return if reverse { order.reverse() } else { order },
+                Err(error) => fault = Some(error),
+            }
+        }
+        std::cmp::Ordering::Equal
+    });
+    match fault {
+        Some(fault) => Err(fault),
+        None => Ok(keyed.into_iter().map(|(_, item)| item).collect()),
+    }
+}
+
+fn flatten(items: &[Value], levels: usize, skip_nulls: bool, out: &mut Vec<Value>) {
+    for item in items {
+        match item.as_list() {
+            _ if skip_nulls
+                && (item.is_none() || matches!(item.as_str(), Some("None" | "null"))) => {}
+            Some(inner) if levels > 0 => flatten(inner, levels - 1, skip_nulls, out),
+            _ => out.push(item.clone()),
+        }
+    }
+}
+
+fn map(cx: &mut Interp<'_>, value: Value, call: &Call) -> Result<Value, Fault> {
+    let items = ops::iterate(&value)?;
+    let mut out = Vec::with_capacity(items.len());
+    if let Some(name) = call.named("attribute").filter(|_| call.args.is_empty()) {
+        let default = call.named("default");
+        for item in items {
+            let found = path(cx, &item, name)?;
+            out.push(match (found.is_undefined(), default) {
+                (true, Some(default)) => default.clone(),
+                _ => found,
+            });
+        }
+        return Ok(Value::list(out));
+    }
+    let name = required(call, 0, "name")?.to_text();
+    let rest = Call { args: call.args[1..].to_vec(), named: call.named.clone() };
+    for item in items {
+        out.push(cx.filter(&name, item, &rest)?);
+    }
+    Ok(Value::list(out))
+}
+
+fn select(
+    cx: &mut Interp<'_>,
+    value: Value,
+    call: &Call,
+    by_attribute: bool,
+    keep: bool,
+) -> Result<Value, Fault> {
+    let skip = usize::from(by_attribute);
+    let test = call.args.get(skip).map(Value::to_text);
+    let rest = Call {
+        args: call.args.get(skip + 1..).unwrap_or_default().to_vec(),
+        named: call.named.clone(),
+    };
+    let mut kept = Vec::new();
+    for item in ops::iterate(&value)? {
+        let subject = if by_attribute {
+            path(cx, &item, required(call, 0, "attribute")?)?
+        } else {
+            item.clone()
+        };
+        let holds = match &test {
+            Some(name) => cx.test(name, subject, &rest)?,
+            None => !subject.is_undefined() && subject.is_true(),
+        };
+        if holds == keep {
+            kept.push(item);
+        }
+    }
+    Ok(Value::list(kept))
+}
+
+fn zip(value: Value, call: &Call, longest: bool) -> Result<Value, Fault> {
+    let mut lists = vec![ops::iterate(&value)?];
+    for more in &call.args {
+        lists.push(ops::iterate(more)?);
+    }
+    let lengths = lists.iter().map(Vec::len);
+    let count = if longest { lengths.max() } else { lengths.min() }.unwrap_or(0);
+    let fill = call.named("fillvalue").cloned().unwrap_or_default();
+    let row = |index: usize| {
+        Value::List(Arc::new(
+            lists.iter().map(|list| list.get(index).unwrap_or(&fill).clone()).collect(),
+        ))
+    };
+    Ok(Value::list((0..count).map(row).collect()))
+}
+
+/// Every way to take one from each list.
+pub(crate) fn product(lists: &[Vec<Value>]) -> Vec<Vec<Value>> {
+    lists.iter().fold(vec![Vec::new()], |rows, list| {
+        rows.iter()
+            .flat_map(|row| {
+                list.iter().map(move |item| [row.as_slice(), std::slice::from_ref(item)].concat())
+            })
+            .collect()
+    })
+}
+
+fn combinations(items: &[Value], size: usize) -> Vec<Vec<Value>> {
+    if size == 0 {
+        return vec![Vec::new()];
+    }
+    let mut out = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        for mut rest in combinations(&items[index + 1..], size - 1) {
+            rest.insert(0, item.clone());
+            out.push(rest);
+        }
+    }
+    out
+}
+
+fn subelements(cx: &mut Interp<'_>, value: Value, call: &Call) -> Result<Value, Fault> {
+    let name = required(call, 0, "subelements")?.clone();
+    let skip_missing = call.flag(1, "skip_missing").unwrap_or(false);
+    let items: Vec<Value> = match value.as_dict() {
+        Some(entries) => entries.values().cloned().collect(),
+        None => ops::iterate(&value)?,
+    };
+    let mut pairs = Vec::new();
+    for item in items {
+        let inner = path(cx, &item, &name)?;
+        match inner.as_list() {
+            Some(elements) => {
+                for element in elements {
+                    pairs.push(Value::tuple(vec![item.clone(), element.clone()]));
+                }
+            }
+            None if skip_missing && inner.is_undefined() => {}
+            None => {
+                return Err(Fault::new(format!(
+                    "could not find '{}' key in iterated item",
+                    name.to_text()
+                )));
+            }
+        }
+    }
+    Ok(Value::list(pairs))
+}
+
+/// A dict from `key` and `value` pairs, skipping what is no key.
+pub(super) fn dict_from(pairs: impl IntoIterator<Item = (Value, Value)>) -> Value {
+    Value::dict(
+        pairs
+            .into_iter()
+            .filter_map(|(key, value)| Some((Key::of(&key)?, value)))
+            .collect::<Dict>(),
+    )
+}

@@ -1,0 +1,239 @@
+//! Jinja as Ansible uses it: native results, lazy recursive variables, undefined that is strict but
+//! can be chained, Python's methods and operators.
+//!
+//! The engine is our own. The differences from the Jinja that other crates offer are in the values,
+//! not in the syntax: a name that is missing must say its name and still pass through `.a.b` to
+//! `default`; a variable is rendered when it is used, in the variables of its host; lists and dicts
+//! have Python's methods, those that change them too; a template of one expression gives a value
+//! and not its text. Each of these touches every operation, so lexer, parser, values and operations
+//! stand here together.
+//!
+//! The rule: only [`Template`]s are rendered, and only text from playbook files becomes one. What a
+//! render gives is finished and never rendered again.
+//!
+//! Never here: deciding the order of variables, talking to hosts.
+
+mod ast;
+mod block;
+mod call;
+mod env;
+mod filters;
+mod globals;
+mod interp;
+mod lex;
+mod lookups;
+mod methods;
+mod ops;
+mod parse;
+mod pattern;
+mod printf;
+mod probes;
+mod time;
+
+pub use env::{Context, NoScope, Scope, World};
+pub(crate) use filters::{combine_dicts, plain, sha1_hex};
+pub use interp::{Frame, Interp};
+pub use lex::SyntaxFault;
+pub(crate) use lookups::{find_file, run as run_lookup};
+pub(crate) use pattern::fnmatch;
+
+pub(crate) use time::strftime;
+
+use crate::value::Missing;
+use crate::yaml::Origin;
+use ast::{Expr, Stmt, Uses};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// Why something could not be rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// One sentence.
+    pub what: String,
+    /// Something was undefined; `default` and `is defined` may still save it.
+    pub undefined: bool,
+    /// The template, when it has a place.
+    pub at: Option<Origin>,
+}
+
+impl Fault {
+    /// Something went wrong.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), undefined: false, at: None }
+    }
+
+    /// Something that is not there was used.
+    pub fn undefined(missing: &Missing) -> Self {
+        Self { what: missing.why.clone(), undefined: true, at: None }
+    }
+
+    fn at(mut self, at: Option<&Origin>) -> Self {
+        if self.at.is_none() {
+            self.at = at.cloned();
+        }
+        self
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Delimiters and white space rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Syntax {
+    /// Around statements.
+    pub block: (String, String),
+    /// Around expressions.
+    pub variable: (String, String),
+    /// Around comments.
+    pub comment: (String, String),
+    /// A newline right after a statement is dropped.
+    pub trim_blocks: bool,
+    /// White space before a statement at the beginning of a line is dropped.
+    pub lstrip_blocks: bool,
+    /// The last newline stays.
+    pub keep_trailing_newline: bool,
+    /// A backslash in a string within an expression stands for itself, as in playbooks, where
+    /// `'\\1'` and `'\\b'` are written for regular expressions. In template files it does not.
+    pub raw_strings: bool,
+}
+
+impl Default for Syntax {
+    fn default() -> Self {
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        Self {
+            block: pair("{%", "%}"),
+            variable: pair("{{", "}}"),
+            comment: pair("{#", "#}"),
+            trim_blocks: true,
+            lstrip_blocks: false,
+            keep_trailing_newline: false,
+            raw_strings: false,
+        }
+    }
+}
+
+/// Text from a playbook that has to be rendered.
+pub struct Template {
+    source: Arc<str>,
+    origin: Option<Origin>,
+    tree: OnceLock<Result<Arc<Vec<Stmt>>, SyntaxFault>>,
+}
+
+impl Template {
+    /// Is there anything to render in `text`?
+    pub fn is_one(text: &str) -> bool {
+        text.contains("{{") || text.contains("{%") || text.contains("{#")
+    }
+
+    /// A template; it is read when it is first used or checked.
+    pub fn new(source: &str, origin: Option<Origin>) -> Self {
+        Self { source: Arc::from(source), origin, tree: OnceLock::new() }
+    }
+
+    /// Its text.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Where it stands.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    fn tree(&self) -> Result<&Arc<Vec<Stmt>>, Fault> {
+        let tree = self.tree.get_or_init(|| {
+            parse::parse_template(&self.source, &Syntax { raw_strings: true, ..Syntax::default() })
+                .map(Arc::new)
+        });
+        tree.as_ref().map_err(|fault| {
+            Fault::new(format!("Syntax error in template: {}", fault.what)).at(self.origin.as_ref())
+        })
+    }
+
+    /// Reads the template and looks up every filter, test and lookup it names.
+    ///
+    /// # Errors
+    /// With the first thing that cannot work, whatever the variables are.
+    pub fn check(&self) -> Result<(), Fault> {
+        let mut found = Uses::default();
+        ast::uses(self.tree()?, &mut found);
+        check_uses(&found).map_err(|fault| fault.at(self.origin.as_ref()))
+    }
+}
+
+fn check_uses(found: &Uses) -> Result<(), Fault> {
+    let short = |name: &str| filters::short_name(name).to_owned();
+    if let Some(name) = found.filters.iter().find(|name| !filters::exists(&short(name))) {
+        return Err(Fault::new(format!("no filter named `{name}`")));
+    }
+    if let Some(name) = found.tests.iter().find(|name| !probes::exists(&short(name))) {
+        return Err(Fault::new(format!("no test named `{name}`")));
+    }
+    if let Some(name) = found.lookups.iter().find(|name| !lookups::exists(&short(name))) {
+        return Err(Fault::new(format!("no lookup named `{name}`")));
+    }
+    Ok(())
+}
+
+/// Is there a lookup of that name?
+pub(crate) fn lookup_exists(name: &str) -> bool {
+    lookups::exists(filters::short_name(name))
+}
+
+/// Reads the text of a template file and looks up every filter, test and lookup it names. A fault
+/// is a line and a sentence.
+pub(crate) fn check_text(text: &str, syntax: &Syntax) -> Result<(), (u32, String)> {
+    let tree = parse::parse_template(text, syntax).map_err(|fault| (fault.line, fault.what))?;
+    let mut found = Uses::default();
+    ast::uses(&tree, &mut found);
+    check_uses(&found).map_err(|fault| (1, fault.what))
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Template({:?})", self.source)
+    }
+}
+
+/// A bare expression, as in `when:`, read once.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    source: Arc<str>,
+    origin: Option<Origin>,
+    tree: Arc<Expr>,
+}
+
+impl Expression {
+    /// Reads an expression.
+    ///
+    /// # Errors
+    /// When it is not one, or names a filter, test or lookup that does not exist.
+    pub fn new(source: &str, origin: Option<Origin>) -> Result<Self, Fault> {
+        let tree = parse::parse_expression(source).map_err(|fault| {
+            Fault::new(format!("Syntax error in expression: {}", fault.what)).at(origin.as_ref())
+        })?;
+        let mut found = Uses::default();
+        ast::expr_uses(&tree, &mut found);
+        check_uses(&found).map_err(|fault| fault.at(origin.as_ref()))?;
+        Ok(Self { source: Arc::from(source), origin, tree: Arc::new(tree) })
+    }
+
+    /// Its text.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Where it stands.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests;

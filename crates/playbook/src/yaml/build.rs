@@ -1,0 +1,346 @@
+//! From events to nodes: anchors, aliases, merge keys, tags.
+
+use super::{Kind, Node, Origin, resolve_plain};
+use crate::fault::LoadFault;
+use crate::value::Value;
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Deeper nesting is refused: nobody writes it, and it would cost stack.
+const DEPTH: usize = 100;
+
+/// Most nodes a file may hold once its aliases are written out, against files that grow without
+/// end. The largest playbook file of 77 popular repositories holds a hundredth of this.
+const NODES: usize = 1_000_000;
+
+/// What reading a file gave.
+#[derive(Debug)]
+pub struct Parsed {
+    /// One node for each document.
+    pub documents: Vec<Node>,
+    /// What deserves a word but is no error: keys that are given twice.
+    pub warnings: Vec<LoadFault>,
+}
+
+/// Reads every document of `text`.
+///
+/// # Errors
+/// At the first thing that is not YAML, or is YAML that cannot be kept.
+pub fn parse(file: &str, text: &str) -> Result<Parsed, LoadFault> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut builder = Builder {
+        file: Arc::from(file),
+        parser: Parser::new_from_str(text),
+        anchors: HashMap::new(),
+        warnings: Vec::new(),
+        nodes: 0,
+        last: (1, 1),
+    };
+    let mut documents = Vec::new();
+    loop {
+        let (event, span) = builder.next()?;
+        match event {
+            Event::StreamEnd => break,
+            Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+            event => documents.push(builder.node(event, span, 0)?),
+        }
+    }
+    Ok(Parsed { documents, warnings: builder.warnings })
+}
+
+struct Builder<'a> {
+    file: Arc<str>,
+    parser: Parser<'a, saphyr_parser::StrInput<'a>>,
+    anchors: HashMap<usize, (Node, usize)>,
+    warnings: Vec<LoadFault>,
+    nodes: usize,
+    last: (u32, u32),
+}
+
+impl<'a> Builder<'a> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), LoadFault> {
+        match self.parser.next_event() {
+            Some(Ok(pair)) => Ok(pair),
+            Some(Err(error)) => {
+                let at = self.origin(error.marker().line(), error.marker().col());
+                Err(LoadFault::at(at, format!("this is not YAML: {}", error.info())))
+            }
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn origin(&self, line: usize, column: usize) -> Origin {
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Origin {
+            file: Arc::clone(&self.file),
+            line: number(line.max(1)),
+            column: number(column + 1),
+        }
+    }
+
+    /// Where a node begins. saphyr gives a tagged node no place of its own; then the last place
+    /// known is told.
+    fn place(&mut self, span: Span) -> Origin {
+        let mut at = self.origin(span.start.line(), span.start.col());
+        if span.start.line() == 0 {
+            (at.line, at.column) = self.last;
+        }
+        self.last = (at.line, at.column);
+        at
+    }
+
+    fn count(&mut self, more: usize, at: &Origin) -> Result<(), LoadFault> {
+        self.nodes += more;
+        if self.nodes > NODES {
+            return Err(LoadFault::at(
+                at.clone(),
+                format!("the file holds more than {NODES} nodes"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, LoadFault> {
+        let at = self.place(span);
+        if depth > DEPTH {
+            return Err(LoadFault::at(at, format!("nested more than {DEPTH} levels deep")));
+        }
+        self.count(1, &at)?;
+        let before = self.nodes;
+        let (anchor, node) = match event {
+            Event::Alias(id) => {
+                let Some((node, size)) = self.anchors.get(&id).cloned() else {
+                    return Err(LoadFault::at(at, "this alias is used inside its own anchor"));
+                };
+                self.count(size, &at)?;
+                return Ok(node);
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let value = scalar(&text, style, tag.as_deref(), &at)?;
+                (anchor, Node { at, kind: Kind::Scalar(value) })
+            }
+            Event::SequenceStart(anchor, _) => {
+                let mut items = Vec::new();
+                loop {
+                    let (event, span) = self.next()?;
+                    if matches!(event, Event::SequenceEnd | Event::StreamEnd) {
+                        break;
+                    }
+                    items.push(self.node(event, span, depth + 1)?);
+                }
+                (anchor, Node { at, kind: Kind::Seq(items) })
+            }
+            Event::MappingStart(anchor, _) => {
+                let entries = self.mapping(depth)?;
+                (anchor, Node { at, kind: Kind::Map(entries) })
+            }
+            _ => return Err(LoadFault::at(at, "a value is missing here")),
+        };
+        if anchor > 0 {
+            self.anchors.insert(anchor, (node.clone(), self.nodes - before + 1));
+        }
+        Ok(node)
+    }
+
+    fn mapping(&mut self, depth: usize) -> Result<Vec<(Node, Node)>, LoadFault> {
+        let mut entries: Vec<(Node, Node)> = Vec::new();
+        let mut merged: Vec<(Node, Node)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::MappingEnd | Event::StreamEnd) {
+                break;
+            }
+            let is_merge =
+                matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
+            let key = self.node(event, span, depth + 1)?;
+            let (event, span) = self.next()?;
+            let value = self.node(event, span, depth + 1)?;
+            if is_merge {
+                merge(&mut merged, &value)?;
+                continue;
+            }
+            let Some(name) = key.as_key() else {
+                return Err(LoadFault::at(key.at, "a list or a dict cannot be a key"));
+            };
+            let name = format!("{name:?}");
+            match places.get(&name) {
+                Some(&index) => {
+                    self.warnings.push(LoadFault::at(
+                        key.at.clone(),
+                        format!(
+                            "key `{}` was given before at line {}; this one counts",
+                            key.scalar_text().unwrap_or_default(),
+                            entries[index].0.at.line
+                        ),
+                    ));
+                    entries[index] = (key, value);
+                }
+                None => {
+                    places.insert(name, entries.len());
+                    entries.push((key, value));
+                }
+            }
+        }
+        if merged.is_empty() {
+            return Ok(entries);
+        }
+        // PyYAML puts merged keys first; the mapping's own win.
+        let mut all = Vec::with_capacity(merged.len() + entries.len());
+        for (key, value) in merged {
+            let own = entries.iter().position(|(name, _)| name.as_key() == key.as_key());
+            match own {
+                Some(index) => all.push(entries.remove(index)),
+                None => all.push((key, value)),
+            }
+        }
+        all.append(&mut entries);
+        Ok(all)
+    }
+}
+
+/// Adds what `<<: value` brings; the first of several sources wins.
+fn merge(merged: &mut Vec<(Node, Node)>, value: &Node) -> Result<(), LoadFault> {
+    match &value.kind {
+        Kind::Map(entries) => {
+            for (key, value) in entries {
+                if !merged.iter().any(|(name, _)| name.as_key() == key.as_key()) {
+                    merged.push((key.clone(), value.clone()));
+                }
+            }
+            Ok(())
+        }
+        Kind::Seq(items) => items.iter().try_for_each(|item| merge(merged, item)),
+        Kind::Scalar(_) => {
+            Err(LoadFault::at(value.at.clone(), "`<<` takes a dict or a list of dicts"))
+        }
+    }
+}
+
+fn scalar(
+    text: &str,
+    style: ScalarStyle,
+    tag: Option<&Tag>,
+    at: &Origin,
+) -> Result<Value, LoadFault> {
+    let trusted = |text: &str| Value::trusted(text, Some(at.clone()));
+    let Some(tag) = tag else {
+        if style != ScalarStyle::Plain {
+            return Ok(trusted(text));
+        }
+        let value = resolve_plain(text);
+        return Ok(if let Value::Str(_) = value { trusted(text) } else { value });
+    };
+    let name = format!("{}{}", tag.handle, tag.suffix);
+    let standard = tag.is_yaml_core_schema();
+    match (standard, tag.suffix.as_str()) {
+        (true, "str") => Ok(trusted(text)),
+        (true, "null") => Ok(Value::None),
+        (true, "int" | "float" | "bool" | "timestamp") => {
+            let value = resolve_plain(text);
+            if tag.suffix == "float"
+                && let Some(number) = value.as_float()
+            {
+                return Ok(Value::Float(number));
+            }
+            match value {
+                Value::Str(_) => {
+                    Err(LoadFault::at(at.clone(), format!("`{text}` is not a !!{}", tag.suffix)))
+                }
+                value => Ok(value),
+            }
+        }
+        (true, "binary") => {
+            let plain: String = text.split_whitespace().collect();
+            base64::Engine::decode(&base64::engine::general_purpose::STANDARD, plain)
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok())
+                .map(Value::from)
+                .ok_or_else(|| LoadFault::at(at.clone(), "this !!binary is not base64 of text"))
+        }
+        (false, "unsafe") => Ok(Value::str(text)),
+        (false, "vault" | "vault-encrypted") => {
+            Err(LoadFault::at(at.clone(), "!vault: encrypted values are not supported yet"))
+        }
+        (false, "") => Ok(trusted(text)),
+        _ => Err(LoadFault::at(at.clone(), format!("unknown tag `{name}`"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> Value {
+        parse("t.yml", text).unwrap().documents[0].to_value()
+    }
+
+    #[test]
+    fn merge_keys_fill_in_what_is_not_given() {
+        let value =
+            value("base: &b {a: 1, b: 2}\nmore: {<<: *b, b: 3}\nlist: {<<: [{a: 9}, *b]}\n");
+        assert_eq!(value.get("more").unwrap().repr(), "{'a': 1, 'b': 3}");
+        assert_eq!(value.get("list").unwrap().repr(), "{'a': 9, 'b': 2}");
+    }
+
+    #[test]
+    fn the_last_of_equal_keys_counts_and_is_told() {
+        let parsed = parse("t.yml", "a: 1\nb: 2\na: 3\n").unwrap();
+        assert_eq!(parsed.documents[0].to_value().repr(), "{'a': 3, 'b': 2}");
+        assert_eq!(parsed.warnings.len(), 1);
+        assert_eq!(
+            parsed.warnings[0].to_string(),
+            "t.yml:3:1: key `a` was given before at line 1; this one counts"
+        );
+    }
+
+    #[test]
+    fn text_with_a_template_is_lazy_unless_it_is_unsafe() {
+        assert!(value("a: '{{ b }}'").is_lazy());
+        assert!(!value("a: !unsafe '{{ b }}'").is_lazy());
+        assert!(!value("a: b").is_lazy());
+    }
+
+    #[test]
+    fn places_are_counted_from_one() {
+        let parsed = parse("t.yml", "- a\n-  b: '{{ c }}'\n").unwrap();
+        let entry = &parsed.documents[0].as_seq().unwrap()[1].as_map().unwrap()[0];
+        assert_eq!(entry.0.at.to_string(), "t.yml:2:4");
+        assert_eq!(entry.1.at.to_string(), "t.yml:2:7");
+    }
+
+    #[test]
+    fn a_file_that_is_not_yaml_names_its_first_fault_and_ends() {
+        let fault = parse("t.yml", "a: [1, 2\nb: }\n").unwrap_err();
+        assert!(fault.to_string().starts_with("t.yml:"), "{fault}");
+    }
+
+    #[test]
+    fn aliases_cannot_grow_without_end() {
+        let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..9 {
+            let alias = format!("*a{}", level - 1);
+            text.push_str(&format!("a{level}: &a{level} [{}]\n", [alias.as_str(); 10].join(", ")));
+        }
+        assert!(parse("t.yml", &text).unwrap_err().to_string().contains("more than"));
+    }
+
+    #[test]
+    fn vault_is_refused_by_name() {
+        let fault =
+            parse("t.yml", "a: 1\nb: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  00\n").unwrap_err();
+        assert!(fault.to_string().contains("!vault"), "{fault}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_fall_over(
+            text in r#"([\[\]{}:,&*!|>'"%@`# \n\t-]|a|<<|\*a|&a|!!int|yes|[0-9]|\?){0,40}"#
+        ) {
+            if let Ok(parsed) = parse("t.yml", &text) {
+                parsed.documents.iter().for_each(|node| drop(node.to_value()));
+            }
+        }
+    }
+}

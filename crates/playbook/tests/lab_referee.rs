@@ -1,0 +1,380 @@
+//! The same playbook, run by ansible-core and by us on twin directories, must tell the same story
+//! and leave the same files.
+//!
+//! Needs python3 with venv and a package index for pip; the environment is made once and kept
+//! below the build directory.
+
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by panicking")]
+#![expect(clippy::disallowed_methods, reason = "the referee is a program outside the workspace")]
+
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use updraft_modules::Context;
+use updraft_playbook::inventory::Inventory;
+use updraft_playbook::output::{Event, Screen, ScreenOptions, Sink};
+use updraft_playbook::template::World;
+use updraft_playbook::value::{Dict, Key, Value};
+use updraft_playbook::{HostTarget, Loader, Operator, Playbook, Reach, ReachError, RunOptions};
+use updraft_remote::{Output, RemoteError, Session};
+use updraft_wire::{Exec, Exit, ModuleResult, Peer, Put, Request, Response};
+
+const VERSION: &str = "2.19.14";
+
+/// The directory with ansible-core's programs.
+fn ansible() -> &'static Path {
+    static BIN: OnceLock<PathBuf> = OnceLock::new();
+    BIN.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let venv = target.join(format!("ansible-core-{VERSION}"));
+        let (python, ready) = (venv.join("bin/python"), venv.join("ready"));
+        if !ready.exists() {
+            let made = Command::new("python3").args(["-m", "venv"]).arg(&venv).status();
+            assert!(made.expect("python3 runs").success(), "needs python3 with venv");
+            let package = format!("ansible-core=={VERSION}");
+            let pip = Command::new(&python).args(["-m", "pip", "install", "-q", &package]).status();
+            assert!(pip.expect("pip runs").success(), "needs an index that has {package}");
+            fs::write(&ready, "").unwrap();
+        }
+        venv.join("bin")
+    })
+}
+
+/// Modules in this process, as the agent would run them.
+struct Here {
+    peer: Peer,
+    staging: tempfile::TempDir,
+}
+
+#[async_trait]
+impl Session for Here {
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    async fn call(&self, request: Request, _within: Duration) -> Result<Response, RemoteError> {
+        let Request::Module(request) = request else { panic!("only modules are asked for") };
+        let context = Context {
+            check: request.check,
+            diff: request.diff,
+            env: request.env.clone(),
+            staging: self.staging.path().to_path_buf(),
+            ..Context::system()
+        };
+        let result = updraft_modules::run(&request.name, &request.args, &context);
+        Ok(Response::Module(ModuleResult(result.0)))
+    }
+
+    async fn exec(&self, _exec: Exec, _output: &mut dyn Output) -> Result<Exit, RemoteError> {
+        panic!("nothing is executed")
+    }
+
+    async fn put(
+        &self,
+        _put: Put,
+        content: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> Result<String, RemoteError> {
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes).await.unwrap();
+        let path = self.staging.path().join("staged");
+        fs::write(&path, bytes).unwrap();
+        Ok(path.display().to_string())
+    }
+
+    async fn get(
+        &self,
+        path: &str,
+        into: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<u32, RemoteError> {
+        into.write_all(&fs::read(path).unwrap()).await.unwrap();
+        Ok(0o644)
+    }
+}
+
+struct Everywhere(Arc<Here>);
+
+#[async_trait]
+impl Reach for Everywhere {
+    async fn session(&self, _host: &HostTarget) -> Result<Arc<dyn Session>, ReachError> {
+        let here: Arc<Here> = Arc::clone(&self.0);
+        Ok(here)
+    }
+}
+
+struct Nobody;
+
+#[async_trait]
+impl Operator for Nobody {
+    async fn sleep(&self, span: Duration) {
+        std::thread::sleep(span);
+    }
+
+    async fn ask(&self, _question: &str, _hidden: bool) -> Option<String> {
+        None
+    }
+}
+
+struct Clock;
+
+impl updraft_base::Clock for Clock {
+    fn now(&self) -> updraft_base::Timestamp {
+        updraft_base::Timestamp::now()
+    }
+}
+
+struct Printed(Mutex<(Screen, String)>);
+
+impl Sink for Printed {
+    fn event(&self, event: Event) {
+        let mut inner = self.0.lock().unwrap();
+        let text = inner.0.render(&event);
+        inner.1.push_str(&text);
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/referee")
+}
+
+/// Flags of a run.
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    check: bool,
+    tags: &'static str,
+    skip_tags: &'static str,
+}
+
+fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
+    let words =
+        |text: &str| text.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    let mut extra = Dict::new();
+    extra.insert(Key::str("root"), Value::from(root.display().to_string()));
+    let world = World { env: std::env::vars().collect(), clock: Arc::new(Clock), seed: 1 };
+    let loader =
+        Loader { world: Arc::new(world), roles_path: Vec::new(), extra_vars: extra.clone() };
+    let playbook = Playbook::load(&[folder().join(name)], &loader).unwrap();
+    let inventory = Inventory::load(&[folder().join("hosts").display().to_string()], None).unwrap();
+    let screen = Screen::new(ScreenOptions { verbosity: 0, colour: false, diff: true, width: 79 });
+    let printed = Printed(Mutex::new((screen, String::new())));
+    let staging = tempfile::tempdir().unwrap();
+    let reach = Everywhere(Arc::new(Here { peer: Peer::default(), staging }));
+    let mut options = RunOptions::ordinary();
+    options.extra_vars = extra;
+    options.diff = true;
+    options.check = flags.check;
+    // One after the other, so that both tell hosts in the same order.
+    options.forks = 1;
+    options.tags = words(flags.tags);
+    options.skip_tags = words(flags.skip_tags);
+    let run = playbook.run(&inventory, &reach, &Nobody, &options, &printed);
+    let recap = futures::executor::block_on(run).unwrap();
+    let text = printed.0.into_inner().unwrap().1;
+    (text, i32::from(recap.exit_code()))
+}
+
+fn theirs(name: &str, root: &Path, flags: Flags) -> (String, i32) {
+    let mut command = Command::new(ansible().join("ansible-playbook"));
+    command
+        .current_dir(folder())
+        .env("LC_ALL", "C.UTF-8")
+        .env("ANSIBLE_LOCALHOST_WARNING", "False")
+        .args(["-i", "hosts", "-f", "1", "--diff", "-e"])
+        .arg(format!("root={}", root.display()))
+        .arg("-e")
+        .arg(format!("ansible_python_interpreter={}", ansible().join("python").display()));
+    if flags.check {
+        command.arg("--check");
+    }
+    for (option, words) in [("--tags", flags.tags), ("--skip-tags", flags.skip_tags)] {
+        if !words.is_empty() {
+            command.args([option, words]);
+        }
+    }
+    let out = command.arg(folder().join(name)).output().expect("ansible-playbook runs");
+    (String::from_utf8(out.stdout).unwrap(), out.status.code().unwrap())
+}
+
+/// The story without what may differ: places of files, texts of errors, details of results.
+fn story(text: &str, root: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut in_fault = false;
+    for line in text.replace(&root.display().to_string(), "ROOT").lines() {
+        let status = [
+            "ok:",
+            "changed:",
+            "skipping:",
+            "fatal:",
+            "failed:",
+            "included:",
+            "...ignoring",
+            "PLAY ",
+            "TASK ",
+            "RUNNING ",
+        ]
+        .iter()
+        .any(|word| line.starts_with(word));
+        if line.starts_with("[ERROR]") || line.starts_with("[WARNING]") {
+            in_fault = true;
+        } else if status {
+            in_fault = false;
+        }
+        if in_fault || line.trim().is_empty() {
+            continue;
+        }
+        let line = match line.split_once("! => {") {
+            Some((head, _)) if status => format!("{head}!"),
+            _ if line.starts_with("failed:") => {
+                line.split(" => {").next().unwrap_or(line).to_owned()
+            }
+            // The controller's own copy of a rendered template has a name drawn by chance.
+            _ if line.starts_with("+++ after:") || line.starts_with("--- before:") => {
+                line[..9].to_owned()
+            }
+            _ => line.to_owned(),
+        };
+        lines.push(line);
+    }
+    lines
+}
+
+/// Every file below a directory: its mode, owner and content.
+fn tree(root: &Path) -> BTreeMap<String, (u32, u32, Vec<u8>)> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![root.to_path_buf()];
+    while let Some(path) = open.pop() {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let name = path.strip_prefix(root).unwrap().display().to_string();
+        let content = if meta.is_dir() {
+            open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            Vec::new()
+        } else if meta.is_symlink() {
+            fs::read_link(&path)
+                .unwrap()
+                .display()
+                .to_string()
+                .replace(&root.display().to_string(), "ROOT")
+                .into_bytes()
+        } else {
+            let text = fs::read(&path).unwrap();
+            String::from_utf8(text.clone())
+                .map(|text| text.replace(&root.display().to_string(), "ROOT").into_bytes())
+                .unwrap_or(text)
+        };
+        found.insert(name, (meta.permissions().mode(), meta.uid(), content));
+    }
+    found
+}
+
+fn compare(name: &str, rounds: &[Flags]) {
+    let base = tempfile::tempdir().unwrap();
+    let (mine, other) = (base.path().join("a"), base.path().join("b"));
+    for root in [&mine, &other] {
+        fs::create_dir(root).unwrap();
+        fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for (round, flags) in rounds.iter().enumerate() {
+        let (their_text, their_code) = theirs(name, &other, *flags);
+        let (text, code) = ours(name, &mine, *flags);
+        let (expected, found) = (story(&their_text, &other), story(&text, &mine));
+        if expected != found {
+            let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+            let save = |whose: &str, lines: &[String], text: &str| {
+                let path = place.join(format!("{name}.{round}.{whose}"));
+                fs::write(&path, lines.join("\n") + "\n\n" + text).unwrap();
+                path.display().to_string()
+            };
+            let at = (0..).find(|at| expected.get(*at) != found.get(*at)).unwrap();
+            panic!(
+                "{name}, round {round}: line {at} is {:?}, ansible-core says {:?}; compare {} and {}",
+                found.get(at),
+                expected.get(at),
+                save("ours", &found, &text),
+                save("theirs", &expected, &their_text),
+            );
+        }
+        assert_eq!(code, their_code, "{name}, round {round}: exit code");
+        let (expected, found) = (tree(&other), tree(&mine));
+        for (path, left) in &expected {
+            let own = found
+                .get(path)
+                .unwrap_or_else(|| panic!("{name}, round {round}: `{path}` is missing"));
+            assert_eq!(
+                (left.0, left.1),
+                (own.0, own.1),
+                "{name}, round {round}: mode and owner of `{path}`"
+            );
+            assert_eq!(
+                String::from_utf8_lossy(&left.2),
+                String::from_utf8_lossy(&own.2),
+                "{name}, round {round}: content of `{path}`"
+            );
+        }
+        assert_eq!(expected.len(), found.len(), "{name}, round {round}: we left more files");
+    }
+}
+
+const PLAIN: Flags = Flags { check: false, tags: "", skip_tags: "" };
+const CHECK: Flags = Flags { check: true, ..PLAIN };
+
+#[test]
+fn files_and_templates_are_left_alike_and_a_second_run_changes_nothing() {
+    compare("files.yml", &[CHECK, PLAIN, PLAIN, CHECK]);
+}
+
+#[test]
+fn roles_tell_and_leave_the_same() {
+    compare("roles.yml", &[PLAIN, PLAIN]);
+}
+
+#[test]
+fn control_flow_tells_the_same() {
+    compare("flow.yml", &[PLAIN]);
+}
+
+#[test]
+fn loops_tell_the_same() {
+    compare("loops.yml", &[PLAIN]);
+}
+
+#[test]
+fn templates_and_filters_give_the_same() {
+    compare("filters.yml", &[PLAIN]);
+}
+
+#[test]
+fn variables_and_hosts_are_seen_the_same() {
+    compare("vars.yml", &[PLAIN]);
+}
+
+#[test]
+fn tags_choose_the_same() {
+    let only = |tags, skip_tags| Flags { check: false, tags, skip_tags };
+    compare(
+        "tags.yml",
+        &[
+            PLAIN,
+            only("a", ""),
+            only("never,b", ""),
+            only("", "a"),
+            only("tagged", ""),
+            only("untagged", ""),
+            only("", "always"),
+        ],
+    );
+}
+
+#[test]
+fn batches_and_broken_hosts_tell_the_same() {
+    compare("batches.yml", &[PLAIN]);
+}
+
+#[test]
+fn handlers_tell_the_same() {
+    compare("handlers.yml", &[PLAIN]);
+}
