@@ -1,0 +1,372 @@
+//! Does the steps of a plan: each act looks first, so that it may be repeated.
+
+use crate::identity;
+use crate::observe::{play_mark, service_mark};
+use crate::place::Place;
+use crate::sessions::{Party, SessionError, Sessions};
+use crate::settings::Settings;
+use crate::world::ImageStore;
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use updraft_base::{Blame, Blamed, Clock, MachineName, RunId};
+use updraft_engine::{Attempt, Journal, Step, StepContext, StepFault};
+use updraft_plan::{Act, MachineDrawn, Plan, ServiceMark};
+use updraft_provider::{MachineOrder, NetworkOrder, Nic, Progress, Provider, Stop};
+use updraft_site::{Service, Site};
+use updraft_wire::{Observed, PowerAction, Request, Response};
+
+/// A request that an agent answers at once.
+pub(crate) const SHORT: Duration = Duration::from_secs(30);
+
+/// How long a machine may show no sign of life on its way up before it counts as stuck. An
+/// emulated guest prints something every few seconds; a disk check on a slow disk does not.
+const STUCK_AFTER: Duration = Duration::from_secs(120);
+
+/// How long a machine may take to come up, whatever it shows.
+const UP_WITHIN: Duration = Duration::from_secs(900);
+
+/// How long the operating system has to power itself off before the plug is pulled.
+const OFF_WITHIN: Duration = Duration::from_secs(90);
+
+/// Everything the acts of one run work with.
+pub(crate) struct Actor {
+    pub(crate) site: Arc<Site>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) place: Place,
+    pub(crate) run: RunId,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) images: Arc<ImageStore>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Settings,
+}
+
+/// Turns an error that knows whom to blame into the fault of a step.
+pub(crate) fn fault(error: &(impl Blamed + 'static)) -> StepFault {
+    StepFault::from_error(error)
+}
+
+#[async_trait]
+impl updraft_engine::Actor for Actor {
+    async fn act(
+        &self,
+        step: &Step,
+        _attempt: Attempt,
+        context: &StepContext,
+    ) -> Result<Value, StepFault> {
+        let act: Act = serde_json::from_value(step.spec.clone()).map_err(|error| {
+            StepFault::new(Blame::Bug, format!("the step `{}` cannot be read: {error}", step.key))
+        })?;
+        match act {
+            Act::BuildImage { image, digest } => {
+                self.images.build(&self.site, &image, digest, context).await
+            }
+            Act::EnsureNetwork { provider, network, cidr, bridge } => {
+                let order = NetworkOrder { name: network, cidr, bridge };
+                self.provider(&provider)?.ensure_network(&order).await.map_err(|e| fault(&e))?;
+                Ok(Value::Null)
+            }
+            Act::DestroyNetwork { provider, network } => {
+                self.provider(&provider)?.destroy_network(&network).await.map_err(|e| fault(&e))?;
+                Ok(Value::Null)
+            }
+            Act::CreateMachine(drawn) => self.create(&drawn).await,
+            Act::StartMachine { provider, id, .. } => {
+                self.sessions.forget(id).await;
+                self.provider(&provider)?.start_machine(id).await.map_err(|e| fault(&e))?;
+                Ok(Value::Null)
+            }
+            Act::Identify { provider, id, machine, mac, address, gateway, digest } => {
+                let party = Party { provider, id, name: machine };
+                let interface =
+                    updraft_wire::Interface { mac, address, gateway: Some(gateway.to_string()) };
+                self.identify(&party, interface, digest, context).await
+            }
+            Act::StopMachine { provider, id, machine } => {
+                self.stop(Party { provider, id, name: machine }, context).await
+            }
+            Act::Withdraw { machine, services } => {
+                for service in services {
+                    if let Some(service) = self.site.service(&service) {
+                        self.drain(service, &machine, context).await?;
+                    }
+                }
+                Ok(Value::Null)
+            }
+            Act::DestroyMachine { provider, id, machine } => {
+                self.sessions.forget(id).await;
+                self.provider(&provider)?.destroy_machine(id).await.map_err(|e| fault(&e))?;
+                identity::forget(&self.journal, &machine, id).map_err(|e| fault(&e))?;
+                Ok(Value::Null)
+            }
+            Act::Configure { group, machines, digest } => {
+                self.configure(step.id.0, &group, machines, digest, context).await
+            }
+            Act::Halt { service, machine } => self.halt(&service, &machine, context).await,
+            Act::Roll { service, machine, version, content, previous, again } => {
+                let mark =
+                    ServiceMark { version, content: content.to_string(), settled: true, previous };
+                self.roll(step.id.0, &service, &machine, mark, again, context).await
+            }
+            Act::Revive { service, machine } => self.revive(&service, &machine, context).await,
+            Act::Balance { service, machine, members, digest } => {
+                self.balance(&service, &machine, &members, &digest, context).await
+            }
+        }
+    }
+
+    async fn undo(&self, step: &Step, _context: &StepContext) -> Result<(), StepFault> {
+        let act: Act = serde_json::from_value(step.spec.clone())
+            .map_err(|error| StepFault::new(Blame::Bug, error.to_string()))?;
+        match act {
+            Act::CreateMachine(drawn) => {
+                let provider = self.provider(&drawn.provider)?;
+                provider.destroy_machine(drawn.id).await.map_err(|e| fault(&e))
+            }
+            Act::EnsureNetwork { provider, network, .. } => {
+                // A network that machines are on is left as it is: it was there before, and this
+                // step only failed to repair it.
+                let provider = self.provider(&provider)?;
+                let seen = provider.observe().await.map_err(|e| fault(&e))?;
+                let on_it = |order: &MachineOrder| order.nics.iter().any(|n| n.network == network);
+                if seen.machines.iter().any(|machine| machine.order.as_ref().is_some_and(on_it)) {
+                    return Ok(());
+                }
+                provider.destroy_network(&network).await.map_err(|e| fault(&e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Actor {
+    pub(crate) fn provider(&self, kind: &str) -> Result<&Arc<dyn Provider>, StepFault> {
+        self.sessions.provider(kind).map_err(|error| fault(&error))
+    }
+
+    /// The service of that name in the site file as it is now.
+    pub(crate) fn service(&self, name: &updraft_base::ServiceName) -> Result<&Service, StepFault> {
+        self.site.service(name).ok_or_else(|| {
+            StepFault::new(Blame::Asked, format!("service `{name}` is not in the site file"))
+        })
+    }
+
+    /// A machine as the plan knows it.
+    pub(crate) fn party(&self, name: &MachineName) -> Result<Party, StepFault> {
+        let drawn = self.plan.memory.machines.get(name).ok_or_else(|| {
+            StepFault::new(Blame::Bug, format!("the plan does not know a machine `{name}`"))
+        })?;
+        Ok(Party { provider: self.provider_of(name), id: drawn.id, name: name.clone() })
+    }
+
+    fn provider_of(&self, name: &MachineName) -> String {
+        self.site.group_of(name).map_or("qemu", |group| group.provider.as_str()).to_owned()
+    }
+
+    async fn create(&self, drawn: &MachineDrawn) -> Result<Value, StepFault> {
+        let files = self
+            .images
+            .files(&self.site, &drawn.provider, &drawn.image, drawn.image_digest)
+            .await?;
+        let order = MachineOrder {
+            id: drawn.id,
+            name: drawn.machine.clone(),
+            group: drawn.group.clone(),
+            memory: drawn.memory,
+            cpus: drawn.cpus,
+            disk: drawn.disk,
+            image: drawn.image_digest,
+            files,
+            nics: vec![Nic {
+                network: drawn.network.clone(),
+                mac: drawn.mac,
+                address: drawn.address,
+            }],
+        };
+        let provider = self.provider(&drawn.provider)?;
+        provider.create_machine(&order).await.map_err(|e| fault(&e))?;
+        Ok(Value::Null)
+    }
+
+    async fn identify(
+        &self,
+        party: &Party,
+        interface: updraft_wire::Interface,
+        digest: String,
+        context: &StepContext,
+    ) -> Result<Value, StepFault> {
+        let mut seen = self.wait_for_agent(party, context).await?;
+        if seen.identity != digest {
+            context.report("telling it who it is");
+            let identity =
+                identity::render(&self.site, &self.plan, party, interface, digest, &*self.clock);
+            self.sessions
+                .ask(party, "take its identity", Request::Identify(Box::new(identity)), SHORT * 4)
+                .await
+                .map_err(|e| fault(&e))?;
+            seen = self.observe(party).await?;
+        }
+        identity::remember(&self.journal, party, &seen.host_keys).map_err(|e| fault(&e))?;
+        Ok(json!({ "boot_id": seen.boot_id }))
+    }
+
+    /// Waits until the agent answers: as long as the machine shows signs of life.
+    async fn wait_for_agent(
+        &self,
+        party: &Party,
+        context: &StepContext,
+    ) -> Result<Observed, StepFault> {
+        let provider = self.provider(&party.provider)?;
+        let began = tokio::time::Instant::now();
+        let mut moved_at = began;
+        let mut progress = Progress::default();
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let within = Duration::from_millis(700);
+            let asked = self.sessions.ask(party, "say how it is", Request::Observe, within).await;
+            let error = match asked {
+                Ok(Response::Observed(seen)) => return Ok(*seen),
+                Ok(_) => None,
+                Err(error @ SessionError::Busy { .. }) => return Err(fault(&error)),
+                Err(error) => Some(error),
+            };
+            let now = provider.progress(party.id).await.map_err(|e| fault(&e))?;
+            if now != progress {
+                if now.last_line != progress.last_line {
+                    context.report(now.last_line.clone());
+                }
+                progress = now;
+                moved_at = tokio::time::Instant::now();
+            }
+            self.still_on(&**provider, party, &progress).await?;
+            if moved_at.elapsed() > STUCK_AFTER || began.elapsed() > UP_WITHIN {
+                let why = error.as_ref().map(|e| updraft_base::chain(e)).unwrap_or_default();
+                return Err(StepFault::new(
+                    Blame::World,
+                    format!(
+                        "`{}` did not come up: no sign of life for {} s ({why}); last on its console: {}",
+                        party.name,
+                        moved_at.elapsed().as_secs(),
+                        progress.last_line
+                    ),
+                )
+                .hinting(format!("`updraft machine console {}` shows more", party.name)));
+            }
+            // The agent cannot announce itself on a line that nobody listens to: look again soon.
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(200));
+        }
+    }
+
+    async fn still_on(
+        &self,
+        provider: &dyn Provider,
+        party: &Party,
+        progress: &Progress,
+    ) -> Result<(), StepFault> {
+        let seen = provider.observe().await.map_err(|e| fault(&e))?;
+        let on = |m: &updraft_provider::MachineSeen| m.power == updraft_provider::Power::On;
+        match seen.machines.iter().find(|machine| machine.id == party.id) {
+            Some(machine) if on(machine) => Ok(()),
+            Some(machine) => Err(StepFault::new(
+                Blame::World,
+                format!(
+                    "`{}` went off while it was coming up{}; last on its console: {}",
+                    party.name,
+                    machine.fault.as_ref().map(|f| format!(": {f}")).unwrap_or_default(),
+                    progress.last_line
+                ),
+            )
+            .hinting("`updraft up` starts it again")),
+            None => Err(StepFault::new(Blame::World, format!("`{}` is gone", party.name))
+                .hinting("`updraft up` makes it anew")),
+        }
+    }
+
+    pub(crate) async fn observe(&self, party: &Party) -> Result<Observed, StepFault> {
+        match self.sessions.ask(party, "say how it is", Request::Observe, SHORT).await {
+            Ok(Response::Observed(seen)) => Ok(*seen),
+            Ok(_) => Err(answered_something_else(party)),
+            Err(error) => Err(fault(&error)),
+        }
+    }
+
+    /// Remembers something about a machine on the machine.
+    pub(crate) async fn mark(
+        &self,
+        party: &Party,
+        key: String,
+        value: Value,
+    ) -> Result<(), StepFault> {
+        let request = Request::Mark { key, value: Some(value) };
+        let asked = self.sessions.ask(party, "remember what was done", request, SHORT).await;
+        asked.map(drop).map_err(|e| fault(&e))
+    }
+
+    async fn stop(&self, party: Party, context: &StepContext) -> Result<Value, StepFault> {
+        context.report("shutting down");
+        let off = Request::Power { action: PowerAction::Off };
+        // When the agent cannot pass the word on, the provider's power button does.
+        drop(self.sessions.ask(&party, "power off", off, Duration::from_secs(5)).await);
+        self.sessions.forget(party.id).await;
+        let provider = self.provider(&party.provider)?;
+        provider.stop_machine(party.id, Stop::Orderly(OFF_WITHIN)).await.map_err(|e| fault(&e))?;
+        Ok(Value::Null)
+    }
+
+    async fn configure(
+        &self,
+        step: u32,
+        group: &updraft_base::GroupName,
+        machines: Vec<MachineName>,
+        digest: updraft_base::Digest,
+        context: &StepContext,
+    ) -> Result<Value, StepFault> {
+        let wanted = Value::String(digest.to_string());
+        let key = play_mark(group);
+        let mut stale = Vec::new();
+        for machine in machines {
+            let seen = self.observe(&self.party(&machine)?).await?;
+            if seen.marks.get(&key) != Some(&wanted) {
+                stale.push(machine);
+            }
+        }
+        if stale.is_empty() {
+            return Ok(json!({ "configured": 0 }));
+        }
+        let group = self.site.group(group).ok_or_else(|| {
+            StepFault::new(Blame::Asked, format!("group `{group}` is not in the site file"))
+        })?;
+        let Some(play) = &group.play else { return Ok(Value::Null) };
+        let report = self.play(step, play, &stale, serde_json::Map::new(), context).await?;
+        for machine in report.well() {
+            self.mark(&self.party(machine)?, key.clone(), wanted.clone()).await?;
+        }
+        report.into_result(play)?;
+        Ok(json!({ "configured": stale.len() }))
+    }
+
+    /// What a machine remembers of a service.
+    pub(crate) async fn service_mark(
+        &self,
+        party: &Party,
+        service: &Service,
+    ) -> Result<Option<ServiceMark>, StepFault> {
+        let seen = self.observe(party).await?;
+        let mark = seen.marks.get(&service_mark(&service.name));
+        Ok(mark.and_then(|mark| serde_json::from_value(mark.clone()).ok()))
+    }
+
+    /// A machine's address, as planned.
+    pub(crate) fn address(&self, name: &MachineName) -> Result<std::net::Ipv4Addr, StepFault> {
+        self.plan.memory.machines.get(name).map(|drawn| drawn.address).ok_or_else(|| {
+            StepFault::new(Blame::Bug, format!("the plan does not know a machine `{name}`"))
+        })
+    }
+}
+
+pub(crate) fn answered_something_else(party: &Party) -> StepFault {
+    StepFault::new(Blame::Bug, format!("`{}` gave an answer to another question", party.name))
+}

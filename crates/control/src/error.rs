@@ -1,0 +1,124 @@
+//! Why a command could not be carried out, for everything that `control` does.
+
+use crate::identity::KeepError;
+use crate::sessions::SessionError;
+use std::path::PathBuf;
+use updraft_base::{Blame, Blamed};
+use updraft_engine::{EngineError, JournalError};
+use updraft_host::HostError;
+use updraft_plan::PlanError;
+use updraft_provider::ProviderError;
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The site file has faults.
+    #[error("the site file has faults")]
+    Site(updraft_site::Faults),
+    /// A playbook or an inventory has faults.
+    #[error("{0}")]
+    Playbook(updraft_playbook::Faults),
+    /// A host could not be used.
+    #[error(transparent)]
+    Reach(#[from] crate::hosts::ReachError),
+    /// No plan can be made.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A provider failed.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A run could not go on.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A machine's agent could not be talked to.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// What was learned could not be kept.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    /// Something on this computer failed.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Something about images failed.
+    #[error(transparent)]
+    Image(#[from] updraft_image::ImageError),
+    /// Another run is changing the site.
+    #[error("site `{site}` is being changed by {holder}")]
+    Held {
+        /// The site.
+        site: String,
+        /// Who holds it and since when.
+        holder: String,
+    },
+    /// A saved plan does not fit any more.
+    #[error("the saved plan no longer fits: {}", moved.join(", "))]
+    Stale {
+        /// What moved.
+        moved: Vec<String>,
+    },
+    /// A saved plan cannot be read.
+    #[error("`{path}` is not a plan that this updraft can apply: {why}")]
+    NotAPlan {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A name matches nothing.
+    #[error("there is no {what} `{name}`{}", if known.is_empty() { String::new() } else { format!(" (there is {})", known.join(", ")) })]
+    Unknown {
+        /// Machine, group, service, run, image.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Names that exist.
+        known: Vec<String>,
+    },
+    /// The machine is not there or not on.
+    #[error("`{machine}` is {state}")]
+    NotRunning {
+        /// Machine.
+        machine: String,
+        /// How it stands.
+        state: String,
+    },
+}
+
+impl Blamed for ControlError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Site(_) | Self::Playbook(_) => Blame::Asked,
+            Self::Plan(error) => error.blame(),
+            Self::Reach(error) => error.blame(),
+            Self::Provider(error) => error.blame(),
+            Self::Journal(error) => error.blame(),
+            Self::Engine(error) => error.blame(),
+            Self::Session(error) => error.blame(),
+            Self::Keep(error) => error.blame(),
+            Self::Host(error) => error.blame(),
+            Self::Image(error) => error.blame(),
+            Self::Held { .. } | Self::Stale { .. } | Self::NotRunning { .. } => Blame::World,
+            Self::NotAPlan { .. } | Self::Unknown { .. } => Blame::World,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Plan(error) => error.hint(),
+            Self::Reach(error) => error.hint(),
+            Self::Provider(error) => error.hint(),
+            Self::Journal(error) => error.hint(),
+            Self::Engine(error) => error.hint(),
+            Self::Session(error) => error.hint(),
+            Self::Host(error) => error.hint(),
+            Self::Image(error) => error.hint(),
+            Self::Held { .. } => Some("wait until it is done, or stop it with Ctrl-C".to_owned()),
+            Self::Stale { .. } => Some("make a new plan with `updraft plan -o FILE`".to_owned()),
+            Self::NotRunning { .. } => Some("`updraft up` starts it".to_owned()),
+            _ => None,
+        }
+    }
+}

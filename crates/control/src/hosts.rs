@@ -1,0 +1,367 @@
+//! Machines that a pattern names, out of the site or of inventories, and ways to each of them.
+
+use crate::ControlError;
+use crate::place::Place;
+use crate::sessions::{Party, SessionError, Sessions};
+use crate::settings::Settings;
+use crate::site::SiteControl;
+use crate::world::agent_path;
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use updraft_base::{Blame, Blamed, MachineName};
+use updraft_host::{Cmd, Host as _, LocalHost};
+use updraft_plan::Memory;
+use updraft_playbook::inventory::{Inventory, Scripts};
+use updraft_remote::{AgentBinary, Output, RemoteError, Session, Ssh, SshTarget, SshUser};
+use updraft_site::Site;
+use updraft_wire::{Exec, Exit, Request};
+
+/// How long an agent that is there may take to answer the first word.
+const HELLO_WITHIN: Duration = Duration::from_secs(20);
+
+/// Why a host could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ReachError {
+    /// A machine of the site.
+    #[error(transparent)]
+    Machine(#[from] SessionError),
+    /// A host of an inventory.
+    #[error(transparent)]
+    Host(#[from] RemoteError),
+    /// This computer's own agent.
+    #[error("cannot start the agent here")]
+    Local(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Blamed for ReachError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Machine(error) => error.blame(),
+            Self::Host(error) => error.blame(),
+            Self::Local(_) => Blame::World,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Machine(error) => error.hint(),
+            Self::Host(error) => error.hint(),
+            Self::Local(_) => None,
+        }
+    }
+}
+
+/// A way to one host.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// A machine of the site, through its own channel.
+    Machine(Party),
+    /// A host, through SSH.
+    Ssh(SshTarget),
+    /// This computer.
+    Local,
+}
+
+/// Reaches hosts and keeps conversations with those that need one.
+pub struct Reacher {
+    sessions: Option<Arc<Sessions>>,
+    ssh: Arc<Ssh>,
+    settings: Settings,
+}
+
+impl Reacher {
+    /// Reaches machines through `sessions`, if there is a site, and hosts through SSH.
+    pub fn new(settings: &Settings, sessions: Option<Arc<Sessions>>) -> Self {
+        let user = SshUser {
+            home: settings.home.clone().unwrap_or_else(|| PathBuf::from("/")),
+            name: settings.login.clone(),
+            agent: settings.ssh_auth_sock.clone(),
+            environment: Vec::new(),
+        };
+        let ssh = Ssh::new(Arc::new(LocalHost), user);
+        Self { sessions, ssh, settings: settings.clone() }
+    }
+
+    fn agents(&self) -> Vec<AgentBinary> {
+        let ours = self.settings.agent.map(|bytes| AgentBinary::new(std::env::consts::ARCH, bytes));
+        ours.into_iter().collect()
+    }
+
+    /// A conversation with an agent on the host, which is brought there if need be.
+    ///
+    /// # Errors
+    /// When the host cannot be reached, or no agent can be run there.
+    pub async fn session(&self, way: &Way) -> Result<Arc<dyn Session>, ReachError> {
+        match way {
+            Way::Machine(party) => {
+                let sessions = self.sessions.as_ref().expect("machines come from a site");
+                Ok(sessions.get(party, HELLO_WITHIN).await?)
+            }
+            Way::Ssh(target) => {
+                let connection = self.ssh.connect(target).await?;
+                Ok(Arc::new(connection.agent(&self.agents()).await?))
+            }
+            Way::Local => self.local().await,
+        }
+    }
+
+    async fn local(&self) -> Result<Arc<dyn Session>, ReachError> {
+        let path =
+            agent_path(&self.settings).await.map_err(|error| ReachError::Local(Box::new(error)))?;
+        let session = updraft_remote::local_session(&LocalHost, &path).await?;
+        Ok(Arc::new(session))
+    }
+
+    /// Runs a command. On a host of an inventory it needs no agent.
+    ///
+    /// # Errors
+    /// When the host cannot be reached or is lost. A command that fails is no error.
+    pub async fn exec(
+        &self,
+        way: &Way,
+        argv: &[String],
+        output: &mut dyn Output,
+        within: Duration,
+    ) -> Result<Exit, ReachError> {
+        if let Way::Ssh(target) = way {
+            let connection = self.ssh.connect(target).await?;
+            let exit = connection.exec(&shell_text(argv), output, Some(within)).await;
+            connection.close().await;
+            return Ok(exit?);
+        }
+        let exec = Exec {
+            argv: argv.to_vec(),
+            deadline_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
+            ..Exec::default()
+        };
+        Ok(self.session(way).await?.exec(exec, output).await?)
+    }
+
+    /// Whether the host answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self, way: &Way, within: Duration) -> Result<(), ReachError> {
+        if let Way::Ssh(target) = way {
+            let connection = self.ssh.connect(target).await?;
+            let exit = connection.exec("exit 0", &mut Silent, Some(within)).await;
+            connection.close().await;
+            return exit.map(drop).map_err(ReachError::from);
+        }
+        let session = self.session(way).await?;
+        session.call(Request::Ping, within).await.map(drop).map_err(ReachError::from)
+    }
+}
+
+struct Silent;
+
+impl Output for Silent {
+    fn chunk(&mut self, _stream: updraft_remote::Stream, _bytes: &[u8]) {}
+}
+
+/// Words as one text for a shell that reads them back as they were.
+fn shell_text(argv: &[String]) -> String {
+    if let [shell, flag, text] = argv
+        && shell == "/bin/sh"
+        && flag == "-c"
+    {
+        return text.clone();
+    }
+    // Only a NUL cannot be quoted, and argv cannot hold one.
+    shlex::try_join(argv.iter().map(String::as_str)).unwrap_or_else(|_| argv.join(" "))
+}
+
+/// Runs inventory scripts on this computer.
+pub(crate) struct LocalScripts;
+
+impl Scripts for LocalScripts {
+    fn run(&self, script: &Path, args: &[&str]) -> Result<String, String> {
+        let cmd = Cmd::new(script).args(args).within(Duration::from_secs(120));
+        let ran = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(LocalHost.run(cmd))
+        });
+        ran.map(|output| output.text()).map_err(|error| updraft_base::chain(&error))
+    }
+}
+
+/// Reads inventories that are named on the command line.
+///
+/// # Errors
+/// When one is not there or has faults.
+pub fn load_inventory(sources: &[String]) -> Result<Inventory, ControlError> {
+    Inventory::load(sources, Some(&LocalScripts)).map_err(ControlError::Playbook)
+}
+
+/// The way to a host of an inventory, as its variables say.
+pub fn way_of(name: &str, vars: &Map<String, Value>, settings: &Settings) -> Way {
+    let text = |keys: &[&str]| {
+        keys.iter().find_map(|key| match vars.get(*key)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        })
+    };
+    let words = |key: &str| text(&[key]).and_then(|args| shlex::split(&args)).unwrap_or_default();
+    let address = text(&["ansible_host", "ansible_ssh_host"]);
+    let local = match text(&["ansible_connection"]).as_deref() {
+        Some("local") => true,
+        Some(_) => false,
+        None => name == "localhost" && address.is_none(),
+    };
+    if local {
+        return Way::Local;
+    }
+    let mut args = words("ansible_ssh_common_args");
+    args.extend(words("ansible_ssh_extra_args"));
+    let key = text(&["ansible_ssh_private_key_file", "ansible_private_key_file"]);
+    Way::Ssh(SshTarget {
+        name: name.to_owned(),
+        address: address.unwrap_or_else(|| name.to_owned()),
+        user: text(&["ansible_user", "ansible_ssh_user"]).or_else(|| settings.remote_user.clone()),
+        port: text(&["ansible_port", "ansible_ssh_port"]).and_then(|port| port.parse().ok()),
+        key: key.map(PathBuf::from),
+        args,
+        check_host_key: match vars.get("ansible_host_key_checking") {
+            Some(Value::Bool(check)) => Some(*check),
+            _ => None,
+        },
+    })
+}
+
+impl SiteControl {
+    /// The site as an inventory: its groups, its machines with their addresses, and variables.
+    ///
+    /// # Errors
+    /// When the site's state cannot be read.
+    pub fn inventory(&self) -> Result<Inventory, ControlError> {
+        Ok(site_inventory(self.site(), &self.memory()?, self.place()))
+    }
+
+    /// Configuration for `ssh` that reaches the site's machines.
+    ///
+    /// # Errors
+    /// When the site's state cannot be read.
+    pub fn ssh_config(&self) -> Result<String, ControlError> {
+        let memory = self.memory()?;
+        let user = self.site().admins.first().map(|admin| admin.name.as_str());
+        let machines = memory.machines.iter().map(|(name, drawn)| (name, drawn.address));
+        Ok(crate::identity::ssh_config(self.place(), &self.site().domain, user, machines))
+    }
+
+    /// Lines for `/etc/hosts` with the site's machines.
+    ///
+    /// # Errors
+    /// When the site's state cannot be read.
+    pub fn hosts_lines(&self) -> Result<String, ControlError> {
+        let domain = &self.site().domain;
+        let line = |(name, drawn): (&MachineName, &updraft_plan::Drawn)| {
+            format!("{} {name}.{domain} {name}\n", drawn.address)
+        };
+        Ok(self.memory()?.machines.iter().map(line).collect())
+    }
+
+    /// The ways to the machines that a pattern names, each with the machine's name.
+    ///
+    /// # Errors
+    /// When the pattern names nothing, or a machine is not made yet.
+    pub fn ways(&self, pattern: &str) -> Result<Vec<(String, Way)>, ControlError> {
+        let names = self.machines_matching(pattern)?;
+        names
+            .iter()
+            .map(|name| Ok((name.to_string(), Way::Machine(self.party(name.as_str())?))))
+            .collect()
+    }
+
+    /// The machines that a pattern names, in the order of the site file.
+    ///
+    /// # Errors
+    /// When the pattern names nothing or cannot be read.
+    pub fn machines_matching(&self, pattern: &str) -> Result<Vec<MachineName>, ControlError> {
+        let names = matching(&self.inventory()?, pattern)?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+}
+
+/// A site as an inventory: its groups, its machines with their addresses, and variables.
+pub(crate) fn site_inventory(site: &Site, memory: &Memory, place: &Place) -> Inventory {
+    let known_hosts = crate::world::absolute(place.known_hosts());
+    let groups = site.groups.iter().map(|group| {
+        let machine = |name: MachineName| {
+            let mut vars = group.vars.clone();
+            if let Some(drawn) = memory.machines.get(&name) {
+                let args = format!(
+                    "-o UserKnownHostsFile={} -o HostKeyAlias={name} -o StrictHostKeyChecking=yes",
+                    known_hosts.display()
+                );
+                vars.insert("ansible_host".to_owned(), json!(drawn.address));
+                vars.insert("ansible_ssh_common_args".to_owned(), json!(args));
+                if let Some(admin) = site.admins.first() {
+                    vars.insert("ansible_user".to_owned(), json!(admin.name));
+                }
+            }
+            for service in site.services_on(&group.name) {
+                vars.extend(service.vars.clone());
+            }
+            vars.insert("updraft_site".to_owned(), json!(site.name));
+            vars.insert("updraft_domain".to_owned(), json!(site.domain));
+            (name.to_string(), vars)
+        };
+        let machines: Vec<_> = group.machine_names().map(machine).collect();
+        (group.name.to_string(), machines)
+    });
+    Inventory::from_groups(groups.collect::<Vec<_>>())
+}
+
+/// The ways to the hosts of an inventory that a pattern names, each with the host's name.
+///
+/// # Errors
+/// When the pattern names nothing, or the inventory has faults.
+pub fn ways_of(
+    inventory: &Inventory,
+    pattern: &str,
+    settings: &Settings,
+) -> Result<Vec<(String, Way)>, ControlError> {
+    let names = matching(inventory, pattern)?;
+    names
+        .into_iter()
+        .map(|name| {
+            let vars = inventory.host(&name).map_err(ControlError::Playbook)?;
+            let vars = vars.and_then(|vars| vars.as_object().cloned()).unwrap_or_default();
+            let way = way_of(&name, &vars, settings);
+            Ok((name, way))
+        })
+        .collect()
+}
+
+/// The hosts that a pattern names.
+///
+/// # Errors
+/// When it names none or cannot be read.
+pub fn matching(inventory: &Inventory, pattern: &str) -> Result<Vec<String>, ControlError> {
+    let unknown = |why: Option<String>| ControlError::Unknown {
+        what: "host or group",
+        name: why.unwrap_or_else(|| pattern.to_owned()),
+        known: inventory.groups().take(12).map(str::to_owned).collect(),
+    };
+    match inventory.hosts_matching(pattern) {
+        Ok(names) if names.is_empty() => Err(unknown(None)),
+        Ok(names) => Ok(names),
+        Err(why) => Err(unknown(Some(why))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_reach_a_shell_as_they_were() {
+        let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        assert_eq!(shell_text(&words(&["uptime"])), "uptime");
+        let odd = words(&["echo", "a b", "", "it's", "$HOME", "*"]);
+        assert_eq!(shlex::split(&shell_text(&odd)), Some(odd));
+        assert_eq!(shell_text(&words(&["/bin/sh", "-c", "a | b"])), "a | b");
+    }
+}

@@ -1,0 +1,72 @@
+//! Introduces the other crates to each other: a site file becomes a plan, a plan becomes a run.
+//!
+//! Nothing below knows this crate. It decides nothing that a plan could decide, and it prints
+//! nothing: it returns values and tells events.
+
+mod actor;
+mod desire;
+mod doctor;
+mod error;
+mod haproxy;
+mod history;
+mod hosts;
+mod identity;
+mod observe;
+mod place;
+mod play;
+mod rolling;
+mod sessions;
+mod settings;
+mod site;
+mod status;
+mod store;
+mod targets;
+mod world;
+
+pub use doctor::{Check, Doctor, Kept, doctor};
+pub use error::ControlError;
+pub use history::{RunView, StepView};
+pub use hosts::{ReachError, Reacher, Way, load_inventory, matching, way_of, ways_of};
+pub use place::Place;
+pub use play::{PlayRequest, extra_vars, play, roles_path};
+pub use sessions::{Party, SessionError, Sessions};
+pub use settings::Settings;
+pub use site::{Change, Events, SiteControl};
+pub use status::{MachineStatus, NetworkStatus, ServiceStatus, Status};
+pub use store::{ImageView, images, remove_images};
+pub use targets::{Console, ServiceTest};
+pub use updraft_engine::{CrashPlan, Event, Outcome, StepId, StopSignal};
+pub use updraft_plan::{Plan, ServiceVerb, render as render_plan};
+pub use updraft_playbook::inventory::Inventory;
+pub use updraft_playbook::output::{Recap, ScreenOptions};
+pub use updraft_playbook::{Operator, RunOptions};
+pub use updraft_remote::{Output, RemoteError, Session, Stream, fan_out};
+pub use updraft_wire::Put;
+pub use world::ImageStore;
+
+/// A plan as JSON, as it is saved.
+pub fn plan_json(plan: &Plan) -> String {
+    let mut text = serde_json::to_string_pretty(plan).expect("plain data always serializes");
+    text.push('\n');
+    text
+}
+
+/// Reads a saved plan.
+///
+/// # Errors
+/// When it is no plan, or one of another version.
+pub fn parse_plan(text: &[u8]) -> Result<Plan, String> {
+    let value: serde_json::Value =
+        serde_json::from_slice(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    let version = value.get("version").and_then(serde_json::Value::as_u64);
+    match version {
+        Some(version) if version == u64::from(updraft_plan::VERSION) => {
+            serde_json::from_value(value).map_err(|error| error.to_string())
+        }
+        Some(version) => Err(format!(
+            "it has version {version}, and this updraft reads {}",
+            updraft_plan::VERSION
+        )),
+        None => Err("it has no version".to_owned()),
+    }
+}

@@ -1,0 +1,368 @@
+//! Runs playbooks: on the site's machines as a step of a plan, and on any inventory for a person.
+
+use crate::ControlError;
+use crate::actor::Actor;
+use crate::hosts::{Reacher, Way, way_of};
+use crate::settings::Settings;
+use async_trait::async_trait;
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use updraft_base::{Blame, Blamed as _, Chance as _, Digest, MachineName};
+use updraft_engine::{StepContext, StepFault};
+use updraft_host::OsChance;
+use updraft_playbook::inventory::Inventory;
+use updraft_playbook::output::{Event, Recap, Screen, ScreenOptions, Sink};
+use updraft_playbook::template::World;
+use updraft_playbook::value::Dict;
+use updraft_playbook::{
+    Faults, HostTarget, Loader, Operator, Playbook, Reach, ReachError, RunOptions,
+};
+use updraft_remote::Session;
+
+/// How a play went, machine by machine.
+pub(crate) struct PlayReport {
+    well: Vec<MachineName>,
+    failed: Vec<(String, String)>,
+}
+
+impl PlayReport {
+    /// Machines on which nothing failed.
+    pub(crate) fn well(&self) -> &[MachineName] {
+        &self.well
+    }
+
+    /// A fault that names what failed where, if anything did.
+    pub(crate) fn into_result(self, play: &Utf8Path) -> Result<(), StepFault> {
+        if self.failed.is_empty() {
+            return Ok(());
+        }
+        let name = play.file_name().unwrap_or(play.as_str());
+        let told: Vec<String> =
+            self.failed.iter().map(|(host, message)| format!("{host}: {message}")).collect();
+        Err(StepFault::new(Blame::Asked, format!("{name} failed on {}", told.join("; ")))
+            .hinting("`updraft log last` tells where its whole output is"))
+    }
+}
+
+/// Variables as the playbook crate wants them.
+pub(crate) fn dict(vars: Map<String, Value>) -> Dict {
+    let value = updraft_playbook::value::Value::from(vars);
+    value.as_dict().cloned().unwrap_or_default()
+}
+
+fn loader(settings: &Settings, extra_vars: Dict) -> Loader {
+    Loader {
+        world: Arc::new(World {
+            env: settings.environment.clone(),
+            clock: Arc::clone(&settings.clock),
+            seed: OsChance.next_u64(),
+        }),
+        roles_path: settings.roles_path.clone(),
+        extra_vars,
+    }
+}
+
+/// Digest of a playbook with everything it can reach.
+pub(crate) fn digest(path: &Utf8Path, settings: &Settings) -> Result<Digest, ControlError> {
+    let playbook = Playbook::load(&[path], &loader(settings, Dict::new()));
+    Ok(playbook.map_err(ControlError::Playbook)?.digest())
+}
+
+/// Reaches hosts for a run of a playbook and keeps what it opened.
+struct Hosts<'a> {
+    reacher: &'a Reacher,
+    settings: &'a Settings,
+    machines: HashMap<String, Way>,
+    open: tokio::sync::Mutex<HashMap<String, Arc<dyn Session>>>,
+}
+
+#[async_trait]
+impl Reach for Hosts<'_> {
+    async fn session(&self, host: &HostTarget) -> Result<Arc<dyn Session>, ReachError> {
+        let way = match self.machines.get(&host.name) {
+            Some(way) => way.clone(),
+            None => way_of(&host.name, &host.vars, self.settings),
+        };
+        // A machine of the site has one channel for everybody, which is kept elsewhere.
+        if !matches!(way, Way::Machine(_))
+            && let Some(session) = self.open.lock().await.get(&host.name)
+        {
+            return Ok(Arc::clone(session));
+        }
+        let session = self.reacher.session(&way).await.map_err(|error| ReachError {
+            message: updraft_base::chain(&error),
+            blame: error.blame(),
+        })?;
+        self.open.lock().await.insert(host.name.clone(), Arc::clone(&session));
+        Ok(session)
+    }
+}
+
+/// Nobody to ask; waits in real time.
+struct Unattended;
+
+#[async_trait]
+impl Operator for Unattended {
+    async fn sleep(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+
+    async fn ask(&self, _question: &str, _hidden: bool) -> Option<String> {
+        None
+    }
+}
+
+/// Keeps a play's output and what failed, and tells the step which task runs.
+struct StepSink<'a> {
+    context: &'a StepContext,
+    inner: Mutex<StepOutput>,
+}
+
+struct StepOutput {
+    screen: Screen,
+    log: Option<std::fs::File>,
+    task: String,
+    failed: HashMap<String, String>,
+}
+
+impl Sink for StepSink<'_> {
+    fn event(&self, event: Event) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = inner.screen.render(&event);
+        if let Some(log) = &mut inner.log {
+            // The log is for reading afterwards; a run does not fail because of it.
+            drop(log.write_all(text.as_bytes()));
+        }
+        match event {
+            Event::TaskBegan { name, .. } => {
+                self.context.report(name.clone());
+                inner.task = name;
+            }
+            Event::Failed { at, why, ignored: false, .. } => {
+                let told = format!("task `{}`: {why}", inner.task);
+                inner.failed.insert(at.host, told);
+            }
+            Event::Unreachable { at, result, ignored: false } => {
+                let json = result.to_json();
+                let why = json.get("msg").and_then(Value::as_str).unwrap_or("it was lost");
+                inner.failed.insert(at.host, format!("unreachable: {why}"));
+            }
+            Event::Fault(text) => {
+                inner.failed.insert(String::new(), text);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Actor {
+    /// Runs a play on some machines, as part of a step. Its output is kept in a file.
+    pub(crate) async fn play(
+        &self,
+        step: u32,
+        play: &Utf8Path,
+        machines: &[MachineName],
+        vars: Map<String, Value>,
+        context: &StepContext,
+    ) -> Result<PlayReport, StepFault> {
+        let asked = |faults: Faults| StepFault::new(Blame::Asked, faults.to_string());
+        let extra_vars = dict(vars);
+        let playbook =
+            Playbook::load(&[play], &loader(&self.settings, extra_vars.clone())).map_err(asked)?;
+        let inventory = crate::hosts::site_inventory(&self.site, &self.plan.memory, &self.place);
+        let mut ways = HashMap::new();
+        for name in self.plan.memory.machines.keys() {
+            ways.insert(name.to_string(), Way::Machine(self.party(name)?));
+        }
+        let reacher = Reacher::new(&self.settings, Some(Arc::clone(&self.sessions)));
+        let hosts = Hosts {
+            reacher: &reacher,
+            settings: &self.settings,
+            machines: ways,
+            open: tokio::sync::Mutex::default(),
+        };
+        let limit: Vec<&str> = machines.iter().map(MachineName::as_str).collect();
+        let options = RunOptions {
+            extra_vars,
+            limit: Some(limit.join(",")),
+            forks: machines.len().clamp(1, 50),
+            diff: true,
+            ..RunOptions::ordinary()
+        };
+        let screen =
+            Screen::new(ScreenOptions { verbosity: 0, colour: false, diff: true, width: 79 });
+        let sink = StepSink {
+            context,
+            inner: Mutex::new(StepOutput {
+                screen,
+                log: self.open_log(step),
+                task: String::new(),
+                failed: HashMap::new(),
+            }),
+        };
+        let recap =
+            playbook.run(&inventory, &hosts, &Unattended, &options, &sink).await.map_err(asked)?;
+        let output = sink.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(report(machines, &recap, output.failed))
+    }
+
+    fn open_log(&self, step: u32) -> Option<std::fs::File> {
+        let path = self.place.play_log(self.run, step);
+        std::fs::create_dir_all(path.parent()?).ok()?;
+        std::fs::OpenOptions::new().create(true).append(true).open(path).ok()
+    }
+}
+
+fn report(
+    machines: &[MachineName],
+    recap: &Recap,
+    mut told: HashMap<String, String>,
+) -> PlayReport {
+    let mut report = PlayReport { well: Vec::new(), failed: Vec::new() };
+    let nobody = told.remove("").or_else(|| recap.broken.clone());
+    for machine in machines {
+        let counts = recap.host(machine.as_str());
+        let bad = counts.failed > 0 || counts.unreachable > 0 || nobody.is_some();
+        if bad {
+            let why = told.remove(machine.as_str()).or_else(|| nobody.clone());
+            let why = why.unwrap_or_else(|| "a task failed".to_owned());
+            report.failed.push((machine.to_string(), why));
+        } else {
+            report.well.push(machine.clone());
+        }
+    }
+    report
+}
+
+/// What a person asks of `updraft play`.
+pub struct PlayRequest {
+    /// Playbooks, in order.
+    pub playbooks: Vec<Utf8PathBuf>,
+    /// Hosts.
+    pub inventory: Inventory,
+    /// How to run.
+    pub options: RunOptions,
+    /// How to show it.
+    pub screen: ScreenOptions,
+    /// Only check that they can be read.
+    pub syntax_check: bool,
+    /// Only tell the hosts of each play.
+    pub list_hosts: bool,
+}
+
+/// Prints as a play goes on.
+struct PersonSink {
+    screen: Mutex<Screen>,
+    print: fn(&str),
+}
+
+impl Sink for PersonSink {
+    fn event(&self, event: Event) {
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.print)(&screen.render(&event));
+    }
+}
+
+/// Runs playbooks for a person. `print` gets the text people know.
+///
+/// # Errors
+/// When a playbook or the inventory has faults; then nothing was changed.
+pub async fn play(
+    request: &PlayRequest,
+    reacher: &Reacher,
+    machines: Vec<(String, Way)>,
+    settings: &Settings,
+    operator: &dyn Operator,
+    print: fn(&str),
+) -> Result<Recap, ControlError> {
+    let loader = loader(settings, request.options.extra_vars.clone());
+    let playbook = Playbook::load(&request.playbooks, &loader).map_err(ControlError::Playbook)?;
+    if request.syntax_check {
+        return Ok(Recap::default());
+    }
+    if request.list_hosts {
+        let plays = playbook
+            .hosts_of_plays(&request.inventory, &request.options)
+            .map_err(ControlError::Playbook)?;
+        for (number, hosts) in plays.iter().enumerate() {
+            print(&format!("  play #{}: {} hosts\n", number + 1, hosts.len()));
+            hosts.iter().for_each(|host| print(&format!("      {host}\n")));
+        }
+        return Ok(Recap::default());
+    }
+    let hosts = Hosts {
+        reacher,
+        settings,
+        machines: machines.into_iter().collect(),
+        open: tokio::sync::Mutex::default(),
+    };
+    let sink = PersonSink { screen: Mutex::new(Screen::new(request.screen)), print };
+    playbook
+        .run(&request.inventory, &hosts, operator, &request.options, &sink)
+        .await
+        .map_err(ControlError::Playbook)
+}
+
+/// Reads `--extra-vars`: `key=value …`, a YAML or JSON map, or `@file` with one.
+///
+/// # Errors
+/// When one of them makes no sense.
+pub fn extra_vars(texts: &[String]) -> Result<Dict, ControlError> {
+    let mut all = Dict::new();
+    for text in texts {
+        let told = text.trim_start();
+        let read = match told.strip_prefix('@') {
+            Some(path) => {
+                let cannot = |error: std::io::Error| ControlError::Unknown {
+                    what: "file of variables",
+                    name: format!("{path}: {error}"),
+                    known: Vec::new(),
+                };
+                Some((path, std::fs::read_to_string(path).map_err(cannot)?))
+            }
+            None if told.starts_with(['{', '[']) => Some(("--extra-vars", text.clone())),
+            None => None,
+        };
+        match read {
+            Some((name, text)) => {
+                let parsed = updraft_playbook::yaml::parse(name, &text)
+                    .map_err(|fault| ControlError::Playbook(fault.into()))?;
+                let value = parsed.documents.first().map(|document| document.to_value());
+                let known = value.as_ref().and_then(|value| value.as_dict()).cloned();
+                all.extend(known.ok_or_else(|| ControlError::Unknown {
+                    what: "map of variables in",
+                    name: name.to_owned(),
+                    known: Vec::new(),
+                })?);
+            }
+            None => {
+                for word in shlex::split(text).unwrap_or_default() {
+                    let (key, value) =
+                        word.split_once('=').ok_or_else(|| ControlError::Unknown {
+                            what: "`=` in the variable",
+                            name: word.clone(),
+                            known: Vec::new(),
+                        })?;
+                    all.insert(key.into(), value.into());
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Directories that hold roles, from `ANSIBLE_ROLES_PATH` and the usual places.
+pub fn roles_path(told: Option<&str>, home: Option<&std::path::Path>) -> Vec<PathBuf> {
+    if let Some(told) = told {
+        return told.split(':').filter(|part| !part.is_empty()).map(PathBuf::from).collect();
+    }
+    let own = home.map(|home| home.join(".ansible/roles"));
+    own.into_iter()
+        .chain(["/usr/share/ansible/roles", "/etc/ansible/roles"].map(PathBuf::from))
+        .collect()
+}

@@ -1,0 +1,520 @@
+//! Brings a service on one machine to a version, with a way back; and the balancers around it.
+//!
+//! Drain, deploy, start, test, admit. While a machine is between versions its mark says so, so that
+//! a run that died is finished by the next one, whatever the site file says by then.
+
+use crate::actor::{Actor, SHORT, answered_something_else, fault};
+use crate::haproxy::{self, MemberState};
+use crate::observe::{balancer_mark, probe, service_mark};
+use crate::sessions::{Party, SessionError};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+use updraft_base::{Blame, MachineName, ServiceName};
+use updraft_engine::{StepContext, StepFault};
+use updraft_plan::{BalancerMember, ServiceMark};
+use updraft_site::{Action, Balancer, Service};
+use updraft_wire::{Exec, ModuleRequest, Request, Response};
+
+/// How often a balancer is asked while something is waited for. Its answer costs a millisecond.
+const ASK_BALANCER_EVERY: Duration = Duration::from_millis(200);
+
+/// How long HAProxy may take to open its socket after its machine has booted: an emulated guest
+/// needs half a minute for all of its services.
+const HAPROXY_STARTS_WITHIN: Duration = Duration::from_secs(90);
+
+/// How long a member may take to be seen as healthy by a balancer after it passed its own test.
+const ADMIT_WITHIN: Duration = Duration::from_secs(60);
+
+impl Actor {
+    pub(crate) async fn roll(
+        &self,
+        step: u32,
+        service: &ServiceName,
+        machine: &MachineName,
+        wanted: ServiceMark,
+        again: bool,
+        context: &StepContext,
+    ) -> Result<Value, StepFault> {
+        let service = self.service(service)?;
+        let party = self.party(machine)?;
+        let found = self.service_mark(&party, service).await?;
+        let same = |mark: &ServiceMark| {
+            mark.settled && mark.version == wanted.version && mark.content == wanted.content
+        };
+        if !again
+            && found.as_ref().is_some_and(same)
+            && self.comes_back(service, &party, &wanted.version, context).await?
+        {
+            return Ok(json!({ "version": wanted.version }));
+        }
+        let previous = match &found {
+            Some(mark) if mark.settled => Some(mark.version.clone()),
+            Some(mark) => mark.previous.clone(),
+            None => wanted.previous.clone(),
+        }
+        .filter(|previous| *previous != wanted.version);
+        let between = ServiceMark { settled: false, previous: previous.clone(), ..wanted.clone() };
+        self.set_service_mark(&party, service, &between).await?;
+        self.drain(service, machine, context).await?;
+        let Err(failure) = self.bring(step, service, &party, &wanted.version, context).await else {
+            let settled = ServiceMark { settled: true, previous: None, ..wanted.clone() };
+            self.set_service_mark(&party, service, &settled).await?;
+            self.admit(service, machine, context).await?;
+            return Ok(json!({ "version": wanted.version }));
+        };
+        let Some(previous) = previous else { return Err(failure) };
+        context.report(format!("{}; going back to {previous}", failure.message));
+        match self.bring(step, service, &party, &previous, context).await {
+            Ok(()) => {
+                let back = ServiceMark {
+                    version: previous.clone(),
+                    settled: true,
+                    previous: None,
+                    ..wanted.clone()
+                };
+                self.set_service_mark(&party, service, &back).await?;
+                self.admit(service, machine, context).await?;
+                Err(StepFault {
+                    message: format!(
+                        "{}; `{machine}` went back to {previous}, and no other machine was touched",
+                        failure.message
+                    ),
+                    hint: Some(format!(
+                        "fix version {} or set `version: {previous}`, then run `updraft up` again",
+                        wanted.version
+                    )),
+                    ..failure
+                })
+            }
+            Err(second) => Err(StepFault {
+                message: format!(
+                    "{}; going back to {previous} failed too: {}; `{machine}` stays out of the balancer",
+                    failure.message, second.message
+                ),
+                hint: second.hint,
+                ..failure
+            }),
+        }
+    }
+
+    /// Whether a service that is deployed as asked passes its test, now or once it has started: its
+    /// machine may just have booted.
+    async fn comes_back(
+        &self,
+        service: &Service,
+        party: &Party,
+        version: &str,
+        context: &StepContext,
+    ) -> Result<bool, StepFault> {
+        if self.try_once(service, party).await?.0 {
+            return Ok(true);
+        }
+        if let Some(start) = &service.start {
+            self.action(party, start, "started").await?;
+        }
+        Ok(self.await_health(service, party, version, context).await.is_ok())
+    }
+
+    async fn set_service_mark(
+        &self,
+        party: &Party,
+        service: &Service,
+        mark: &ServiceMark,
+    ) -> Result<(), StepFault> {
+        let value = serde_json::to_value(mark).expect("plain data always serializes");
+        self.mark(party, service_mark(&service.name), value).await
+    }
+
+    /// Deploys, starts and tests one version.
+    async fn bring(
+        &self,
+        step: u32,
+        service: &Service,
+        party: &Party,
+        version: &str,
+        context: &StepContext,
+    ) -> Result<(), StepFault> {
+        context.report(format!("deploying {version}"));
+        let vars = Map::from_iter([
+            ("updraft_service".to_owned(), json!(service.name)),
+            ("updraft_version".to_owned(), json!(version)),
+        ]);
+        let machines = std::slice::from_ref(&party.name);
+        let report = self.play(step, &service.deploy, machines, vars, context).await?;
+        report.into_result(&service.deploy)?;
+        if let Some(start) = &service.start {
+            self.action(party, start, "started").await?;
+        }
+        self.await_health(service, party, version, context).await
+    }
+
+    /// Starts or stops a service by its unit or command.
+    pub(crate) async fn action(
+        &self,
+        party: &Party,
+        action: &Action,
+        state: &str,
+    ) -> Result<(), StepFault> {
+        match action {
+            Action::Unit(unit) => {
+                let args = json!({ "name": unit, "state": state });
+                self.module(party, "systemd", args).await.map(drop)
+            }
+            Action::Command(text) => self.shell(party, text).await,
+        }
+    }
+
+    /// Runs one module on a machine.
+    pub(crate) async fn module(
+        &self,
+        party: &Party,
+        name: &str,
+        args: Value,
+    ) -> Result<Map<String, Value>, StepFault> {
+        let Value::Object(args) = args else {
+            return Err(StepFault::new(Blame::Bug, format!("arguments of `{name}` are no map")));
+        };
+        let request =
+            Request::Module(ModuleRequest { name: name.to_owned(), args, ..Default::default() });
+        let within = Duration::from_secs(600);
+        match self.sessions.ask(party, "run a module", request, within).await {
+            Ok(Response::Module(result)) => match result.0.get("failed") {
+                Some(Value::Bool(true)) => {
+                    let said = result.0.get("msg").and_then(Value::as_str).unwrap_or("it failed");
+                    Err(StepFault::new(
+                        Blame::World,
+                        format!("module `{name}` on `{}`: {said}", party.name),
+                    ))
+                }
+                _ => Ok(result.0),
+            },
+            Ok(_) => Err(answered_something_else(party)),
+            Err(error) => Err(fault(&error)),
+        }
+    }
+
+    async fn shell(&self, party: &Party, text: &str) -> Result<(), StepFault> {
+        let session = self.sessions.get(party, SHORT).await.map_err(|e| fault(&e))?;
+        let exec = Exec {
+            argv: ["/bin/sh", "-c", text].map(str::to_owned).to_vec(),
+            deadline_ms: 600_000,
+            ..Exec::default()
+        };
+        let mut said = Tail::default();
+        let exit = session.exec(exec, &mut said).await.map_err(|e| fault(&e))?;
+        if exit.code == 0 {
+            return Ok(());
+        }
+        Err(StepFault::new(
+            Blame::World,
+            format!(
+                "`{text}` on `{}` ended with status {}: {}",
+                party.name,
+                exit.code,
+                String::from_utf8_lossy(&said.0).trim()
+            ),
+        ))
+    }
+
+    /// Tries a service once; healthy when it has no test. Also says what was seen.
+    pub(crate) async fn try_once(
+        &self,
+        service: &Service,
+        party: &Party,
+    ) -> Result<(bool, String), StepFault> {
+        let address = self.address(&party.name)?.to_string();
+        let Some(request) = probe(service, &address, Duration::from_secs(5)) else {
+            return Ok((true, "it has no test".to_owned()));
+        };
+        match self.sessions.ask(party, "try a service", request, SHORT).await {
+            Ok(Response::Probed(probed)) => Ok((probed.healthy, probed.saw)),
+            Ok(_) => Err(answered_something_else(party)),
+            Err(error) => Err(fault(&error)),
+        }
+    }
+
+    async fn await_health(
+        &self,
+        service: &Service,
+        party: &Party,
+        version: &str,
+        context: &StepContext,
+    ) -> Result<(), StepFault> {
+        let Some(test) = &service.test else { return Ok(()) };
+        context.report("testing");
+        let began = tokio::time::Instant::now();
+        loop {
+            let (healthy, saw) = self.try_once(service, party).await?;
+            if healthy {
+                return Ok(());
+            }
+            if began.elapsed() >= test.within {
+                return Err(StepFault::new(
+                    Blame::Asked,
+                    format!(
+                        "{} {version} does not pass its test on `{}` within {}: {saw}",
+                        service.name,
+                        party.name,
+                        updraft_base::span::render(test.within)
+                    ),
+                ));
+            }
+            tokio::time::sleep(test.every).await;
+        }
+    }
+
+    pub(crate) async fn revive(
+        &self,
+        service: &ServiceName,
+        machine: &MachineName,
+        context: &StepContext,
+    ) -> Result<Value, StepFault> {
+        let service = self.service(service)?;
+        let party = self.party(machine)?;
+        if self.try_once(service, &party).await?.0 {
+            self.admit(service, machine, context).await?;
+            return Ok(Value::Null);
+        }
+        match (&service.start, &service.stop) {
+            (Some(start @ Action::Unit(_)), _) => self.action(&party, start, "restarted").await?,
+            (Some(start), stop) => {
+                if let Some(stop) = stop {
+                    self.action(&party, stop, "stopped").await?;
+                }
+                self.action(&party, start, "started").await?;
+            }
+            (None, _) => {
+                return Err(StepFault::new(
+                    Blame::Asked,
+                    format!("{} is down on `{machine}` and says no `start`", service.name),
+                )
+                .hinting(format!("`updraft service deploy {}` deploys it again", service.name)));
+            }
+        }
+        self.await_health(service, &party, &service.version, context).await?;
+        self.admit(service, machine, context).await?;
+        Ok(Value::Null)
+    }
+
+    /// Takes a machine out of a service's balancers and stops the service there.
+    pub(crate) async fn halt(
+        &self,
+        service: &ServiceName,
+        machine: &MachineName,
+        context: &StepContext,
+    ) -> Result<Value, StepFault> {
+        let service = self.service(service)?;
+        let party = self.party(machine)?;
+        let Some(stop) = &service.stop else {
+            return Err(StepFault::new(Blame::Asked, format!("{} says no `stop`", service.name))
+                .hinting(
+                    "add `stop: { unit: NAME }` or `stop: { command: TEXT }` to the service",
+                ));
+        };
+        self.drain(service, machine, context).await?;
+        self.action(&party, stop, "stopped").await?;
+        Ok(Value::Null)
+    }
+
+    /// The machines that balance a service and know of it.
+    async fn balancers<'s>(
+        &self,
+        service: &'s Service,
+    ) -> Result<Vec<(Party, &'s Balancer)>, StepFault> {
+        let Some(balancer) = &service.balancer else { return Ok(Vec::new()) };
+        let Some(group) = self.site.group(&balancer.on) else { return Ok(Vec::new()) };
+        let mut known = Vec::new();
+        for name in group.machine_names() {
+            let Ok(party) = self.party(&name) else { continue };
+            // One that does not answer balances nothing that could be drained; a step of its own
+            // repairs it.
+            let Ok(seen) = self.observe(&party).await else { continue };
+            if seen.marks.contains_key(&balancer_mark(&service.name)) {
+                known.push((party, balancer));
+            }
+        }
+        Ok(known)
+    }
+
+    /// Speaks to HAProxy's runtime socket. On a machine that has just booted the agent answers
+    /// before HAProxy has started, so a socket that is not there yet is waited for.
+    async fn haproxy(&self, party: &Party, send: String) -> Result<String, StepFault> {
+        let began = tokio::time::Instant::now();
+        loop {
+            let request = Request::Socket { path: haproxy::SOCKET.to_owned(), send: send.clone() };
+            match self.sessions.ask(party, "talk to HAProxy", request, SHORT).await {
+                Ok(Response::Text { text }) => return Ok(text),
+                Ok(_) => return Err(answered_something_else(party)),
+                Err(SessionError::Refused { .. }) if began.elapsed() < HAPROXY_STARTS_WITHIN => {
+                    tokio::time::sleep(ASK_BALANCER_EVERY).await;
+                }
+                Err(error) => {
+                    let hint = format!("is HAProxy running on `{}`?", party.name);
+                    return Err(fault(&error).hinting(hint));
+                }
+            }
+        }
+    }
+
+    async fn members(
+        &self,
+        party: &Party,
+        service: &ServiceName,
+    ) -> Result<Vec<MemberState>, StepFault> {
+        let text = self.haproxy(party, haproxy::show_stat()).await?;
+        Ok(haproxy::parse_stat(service, &text))
+    }
+
+    /// Takes a machine out of every balancer of a service and waits for what is open to end.
+    pub(crate) async fn drain(
+        &self,
+        service: &Service,
+        machine: &MachineName,
+        context: &StepContext,
+    ) -> Result<(), StepFault> {
+        for (party, balancer) in self.balancers(service).await? {
+            let find = |members: Vec<MemberState>| {
+                members.into_iter().find(|member| member.machine == machine.as_str())
+            };
+            if find(self.members(&party, &service.name).await?).is_none() {
+                continue;
+            }
+            context.report(format!("draining in {}", party.name));
+            self.haproxy(&party, haproxy::set_drain(&service.name, machine)).await?;
+            let began = tokio::time::Instant::now();
+            while let Some(member) = find(self.members(&party, &service.name).await?) {
+                if member.open == 0 {
+                    break;
+                }
+                if began.elapsed() >= balancer.drain {
+                    context.report(format!("{} connections are still open; going on", member.open));
+                    break;
+                }
+                tokio::time::sleep(ASK_BALANCER_EVERY).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a machine back into every balancer of a service and waits until it gets requests.
+    pub(crate) async fn admit(
+        &self,
+        service: &Service,
+        machine: &MachineName,
+        context: &StepContext,
+    ) -> Result<(), StepFault> {
+        for (party, _) in self.balancers(service).await? {
+            let known = self.members(&party, &service.name).await?;
+            if !known.iter().any(|member| member.machine == machine.as_str()) {
+                continue;
+            }
+            context.report(format!("admitting in {}", party.name));
+            self.haproxy(&party, haproxy::set_ready(&service.name, machine)).await?;
+            self.await_members(&party, service, std::slice::from_ref(machine)).await?;
+        }
+        Ok(())
+    }
+
+    async fn await_members(
+        &self,
+        party: &Party,
+        service: &Service,
+        wanted: &[MachineName],
+    ) -> Result<(), StepFault> {
+        let began = tokio::time::Instant::now();
+        loop {
+            let members = self.members(party, &service.name).await?;
+            let missing: Vec<String> = wanted
+                .iter()
+                .filter_map(|name| {
+                    match members.iter().find(|member| member.machine == name.as_str()) {
+                        Some(member) if member.serves() => None,
+                        Some(member) => Some(format!("{name} is {}", member.status)),
+                        None => Some(format!("{name} is unknown to it")),
+                    }
+                })
+                .collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if began.elapsed() >= ADMIT_WITHIN {
+                return Err(StepFault::new(
+                    Blame::World,
+                    format!(
+                        "the balancer on `{}` does not serve {} fully: {}",
+                        party.name,
+                        service.name,
+                        missing.join(", ")
+                    ),
+                ));
+            }
+            tokio::time::sleep(ASK_BALANCER_EVERY).await;
+        }
+    }
+
+    /// Writes a balancer's configuration and has HAProxy read it.
+    pub(crate) async fn balance(
+        &self,
+        service: &ServiceName,
+        machine: &MachineName,
+        members: &[BalancerMember],
+        digest: &str,
+        context: &StepContext,
+    ) -> Result<Value, StepFault> {
+        let service = self.service(service)?;
+        let Some(balancer) = &service.balancer else { return Ok(Value::Null) };
+        let party = self.party(machine)?;
+        let text = haproxy::render(&service.name, balancer, service.test.as_ref(), members);
+        let dir = json!({ "path": haproxy::CONFIG_DIR, "state": "directory", "mode": "0755" });
+        self.module(&party, "file", dir).await?;
+        let config = json!({
+            "dest": haproxy::config_path(&service.name),
+            "content": text,
+            "mode": "0644",
+            "validate": "haproxy -c -f /etc/haproxy/haproxy.cfg -f %s",
+        });
+        let config = self.module(&party, "copy", config).await.map_err(|fault| {
+            fault.hinting(format!("does the play of group `{}` install HAProxy?", balancer.on))
+        })?;
+        let defaults = json!({
+            "path": haproxy::DEFAULTS_FILE,
+            "regexp": "^EXTRAOPTS=",
+            "line": haproxy::DEFAULTS_LINE,
+            "create": true,
+        });
+        let defaults = self.module(&party, "lineinfile", defaults).await?;
+        let changed = |result: &Map<String, Value>| result.get("changed") == Some(&json!(true));
+        // What it was started with is read at start alone; the files behind it at reload as well.
+        let state = match (changed(&defaults), changed(&config)) {
+            (true, _) => "restarted",
+            (false, true) => "reloaded",
+            (false, false) => "started",
+        };
+        context.report(format!("HAProxy is {state}"));
+        self.module(
+            &party,
+            "systemd",
+            json!({ "name": "haproxy", "state": state, "enabled": true }),
+        )
+        .await?;
+        let names: Vec<MachineName> = members.iter().map(|m| m.machine.clone()).collect();
+        self.await_members(&party, service, &names).await?;
+        self.mark(&party, balancer_mark(&service.name), json!(digest)).await?;
+        Ok(json!({ "members": names }))
+    }
+}
+
+/// Keeps the end of what a command says.
+#[derive(Default)]
+struct Tail(Vec<u8>);
+
+/// Enough for a stack of error lines, little enough for a journal.
+const TAIL_BYTES: usize = 2000;
+
+impl updraft_remote::Output for Tail {
+    fn chunk(&mut self, _stream: updraft_remote::Stream, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+        let over = self.0.len().saturating_sub(TAIL_BYTES);
+        self.0.drain(..over);
+    }
+}

@@ -1,0 +1,211 @@
+//! Conversations with the agents inside our machines: one per machine, shared, kept while it works.
+
+use crate::place::Place;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use updraft_base::{Blame, Blamed, MachineId, MachineName, Timestamp};
+use updraft_host::{FileLock, Holder};
+use updraft_provider::{Provider, ProviderError};
+use updraft_remote::{AgentSession, RemoteError, Session};
+use updraft_wire::{Request, Response};
+
+/// The providers of a site, by kind.
+pub(crate) type Providers = BTreeMap<String, Arc<dyn Provider>>;
+
+/// Why a machine's agent could not be talked to.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// Another command talks to it.
+    #[error("the agent of `{machine}` is in use{}", holder.as_ref().map(|h| format!(" by {h}")).unwrap_or_default())]
+    Busy {
+        /// Machine.
+        machine: MachineName,
+        /// Who.
+        holder: Option<Holder>,
+    },
+    /// The provider has no channel to it.
+    #[error("cannot reach `{machine}`")]
+    Channel {
+        /// Machine.
+        machine: MachineName,
+        /// Why.
+        source: ProviderError,
+    },
+    /// The agent does not answer, or the connection broke.
+    #[error("the agent of `{machine}` does not answer")]
+    Agent {
+        /// Machine.
+        machine: MachineName,
+        /// Why.
+        source: RemoteError,
+    },
+    /// The agent could not do what it was asked.
+    #[error("`{machine}` could not {what}: {message}")]
+    Refused {
+        /// Machine.
+        machine: MachineName,
+        /// What it was asked.
+        what: &'static str,
+        /// Its answer.
+        message: String,
+    },
+}
+
+impl Blamed for SessionError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Busy { .. } => Blame::World,
+            Self::Channel { source, .. } => source.blame(),
+            Self::Agent { source, .. } => source.blame(),
+            Self::Refused { .. } => Blame::World,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Busy { .. } => Some("wait until it is done".to_owned()),
+            Self::Channel { source, .. } => source.hint(),
+            Self::Agent { machine, .. } => {
+                Some(format!("`updraft machine console {machine}` shows what it is doing"))
+            }
+            Self::Refused { .. } => None,
+        }
+    }
+}
+
+/// Which machine, for a conversation.
+#[derive(Clone, Debug)]
+pub struct Party {
+    /// Kind of its provider.
+    pub provider: String,
+    /// Identity.
+    pub id: MachineId,
+    /// Name.
+    pub name: MachineName,
+}
+
+struct Open {
+    session: Arc<dyn Session>,
+    // Held as long as the conversation: a machine's channel has room for one.
+    _lock: Option<FileLock>,
+}
+
+/// Conversations that are open.
+pub struct Sessions {
+    providers: Providers,
+    place: Place,
+    command: String,
+    since: Timestamp,
+    open: Mutex<HashMap<MachineId, Arc<Open>>>,
+}
+
+impl Sessions {
+    /// None yet. `command` and `since` tell others who holds a channel.
+    pub fn new(providers: Providers, place: Place, command: String, since: Timestamp) -> Self {
+        Self { providers, place, command, since, open: Mutex::new(HashMap::new()) }
+    }
+
+    /// The provider of this kind.
+    pub fn provider(&self, kind: &str) -> Result<&Arc<dyn Provider>, ProviderError> {
+        self.providers.get(kind).ok_or_else(|| {
+            ProviderError::new(Blame::Bug, format!("there is no provider `{kind}` in this run"))
+        })
+    }
+
+    /// All providers.
+    pub fn providers(&self) -> &Providers {
+        &self.providers
+    }
+
+    /// A conversation with a machine's agent, which must answer within this time.
+    ///
+    /// # Errors
+    /// When another command talks to it, or it does not answer.
+    pub async fn get(
+        &self,
+        party: &Party,
+        within: Duration,
+    ) -> Result<Arc<dyn Session>, SessionError> {
+        if let Some(open) = self.open.lock().await.get(&party.id) {
+            return Ok(Arc::clone(&open.session));
+        }
+        let fresh = Arc::new(self.begin(party, within).await?);
+        let session = Arc::clone(&fresh.session);
+        self.open.lock().await.insert(party.id, fresh);
+        Ok(session)
+    }
+
+    async fn begin(&self, party: &Party, within: Duration) -> Result<Open, SessionError> {
+        let machine = || party.name.clone();
+        let provider = self
+            .provider(&party.provider)
+            .map_err(|source| SessionError::Channel { machine: machine(), source })?;
+        if let Some(session) = provider.direct(party.id) {
+            return Ok(Open { session, _lock: None });
+        }
+        let path = self.place.channel_lock(party.id);
+        let me = Holder::this_process(self.command.clone(), self.since);
+        let lock = FileLock::acquire_within(&path, &me, within, &|_| {}).await.map_err(
+            |error| match error {
+                updraft_host::HostError::Held { holder, .. } => {
+                    SessionError::Busy { machine: machine(), holder }
+                }
+                other => SessionError::Channel {
+                    machine: machine(),
+                    source: ProviderError::new(other.blame(), "its channel cannot be locked")
+                        .because(other),
+                },
+            },
+        )?;
+        let channel = provider
+            .channel(party.id)
+            .await
+            .map_err(|source| SessionError::Channel { machine: machine(), source })?;
+        let session = AgentSession::start(party.name.as_str(), channel, within)
+            .await
+            .map_err(|source| SessionError::Agent { machine: machine(), source })?;
+        Ok(Open { session: Arc::new(session), _lock: Some(lock) })
+    }
+
+    /// Ends the conversation with a machine: it was powered off, or the line broke.
+    pub async fn forget(&self, id: MachineId) {
+        self.open.lock().await.remove(&id);
+    }
+
+    /// One request, one answer that is not a refusal. A line that broke since it was last used is
+    /// opened again once.
+    ///
+    /// # Errors
+    /// As [`Sessions::get`], and when the agent refuses.
+    pub async fn ask(
+        &self,
+        party: &Party,
+        what: &'static str,
+        request: Request,
+        within: Duration,
+    ) -> Result<Response, SessionError> {
+        let known = self.open.lock().await.contains_key(&party.id);
+        let session = self.get(party, within).await?;
+        let answer = match session.call(request.clone(), within).await {
+            Err(_) if known => {
+                self.forget(party.id).await;
+                self.get(party, within).await?.call(request, within).await
+            }
+            other => other,
+        };
+        match answer {
+            Ok(Response::Failed(failure)) => Err(SessionError::Refused {
+                machine: party.name.clone(),
+                what,
+                message: failure.message,
+            }),
+            Ok(response) => Ok(response),
+            Err(source) => {
+                self.forget(party.id).await;
+                Err(SessionError::Agent { machine: party.name.clone(), source })
+            }
+        }
+    }
+}
