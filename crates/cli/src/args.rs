@@ -1,0 +1,431 @@
+//! The command line as it is written. What it means is decided elsewhere.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand};
+
+/// Lift machines from nothing to running services: one file says what a site should be, `up`
+/// makes it so.
+#[derive(Debug, Parser)]
+#[command(
+    name = "updraft",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit status: 0 done, 1 something failed, 2 the site file or the command line is \
+                  wrong, 3 changes are pending (plan --detailed-exitcode).\n\n\
+                  Start with `updraft init`, or with examples/hello: `cd examples/hello && updraft up`."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// Work in this directory.
+    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true)]
+    pub(crate) directory: Option<Utf8PathBuf>,
+    /// The site file.
+    #[arg(long = "site", value_name = "FILE", default_value = "updraft.yaml", global = true)]
+    pub(crate) site: Utf8PathBuf,
+    /// Colour: `auto` on a terminal alone.
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub(crate) color: Color,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a first site file here.
+    #[command(
+        after_help = "Examples:\n  updraft init\n  updraft init --name shop\n  updraft -C ~/sites/shop init"
+    )]
+    Init(Init),
+    /// Check the site file and every play it names; change nothing.
+    #[command(
+        after_help = "Examples:\n  updraft check\n  updraft check --json\n  updraft --site prod.yaml check"
+    )]
+    Check(Json),
+    /// Print the JSON Schema of the site file.
+    #[command(after_help = "Example:\n  updraft schema > updraft.schema.json")]
+    Schema,
+    /// Show what `up` would do; change nothing.
+    #[command(
+        after_help = "Examples:\n  updraft plan\n  updraft plan -o tonight.plan && updraft up tonight.plan\n  updraft plan --json | jq '.changes[] | select(.kind == \"destroy\")'\n  updraft plan --detailed-exitcode    # 0 nothing to do, 3 changes pending"
+    )]
+    Plan(Plan),
+    /// Make the world match the site file, or apply a saved plan.
+    #[command(
+        after_help = "Examples:\n  updraft up\n  updraft up --yes            # do not ask before destroying something\n  updraft up tonight.plan     # exactly this plan, or nothing"
+    )]
+    Up(Up),
+    /// Power every machine off. Disks and identities stay; `up` starts them again.
+    #[command(after_help = "Example:\n  updraft down")]
+    Down(Run),
+    /// Remove every machine, disk and network of the site, and its state.
+    #[command(after_help = "Examples:\n  updraft destroy\n  updraft destroy --yes")]
+    Destroy(Confirm),
+    /// Show how the site stands.
+    #[command(
+        after_help = "Examples:\n  updraft status\n  updraft status --json | jq '.machines[].name'"
+    )]
+    Status(Json),
+    /// Show past runs, or the steps of one.
+    #[command(
+        after_help = "Examples:\n  updraft log\n  updraft log 01J9ZD…      # the steps of this run; a part of its id is enough\n  updraft log last --json"
+    )]
+    Log(Log),
+    /// Check what Updraft needs on this computer, and list everything it keeps here.
+    #[command(after_help = "Examples:\n  updraft doctor\n  updraft doctor --json")]
+    Doctor(Json),
+    /// Log in to a machine of the site.
+    #[command(
+        after_help = "Examples:\n  updraft ssh worker-1\n  updraft ssh worker-1 -- journalctl -u hello\n  updraft ssh ops@worker-1"
+    )]
+    Ssh(Ssh),
+    /// Run a command on machines, many at a time.
+    #[command(
+        after_help = "Examples:\n  updraft exec all -- uptime\n  updraft exec 'worker:!worker-2' -- systemctl restart hello\n  updraft exec -i hosts.ini 'web[0:4]' --shell 'df -h / | tail -1'"
+    )]
+    Exec(Exec),
+    /// See which machines answer.
+    #[command(after_help = "Examples:\n  updraft ping\n  updraft ping -i hosts.ini web")]
+    Ping(Ping),
+    /// Copy a file to or from machines.
+    #[command(
+        after_help = "Examples:\n  updraft cp app.conf worker:/etc/app.conf    # to each machine of the group\n  updraft cp worker-1:/var/log/syslog .\n  updraft cp -i hosts.ini motd all:/etc/motd"
+    )]
+    Cp(Cp),
+    /// Run Ansible playbooks, on the site's machines or on an inventory's hosts.
+    #[command(
+        after_help = "Examples:\n  updraft play site.yml -i hosts\n  updraft play plays/worker.yaml --limit worker-1 --check --diff\n  updraft play site.yml -i hosts --tags web -e version=2"
+    )]
+    Play(Play),
+    /// Print the site as an Ansible inventory. A script that runs this is one for `ansible -i`.
+    #[command(
+        after_help = "Examples:\n  updraft inventory --list\n  updraft inventory --host worker-1\n  updraft inventory --ssh-config > ~/.ssh/config.d/hello\n  updraft inventory --hosts | sudo tee -a /etc/hosts"
+    )]
+    Inventory(Inventory),
+    /// Start, stop and watch single machines.
+    #[command(subcommand)]
+    Machine(Machine),
+    /// Deploy, start, stop and test services.
+    #[command(subcommand)]
+    Service(Service),
+    /// List and remove images.
+    #[command(subcommand)]
+    Image(Image),
+    /// Print completions for a shell.
+    #[command(after_help = "Example:\n  updraft completions bash > /etc/bash_completion.d/updraft")]
+    Completions {
+        /// Shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Json {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Init {
+    /// Name of the site; the directory's by default.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Plan {
+    /// Save the plan: `updraft up FILE` then applies exactly it.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<Utf8PathBuf>,
+    /// Print the plan as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Exit with 3 when there is something to do.
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Run {
+    /// How many steps run at once.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) width: u16,
+    /// Tell each step's progress, line by line.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Confirm {
+    /// Do not ask before destroying something.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Up {
+    /// A plan saved by `updraft plan -o`.
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub(crate) confirm: Confirm,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Log {
+    /// A run: its id, the beginning or end of it, or `last`.
+    pub(crate) run: Option<String>,
+    /// How many runs to show.
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub(crate) limit: u32,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Ssh {
+    /// Machine, with the account before an `@` if it is not root.
+    pub(crate) machine: String,
+    /// Command to run there instead of a shell.
+    #[arg(last = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// Which machines, out of which list.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Hosts {
+    /// Inventory: file, directory, script or `host,host`. The site's machines when not given.
+    #[arg(short, long, value_name = "INVENTORY")]
+    pub(crate) inventory: Vec<String>,
+    /// How many machines at once.
+    #[arg(short = 'F', long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) forks: u16,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Exec {
+    /// Machines and groups, as Ansible writes them: `web:&staging:!web3`, `web[1:5]`, `all`.
+    pub(crate) pattern: String,
+    #[command(flatten)]
+    pub(crate) hosts: Hosts,
+    /// Run this text through /bin/sh.
+    #[arg(long, value_name = "TEXT", conflicts_with = "command")]
+    pub(crate) shell: Option<String>,
+    /// Give up on a machine after this.
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = updraft_base::span::parse)]
+    pub(crate) timeout: std::time::Duration,
+    /// Print the answers as JSON when all are in.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Command and its arguments.
+    #[arg(last = true, required_unless_present = "shell")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Ping {
+    /// Machines and groups, as Ansible writes them.
+    #[arg(default_value = "all")]
+    pub(crate) pattern: String,
+    #[command(flatten)]
+    pub(crate) hosts: Hosts,
+    /// Give up on a machine after this.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = updraft_base::span::parse)]
+    pub(crate) timeout: std::time::Duration,
+    /// Print the answers as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Cp {
+    /// File here, or `PATTERN:PATH` there.
+    pub(crate) from: String,
+    /// File or directory here, or `PATTERN:PATH` there.
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) hosts: Hosts,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Play {
+    /// Playbooks.
+    #[arg(required = true)]
+    pub(crate) playbooks: Vec<Utf8PathBuf>,
+    /// Inventory: file, directory, script or `host,host`. The site's machines when not given.
+    #[arg(short, long, value_name = "INVENTORY")]
+    pub(crate) inventory: Vec<String>,
+    /// Only these hosts.
+    #[arg(short, long, value_name = "PATTERN")]
+    pub(crate) limit: Option<String>,
+    /// Variables: `key=value`, JSON, or `@file`.
+    #[arg(short, long, value_name = "VARS")]
+    pub(crate) extra_vars: Vec<String>,
+    /// Only tasks with these tags.
+    #[arg(short, long, value_name = "TAGS", value_delimiter = ',')]
+    pub(crate) tags: Vec<String>,
+    /// No tasks with these tags.
+    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    pub(crate) skip_tags: Vec<String>,
+    /// Say what would change, change nothing.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Show how files change.
+    #[arg(short = 'D', long)]
+    pub(crate) diff: bool,
+    /// How many hosts at once.
+    #[arg(short, long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) forks: u16,
+    /// Become another user.
+    #[arg(short = 'b', long = "become")]
+    pub(crate) become_other: bool,
+    /// Whom to become.
+    #[arg(long, value_name = "USER")]
+    pub(crate) become_user: Option<String>,
+    /// Log in as this user.
+    #[arg(short, long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Tell more: -v results, -vv and more as Ansible does.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Only check that the playbooks can be read.
+    #[arg(long)]
+    pub(crate) syntax_check: bool,
+    /// Only list the hosts each play would run on.
+    #[arg(long)]
+    pub(crate) list_hosts: bool,
+    /// Print the recap as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct InventoryForm {
+    /// Groups, hosts and variables as JSON, as Ansible expects of a script.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Variables of one host as JSON.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// Configuration for ssh.
+    #[arg(long)]
+    pub(crate) ssh_config: bool,
+    /// Lines for /etc/hosts.
+    #[arg(long)]
+    pub(crate) hosts: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Inventory {
+    #[command(flatten)]
+    pub(crate) form: InventoryForm,
+    /// Read this inventory instead of the site.
+    #[arg(short, long, value_name = "INVENTORY")]
+    pub(crate) inventory: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Machine {
+    /// Power machines on and wait until they answer.
+    #[command(after_help = "Example:\n  updraft machine start worker-2")]
+    Start(Machines),
+    /// Power machines off.
+    #[command(after_help = "Example:\n  updraft machine stop worker-2")]
+    Stop(Machines),
+    /// Attach to a machine's console. Ctrl-] leaves it.
+    #[command(
+        after_help = "Examples:\n  updraft machine console worker-1\n  updraft machine console worker-1 --log     # what it printed so far"
+    )]
+    Console {
+        /// Machine.
+        machine: String,
+        /// Print what the console printed so far, and leave.
+        #[arg(long)]
+        log: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Machines {
+    /// Machines and groups, as Ansible writes them.
+    pub(crate) pattern: String,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServiceRun {
+    /// Service.
+    pub(crate) service: String,
+    /// Only on these machines.
+    #[arg(short, long, value_name = "PATTERN")]
+    pub(crate) limit: Option<String>,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Service {
+    /// Deploy a service's version again, machine by machine.
+    #[command(
+        after_help = "Examples:\n  updraft service deploy hello\n  updraft service deploy hello --limit worker-2"
+    )]
+    Deploy(ServiceRun),
+    /// Start a service.
+    #[command(after_help = "Example:\n  updraft service start hello")]
+    Start(ServiceRun),
+    /// Stop a service, out of its balancer first.
+    #[command(after_help = "Example:\n  updraft service stop hello --limit worker-2")]
+    Stop(ServiceRun),
+    /// Test a service on each of its machines.
+    #[command(
+        after_help = "Examples:\n  updraft service test hello\n  updraft service test --json hello"
+    )]
+    Test {
+        /// Service; all of them when not given.
+        service: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Image {
+    /// List images in the store.
+    #[command(after_help = "Examples:\n  updraft image ls\n  updraft image ls --json")]
+    Ls(Json),
+    /// Remove images that nothing uses.
+    #[command(
+        after_help = "Examples:\n  updraft image rm 84938191021c\n  updraft image rm --unused"
+    )]
+    Rm {
+        /// Images: their digest or the beginning of it.
+        #[arg(required_unless_present = "unused")]
+        images: Vec<String>,
+        /// Every image that no site uses.
+        #[arg(long, conflicts_with = "images")]
+        unused: bool,
+    },
+}

@@ -1,0 +1,137 @@
+//! Playbooks and inventories.
+
+use super::{Context, Result};
+use crate::args::{Inventory, Play};
+use crate::ui;
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+use updraft_control::{
+    ControlError, Operator, PlayRequest, Reacher, RunOptions, ScreenOptions, SiteControl,
+};
+
+/// The person at the terminal.
+struct Person(crate::ui::Terminal);
+
+#[async_trait]
+impl Operator for Person {
+    async fn sleep(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+
+    async fn ask(&self, question: &str, hidden: bool) -> Option<String> {
+        let terminal = self.0;
+        if !terminal.can_ask() {
+            return None;
+        }
+        let question = question.to_owned();
+        tokio::task::spawn_blocking(move || terminal.read(&question, hidden)).await.ok()?
+    }
+}
+
+/// `updraft play`
+pub(crate) async fn play(context: &Context, args: &Play) -> Result {
+    let fail = |error: ControlError| match &error {
+        // As ansible-playbook: 4 for what cannot be read.
+        ControlError::Playbook(_) => {
+            context.fail_control(&error);
+            super::Ended(4)
+        }
+        other => context.fail_control(other),
+    };
+    let mut settings = context.settings.clone();
+    settings.remote_user.clone_from(&args.user);
+    let site: Option<SiteControl> = match args.inventory.is_empty() && context.global.site.exists()
+    {
+        true => Some(context.site()?),
+        false => None,
+    };
+    let (inventory, machines, sessions) = match &site {
+        Some(control) => {
+            let made = control.memory_names().map_err(fail)?;
+            let ways = match made.is_empty() {
+                true => Vec::new(),
+                false => control.ways(&made.join(",")).map_err(fail)?,
+            };
+            let sessions = Arc::new(control.sessions().map_err(fail)?);
+            (control.inventory().map_err(fail)?, ways, Some(sessions))
+        }
+        None => {
+            let inventory = updraft_control::load_inventory(&args.inventory).map_err(fail)?;
+            (inventory, Vec::new(), None)
+        }
+    };
+    let options = RunOptions {
+        extra_vars: updraft_control::extra_vars(&args.extra_vars).map_err(fail)?,
+        tags: args.tags.clone(),
+        skip_tags: args.skip_tags.clone(),
+        limit: args.limit.clone(),
+        check: args.check,
+        diff: args.diff,
+        forks: usize::from(args.forks),
+        become_it: args.become_other,
+        become_user: args.become_user.clone(),
+        remote_user: args.user.clone(),
+        verbosity: args.verbose,
+        ..RunOptions::ordinary()
+    };
+    let screen = ScreenOptions {
+        verbosity: args.verbose,
+        colour: context.terminal.colour_err && !args.json,
+        diff: args.diff,
+        width: context.terminal.columns.max(79),
+    };
+    let request = PlayRequest {
+        playbooks: args.playbooks.clone(),
+        inventory,
+        options,
+        screen,
+        syntax_check: args.syntax_check,
+        list_hosts: args.list_hosts,
+    };
+    let reacher = Reacher::new(&settings, sessions);
+    let person = Person(context.terminal);
+    let print: fn(&str) = if args.json { |_| {} } else { ui::out };
+    let played =
+        updraft_control::play(&request, &reacher, machines, &settings, &person, print).await;
+    let recap = played.map_err(fail)?;
+    if args.json {
+        ui::json(&recap.to_json());
+    }
+    Ok(recap.exit_code())
+}
+
+/// `updraft inventory`
+pub(crate) async fn inventory(context: &Context, args: &Inventory) -> Result {
+    let fail = |error: ControlError| context.fail_control(&error);
+    let form = &args.form;
+    if form.ssh_config || form.hosts {
+        let control = context.site()?;
+        let text = match form.ssh_config {
+            true => control.ssh_config(),
+            false => control.hosts_lines(),
+        };
+        ui::out(&text.map_err(fail)?);
+        return Ok(0);
+    }
+    let inventory = match args.inventory.is_empty() {
+        true => context.site()?.inventory(),
+        false => updraft_control::load_inventory(&args.inventory),
+    }
+    .map_err(fail)?;
+    let faults = |faults| fail(ControlError::Playbook(faults));
+    match &form.host {
+        Some(name) => match inventory.host(name).map_err(faults)? {
+            Some(vars) => ui::json(&vars),
+            None => {
+                return Err(fail(ControlError::Unknown {
+                    what: "host",
+                    name: name.clone(),
+                    known: inventory.hosts().take(12).map(str::to_owned).collect(),
+                }));
+            }
+        },
+        None => ui::json(&inventory.list().map_err(faults)?),
+    }
+    Ok(0)
+}

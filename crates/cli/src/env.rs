@@ -1,0 +1,88 @@
+//! Environment variables: read here and nowhere else.
+#![expect(clippy::disallowed_methods, reason = "this is the one place that reads them")]
+
+use std::path::PathBuf;
+
+/// Where images and templates are kept instead of the user's data directory.
+pub(crate) const STORE: &str = "UPDRAFT_STORE";
+
+/// Die at this line of the journal, for crash tests: `7`, `after:7` or `before:7`, counted from 1.
+pub(crate) const CRASH_AT: &str = "UPDRAFT_CRASH_AT";
+
+fn path(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The user's home.
+pub(crate) fn home() -> Option<PathBuf> {
+    path("HOME")
+}
+
+/// Images and templates: [`STORE`], `/var/lib/updraft` for root, else below `XDG_DATA_HOME`.
+pub(crate) fn store() -> PathBuf {
+    if let Some(store) = path(STORE) {
+        return store;
+    }
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/lib/updraft");
+    }
+    let data = path("XDG_DATA_HOME").or_else(|| Some(home()?.join(".local/share")));
+    data.unwrap_or_else(|| PathBuf::from(".")).join("updraft")
+}
+
+/// Sockets of running guests: `/run/updraft` for root, else below `XDG_RUNTIME_DIR`.
+pub(crate) fn runtime() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/run/updraft");
+    }
+    let uid = rustix::process::geteuid().as_raw();
+    path("XDG_RUNTIME_DIR")
+        .unwrap_or_else(|| PathBuf::from(format!("/tmp/updraft-{uid}")))
+        .join("updraft")
+}
+
+/// Login name of who runs this: the one who called sudo, if anybody did.
+pub(crate) fn user() -> String {
+    ["SUDO_USER", "USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}
+
+/// Login name of the user this runs as.
+pub(crate) fn login() -> String {
+    ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .unwrap_or_else(|| "root".to_owned())
+}
+
+/// Socket of the user's SSH agent.
+pub(crate) fn ssh_auth_sock() -> Option<PathBuf> {
+    path("SSH_AUTH_SOCK")
+}
+
+/// Where roles are looked for instead of the usual places, as Ansible reads it.
+pub(crate) const ROLES_PATH: &str = "ANSIBLE_ROLES_PATH";
+
+/// Directories that hold roles; see [`ROLES_PATH`].
+pub(crate) fn roles_path() -> Vec<PathBuf> {
+    updraft_control::roles_path(std::env::var(ROLES_PATH).ok().as_deref(), home().as_deref())
+}
+
+/// Everything, for the `env` lookup of templates.
+pub(crate) fn all() -> std::collections::BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// See [`CRASH_AT`].
+pub(crate) fn crash_at() -> Option<String> {
+    std::env::var(CRASH_AT).ok().filter(|text| !text.is_empty())
+}
+
+/// Colour is not wanted: <https://no-color.org>.
+pub(crate) fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}

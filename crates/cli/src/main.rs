@@ -1,0 +1,30 @@
+//! argv, terminal, exit codes: the `updraft` binary.
+//!
+//! This crate reads the command line and the environment, calls `control`, and prints. It decides
+//! nothing about machines.
+
+mod agent;
+mod args;
+mod commands;
+mod env;
+mod ui;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let text = format!("cannot start: {error}");
+            ui::Terminal::new(cli.global.color).complain_text(&text, None);
+            return ExitCode::from(1);
+        }
+    };
+    let code = runtime.block_on(commands::run(cli));
+    // Whatever still runs, such as a host that never answered, is not waited for.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}
