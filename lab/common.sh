@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# What the stories on real guests share: claims, waiting, a copy of the example, looks at the world.
+# shellcheck disable=SC2034 # used by the scripts that source this
+set -euo pipefail
+
+[ "$(id -u)" = 0 ] || { echo "this needs root: guests need a bridge" >&2 && exit 1; }
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+repository=$PWD
+updraft=${UPDRAFT:-$repository/target/release/updraft}
+[ -x "$updraft" ] || { echo "there is no $updraft: run make build" >&2 && exit 1; }
+
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/updraft-lab.XXXXXX")
+site=$scratch/hello
+last_claim=
+claim_started=0
+
+# Names what is shown next and says how long the claim before took.
+claim() {
+  end_claim
+  last_claim=$1
+  claim_started=$SECONDS
+  printf '%s\n' "- $1" >&2
+}
+
+end_claim() {
+  [ -z "$last_claim" ] || printf '    held, %d s\n' $((SECONDS - claim_started)) >&2
+  last_claim=
+}
+
+fail() {
+  printf 'FAILED: %s\n  %s\n' "$last_claim" "$*" >&2
+  exit 1
+}
+
+until_true() {
+  local what=$1 deadline=$((SECONDS + $2))
+  shift 2
+  until "$@" >"$scratch/last" 2>&1; do
+    [ $SECONDS -lt $deadline ] || fail "gave up waiting for $what; last seen: $(tail -n 3 "$scratch/last")"
+    sleep 0.1
+  done
+}
+
+same() { [ "$1" = "$2" ] || fail "$3: expected \"$2\", found \"$1\""; }
+
+says() { grep -qiE -- "$2" "$1" || fail "expected words like \"$2\" in: $(tail -n 20 "$1")"; }
+
+# Runs our program on the copied site; its output is kept in $scratch/out and $scratch/err.
+ud() { "$updraft" -C "$site" "$@" >"$scratch/out" 2>"$scratch/err" </dev/null; }
+
+# The same, where success is part of the claim.
+must() { ud "$@" || fail "updraft $* ended with $?: $(tail -n 30 "$scratch/err" "$scratch/out")"; }
+
+copy_site() {
+  cp -r "$repository/examples/hello" "$site"
+  rm -rf "$site/.updraft"
+  # Another copy of the example may be up on this machine, and its network is taken then.
+  sed -i "s|10\.77\.0\.0/24|10.73.0.0/24|" "$site/updraft.yaml"
+  ssh-keygen -q -t ed25519 -N '' -C ops -f "$scratch/ops"
+  cp "$scratch/ops.pub" "$site/ops.pub"
+  printf '\nadmins:\n  ops: { keys: [ops.pub] }\n' >>"$site/updraft.yaml"
+}
+
+set_version() { sed -i -E "s/^( *version:) v[0-9]+/\1 $1/" "$site/updraft.yaml"; }
+
+address_of() { "$updraft" -C "$site" inventory --list | jq -er --arg name "$1" '._meta.hostvars[$name].ansible_host'; }
+
+balancer_url() { echo "http://$(address_of balancer-1)/"; }
+
+ask() { curl --silent --show-error --fail --max-time 5 "$1"; }
+
+# Process ids of the site's guests. Every QEMU of ours names a file of the site's own folder.
+guests() {
+  local exe
+  for exe in /proc/[0-9]*/exe; do
+    [[ $(readlink "$exe" 2>/dev/null) == */qemu-system-* ]] || continue
+    if tr '\0' '\n' 2>/dev/null <"${exe%exe}cmdline" | grep -qF "$site/.updraft"; then
+      basename "${exe%/exe}"
+    fi
+  done
+}
+
+guest_of() {
+  local pid
+  for pid in $(guests); do
+    if tr '\0' '\n' <"/proc/$pid/cmdline" | grep -qE "(^|[=,/])$1(\$|[,./])"; then echo "$pid"; fi
+  done
+}
+
+count_guests() { guests | wc -l; }
+
+# Processes that run our program or mention the copied site.
+our_processes() {
+  local folder
+  for folder in /proc/[0-9]*; do
+    case ${folder#/proc/} in "$$" | "$BASHPID") continue ;; esac
+    if [ "$(readlink "$folder/exe" 2>/dev/null)" = "$updraft" ] ||
+      tr '\0' ' ' 2>/dev/null <"$folder/cmdline" | grep -qF "$site"; then
+      tr '\0' ' ' <"$folder/cmdline" 2>/dev/null && echo
+    fi
+  done
+}
+
+# Everything a site could leave on this machine outside the image store.
+look_at_world() {
+  echo "== links" && ip -o link show | awk -F': ' '{print $2}' | sort
+  echo "== addresses" && ip -o -4 addr show | awk '{print $2, $4}' | sort
+  echo "== routes" && ip route show
+  echo "== rules" && nft list ruleset
+  echo "== namespaces" && ip netns list | cut -d ' ' -f 1 | sort
+  echo "== forwarding" && cat /proc/sys/net/ipv4/ip_forward
+  echo "== mounts" && findmnt -rno TARGET | sort
+  echo "== processes" && our_processes
+  echo "== files" && find /etc /run -xdev \( -path /run/systemd -o -path /run/user -o -path /run/udev -o -path /run/sudo \) -prune -o -print | sort
+  echo "== site" && find "$site" | sort
+}
+
+clean_up() {
+  local code=$1
+  [ "$code" = 0 ] && end_claim
+  if [ -d "$site/.updraft" ]; then
+    [ "$code" = 0 ] || "$updraft" -C "$site" status >&2 || true
+    "$updraft" -C "$site" destroy --yes >"$scratch/destroy.log" 2>&1 ||
+      echo "destroy failed: $(tail -n 5 "$scratch/destroy.log")" >&2
+  fi
+  if [ "$code" = 0 ]; then rm -rf "$scratch"; else echo "left for a look: $scratch" >&2; fi
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Installs the peers we are compared with into target/peers, once, at fixed versions.
+#
+# ansible-core is the referee of our playbooks and inventories, and with pyinfra a rival in bench/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly PEERS=(ansible-core==2.19.14 pyinfra==3.10.0)
+readonly FOLDER=$PWD/target/peers
+
+if [ "$(cat "$FOLDER/installed" 2>/dev/null || true)" != "${PEERS[*]}" ]; then
+  rm -rf "$FOLDER"
+  python3 -m venv "$FOLDER"
+  "$FOLDER/bin/pip" install --quiet --disable-pip-version-check "${PEERS[@]}" >&2
+  echo "${PEERS[*]}" >"$FOLDER/installed"
+fi
+echo "$FOLDER/bin"

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Installs what Updraft needs on a Debian machine: only what is missing, saying what and why.
+#
+#   scripts/setup.sh          to build and to run guests
+#   scripts/setup.sh test     the same, and what the tests use
+set -euo pipefail
+
+readonly WANTED_RUST=1.95
+
+# package, and what for; the first word is what apt is asked for
+for_running=(
+  "gcc: links our programs and compiles the bundled SQLite"
+  "libc6-dev: the C library to link with, static for the agent"
+  "make: runs the targets of the Makefile"
+  "ca-certificates: trust for downloads"
+  "qemu-system-x86: runs the guests"
+  "qemu-utils: qemu-img makes their disks"
+  "mmdebstrap: makes Debian images without mounts"
+  "debian-archive-keyring: trust for the packages in images"
+  "e2fsprogs: mke2fs makes file systems offline"
+  "nftables: address translation for guests"
+  "iproute2: bridges and taps, and looking at them"
+  "openssh-client: ssh to machines, ssh-keygen"
+  "curl: shows the example serving"
+  "jq: reads our JSON in scripts"
+)
+for_testing=(
+  "openssh-server: sshd for the fleet of fake hosts, never started on this machine"
+  "python3: runs modules of Ansible and small scripts of the lab"
+  "python3-venv: holds the peers we are compared with"
+  "procps: looks at processes in the lab"
+  "util-linux: unshare and nsenter for the lab"
+  "shellcheck: reads our shell scripts"
+)
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+is_installed() {
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo -- "$@"
+  else
+    die "installing packages needs root: run this as root, or install sudo"
+  fi
+}
+
+apt_install() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+    -o DPkg::Lock::Timeout=300 "$@" >&2
+}
+
+# Whether the package lists of this machine have all of them.
+are_known() {
+  local package
+  for package in "$@"; do apt-cache show --no-all-versions "$package" >/dev/null 2>&1 || return 1; done
+}
+
+# A service that a package brings is not started behind the operator's back.
+hold_services() {
+  local policy=/usr/sbin/policy-rc.d
+  [ -e "$policy" ] && return
+  printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+  as_root chmod 755 "$policy"
+  trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+}
+
+install_missing() {
+  local line package missing=()
+  for line in "$@"; do
+    package=${line%%:*}
+    if ! is_installed "$package"; then
+      say "needs $line"
+      missing+=("$package")
+    fi
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  command -v apt-get >/dev/null || die "this is not Debian: please install ${missing[*]}"
+  hold_services
+  # The package lists of the machine are used as they are while they will do.
+  if are_known "${missing[@]}" && apt_install "${missing[@]}"; then
+    after_install "${missing[@]}"
+    return
+  fi
+  say "refreshing the package lists"
+  as_root apt-get update -q -o DPkg::Lock::Timeout=300 >&2 || say "some package lists are old"
+  if apt_install "${missing[@]}"; then
+    after_install "${missing[@]}"
+    return
+  fi
+  # QEMU's packages must be of one version; some of them may be from backports already.
+  say "trying the same from backports"
+  # shellcheck source=/dev/null
+  apt_install -t "$(. /etc/os-release && echo "$VERSION_CODENAME")-backports" "${missing[@]}" ||
+    die "could not install ${missing[*]}"
+  after_install "${missing[@]}"
+}
+
+# The machine does not get a login service at its next boot because we wanted the program.
+after_install() {
+  case " $* " in
+    *" openssh-server "*)
+      if [ -d /run/systemd/system ]; then as_root systemctl disable --quiet ssh >&2; fi
+      ;;
+  esac
+}
+
+check_rust() {
+  PATH=$PATH:$HOME/.cargo/bin
+  command -v cargo >/dev/null || die "cargo is not installed: get Rust $WANTED_RUST or later from https://rustup.rs"
+  local have
+  have=$(rustc --version | cut -d ' ' -f 2)
+  if [ "$(printf '%s\n' "$WANTED_RUST" "$have" | sort -V | head -n 1)" != "$WANTED_RUST" ]; then
+    die "Rust is $have and must be $WANTED_RUST or later: rustup update stable"
+  fi
+}
+
+main() {
+  check_rust
+  case ${1:-run} in
+    run) install_missing "${for_running[@]}" ;;
+    test) install_missing "${for_running[@]}" "${for_testing[@]}" ;;
+    *) die "usage: scripts/setup.sh [test]" ;;
+  esac
+}
+
+main "$@"

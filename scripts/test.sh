@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Runs the tiers of tests, stops at the first failure and says how long each step took.
+#
+#   scripts/test.sh unit    no root, no network, no guests
+#   scripts/test.sh lab     root: namespaces, sshd hosts, QEMU guests
+#   scripts/test.sh all     both
+#
+# Without root and sudo the lab tier is skipped and said to be; LAB_REQUIRE=all makes that a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH=$PATH:$HOME/.cargo/bin
+readonly UNIT_LIMIT_SECONDS=60
+
+times=()
+current=
+
+step() {
+  current=$1
+  shift
+  local start=$SECONDS
+  printf '\n== %s\n' "$current" >&2
+  "$@"
+  times+=("$(printf '%5d s  %s' $((SECONDS - start)) "$current")")
+  current=
+}
+
+summary() {
+  local code=$?
+  printf '\n' >&2
+  if [ ${#times[@]} -gt 0 ]; then printf '%s\n' "${times[@]}" >&2; fi
+  if [ $code = 0 ]; then
+    printf '%5d s  all; everything passed\n' "$SECONDS" >&2
+  else
+    printf '%5d s  until "%s" failed\n' "$SECONDS" "$current" >&2
+  fi
+}
+trap summary EXIT
+
+shell_scripts() {
+  # Everything of ours that opens with a shell's interpreter line.
+  grep -rlE '^#!/(usr/bin/env bash|bin/bash|bin/sh)$' scripts lab bench .ci
+}
+
+check_scripts() {
+  if command -v shellcheck >/dev/null; then
+    shell_scripts | xargs shellcheck -x
+  else
+    echo "SKIP: shellcheck is not installed" >&2
+  fi
+}
+
+unit_tests() {
+  local start=$SECONDS took
+  cargo test --workspace --locked --quiet
+  took=$((SECONDS - start))
+  if [ $took -gt $UNIT_LIMIT_SECONDS ]; then
+    echo "the unit tier took $took s, at most $UNIT_LIMIT_SECONDS s are agreed" >&2
+    [ "${CI:-}" != true ]
+  fi
+}
+
+lab_tests() {
+  # Built as the caller, run as root, one after the other: they share bridges and ports.
+  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$PWD/scripts/as-root.sh \
+    cargo test --workspace --locked --features lab --test 'lab_*' -- --test-threads=1
+}
+
+unit_tier() {
+  step "format" cargo fmt --all --check
+  step "scripts" check_scripts
+  step "agent" cargo xtask agent
+  step "clippy" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+  step "tidy" cargo xtask tidy
+  step "compile the unit tier" cargo test --workspace --locked --no-run
+  step "unit tier" unit_tests
+}
+
+lab_tier() {
+  if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+    echo "SKIP: the lab tier needs root or sudo" >&2
+    [ "${LAB_REQUIRE:-}" != all ]
+    return
+  fi
+  step "peers" scripts/peers.sh
+  step "release build" cargo build --release --locked
+  step "compile the lab tier" cargo test --workspace --locked --features lab --test 'lab_*' --no-run
+  step "fleet" scripts/as-root.sh lab/check-fleet.sh
+  step "lab tier" lab_tests
+  step "hello, end to end" scripts/as-root.sh lab/hello.sh
+  step "hello, crashing" scripts/as-root.sh lab/crash-hello.sh
+}
+
+main() {
+  # One command a line: bash forgets `set -e` on the left of `&&`.
+  case ${1:-all} in
+    unit) unit_tier ;;
+    lab)
+      step "setup" scripts/setup.sh test
+      step "agent" cargo xtask agent
+      lab_tier
+      ;;
+    all)
+      step "setup" scripts/setup.sh test
+      unit_tier
+      lab_tier
+      ;;
+    *)
+      echo "usage: scripts/test.sh [unit|lab|all]" >&2
+      exit 2
+      ;;
+  esac
+}
+
+main "$@"
