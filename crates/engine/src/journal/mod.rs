@@ -70,13 +70,13 @@ impl Journal {
             return Ok(None);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)
+        let mut connection = Connection::open_with_flags(path, flags)
             .and_then(|connection| {
                 connection.busy_timeout(BUSY_WAIT)?;
                 Ok(connection)
             })
             .map_err(|source| JournalError::Open { path: path.to_owned(), source })?;
-        if schema::is_current(&connection, path)? {
+        if schema::is_current(&mut connection, path)? {
             return Ok(Some(Self::over(connection)));
         }
         // Of an older updraft, or one that died while making it: brought up to date by writing.

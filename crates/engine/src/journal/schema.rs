@@ -1,7 +1,7 @@
 //! The tables and their versions.
 
 use super::JournalError;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::Path;
 
 /// Written into the file's header, so that a database of something else is told apart: `UPDR`.
@@ -40,14 +40,23 @@ const MIGRATIONS: [&str; 1] = ["
 /// The version this updraft writes.
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
 
-/// Whether the schema can be used as it is.
-pub(super) fn is_current(connection: &Connection, path: &Path) -> Result<bool, JournalError> {
+/// Whether the schema can be used as it is. All of it is read at one moment: outside a transaction
+/// another process could make the tables between two reads, and they would seem to be nobody's.
+pub(super) fn is_current(connection: &mut Connection, path: &Path) -> Result<bool, JournalError> {
+    let fault = |source| JournalError::Open { path: path.to_owned(), source };
+    let transaction = connection.transaction().map_err(fault)?;
+    let current = is_current_within(&transaction, path)?;
+    transaction.finish().map_err(fault)?;
+    Ok(current)
+}
+
+fn is_current_within(transaction: &Transaction<'_>, path: &Path) -> Result<bool, JournalError> {
     let fault = |source| JournalError::Open { path: path.to_owned(), source };
     let number =
-        |name| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0)).map_err(fault);
+        |name| transaction.pragma_query_value(None, name, |row| row.get::<_, u32>(0)).map_err(fault);
     let (owner, version) = (number("application_id")?, number("user_version")?);
     if owner != APPLICATION_ID {
-        let tables: u32 = connection
+        let tables: u32 = transaction
             .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
             .map_err(fault)?;
         // A file without owner and tables is new, or its maker died before the first commit.
@@ -79,7 +88,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Jo
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
     // Another process may have done it while we waited for the lock.
-    if !is_current(&transaction, path)? {
+    if !is_current_within(&transaction, path)? {
         let version: u32 = transaction
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .map_err(fault)?;
