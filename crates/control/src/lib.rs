@@ -36,7 +36,7 @@ pub use status::{MachineStatus, NetworkStatus, ServiceStatus, Status};
 pub use store::{ImageView, images, remove_images};
 pub use targets::{Console, ServiceTest};
 pub use updraft_engine::{CrashPlan, Event, Outcome, StepId, StopSignal};
-pub use updraft_plan::{Plan, ServiceVerb, render as render_plan};
+pub use updraft_plan::{Plan, SavedPlan, ServiceVerb, render as render_plan};
 pub use updraft_playbook::inventory::Inventory;
 pub use updraft_playbook::output::{Recap, ScreenOptions};
 pub use updraft_playbook::{Operator, RunOptions};
@@ -44,8 +44,8 @@ pub use updraft_remote::{Output, RemoteError, Session, Stream, fan_out};
 pub use updraft_wire::Put;
 pub use world::ImageStore;
 
-/// A plan as JSON, as it is saved.
-pub fn plan_json(plan: &Plan) -> String {
+/// A plan as JSON, plain or as it is saved.
+pub fn plan_json(plan: &impl serde::Serialize) -> String {
     let mut text = serde_json::to_string_pretty(plan).expect("plain data always serializes");
     text.push('\n');
     text
@@ -55,7 +55,7 @@ pub fn plan_json(plan: &Plan) -> String {
 ///
 /// # Errors
 /// When it is no plan, or one of another version.
-pub fn parse_plan(text: &[u8]) -> Result<Plan, String> {
+pub fn parse_plan(text: &[u8]) -> Result<SavedPlan, String> {
     let value: serde_json::Value =
         serde_json::from_slice(text).map_err(|error| format!("it is not JSON: {error}"))?;
     let version = value.get("version").and_then(serde_json::Value::as_u64);

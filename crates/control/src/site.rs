@@ -12,10 +12,10 @@ use camino::Utf8Path;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use updraft_base::{Chance as _, MachineName, RunId, SeededChance, ServiceName};
+use updraft_base::{Chance as _, MachineName, RunId, SeededChance, ServiceName, chain};
 use updraft_engine::{Event, Journal, Options, Outcome, RunStart, Step, StepId, StopSignal, Work};
 use updraft_host::{FileLock, Holder, HostError, OsChance};
-use updraft_plan::{Act, Desired, Draw, Memory, Plan};
+use updraft_plan::{Act, Desired, Draw, Memory, Plan, SavedPlan};
 use updraft_site::Site;
 
 /// Receives what a run tells.
@@ -121,10 +121,13 @@ impl SiteControl {
     /// # Errors
     /// When the journal cannot be read.
     pub fn sessions(&self) -> Result<Sessions, ControlError> {
-        let memory = self.memory()?;
+        self.sessions_of(&self.memory()?)
+    }
+
+    fn sessions_of(&self, memory: &Memory) -> Result<Sessions, ControlError> {
         let now = self.settings.clock.now();
         let command = self.settings.command.clone();
-        Ok(Sessions::new(self.providers(&memory)?, self.place.clone(), command, now))
+        Ok(Sessions::new(self.providers(memory)?, self.place.clone(), command, now))
     }
 
     /// Looks at everything.
@@ -141,8 +144,19 @@ impl SiteControl {
     /// # Errors
     /// When plays have faults, the world cannot be looked at, or no plan can be made.
     pub async fn plan(&self) -> Result<Plan, ControlError> {
-        let sight = self.look(&self.sessions()?).await?;
-        self.plan_over(&sight, &self.memory()?)
+        let memory = self.memory()?;
+        let sight = self.look(&self.sessions_of(&memory)?).await?;
+        self.plan_over(&sight, &memory)
+    }
+
+    /// As [`SiteControl::plan`], with what [`Change::check_saved`] needs to know later.
+    ///
+    /// # Errors
+    /// As [`SiteControl::plan`].
+    pub async fn plan_to_save(&self) -> Result<SavedPlan, ControlError> {
+        let memory = self.memory()?;
+        let sight = self.look(&self.sessions_of(&memory)?).await?;
+        Ok(SavedPlan::new(self.plan_over(&sight, &memory)?, &sight.observed))
     }
 
     fn plan_over(&self, sight: &Sight, memory: &Memory) -> Result<Plan, ControlError> {
@@ -216,10 +230,7 @@ impl Change<'_> {
     }
 
     fn sessions(&self, memory: &Memory) -> Result<Sessions, ControlError> {
-        let settings = &self.control.settings;
-        let providers = self.control.providers(memory)?;
-        let now = settings.clock.now();
-        Ok(Sessions::new(providers, self.control.place.clone(), settings.command.clone(), now))
+        self.control.sessions_of(memory)
     }
 
     /// What `up` would do now.
@@ -302,8 +313,9 @@ impl Change<'_> {
     ///
     /// # Errors
     /// [`ControlError::Stale`] with what moved.
-    pub async fn check_saved(&self, plan: &Plan) -> Result<(), ControlError> {
+    pub async fn check_saved(&self, saved: &SavedPlan) -> Result<(), ControlError> {
         let memory = identity::memory(&self.journal)?;
+        let plan = &saved.plan;
         let mut moved = Vec::new();
         if memory.site.is_some() && plan.memory.site != memory.site {
             moved.push("the site was destroyed or made anew".to_owned());
@@ -312,7 +324,7 @@ impl Change<'_> {
             moved.push("the site file, or a file it names, changed".to_owned());
         }
         let sight = self.control.look(&self.sessions(&memory)?).await?;
-        moved.extend(updraft_plan::moved(&plan.basis, &sight.observed.fingerprints()));
+        moved.extend(saved.moved(&sight.observed));
         match moved.is_empty() {
             true => Ok(()),
             false => Err(ControlError::Stale { moved }),
@@ -409,9 +421,15 @@ impl Change<'_> {
         let options = Options::new(settings.width, Arc::clone(&settings.clock));
         let ran =
             updraft_engine::run(&self.journal, run, work, &actor, &options, stop, events).await;
-        identity::write_ssh_files(&self.journal, &self.control.place, &self.control.site)?;
+        let wrote =
+            identity::write_ssh_files(&self.journal, &self.control.place, &self.control.site);
         let learned = actor.sessions.providers().values().filter_map(|provider| provider.notice());
-        self.notices.lock().unwrap_or_else(PoisonError::into_inner).extend(learned);
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        notices.extend(learned);
+        // How the run ended is told whatever became of these files; the next run writes them again.
+        if let Err(error) = wrote {
+            notices.insert(format!("`ssh` may not know the machines: {}", chain(&error)));
+        }
         Ok(ran?)
     }
 

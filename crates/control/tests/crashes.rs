@@ -184,14 +184,14 @@ async fn a_second_run_is_told_who_has_the_site() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_saved_plan_is_refused_when_the_world_moved() {
     let stage = Stage::of(&examples()[0]);
-    let plan = stage.open(None).plan().await.unwrap();
+    let plan = stage.open(None).plan_to_save().await.unwrap();
     let text = updraft_control::plan_json(&plan);
     let saved = updraft_control::parse_plan(text.as_bytes()).unwrap();
     assert_eq!(saved, plan);
     let control = stage.open(None);
     let change = control.take().unwrap();
     change.check_saved(&saved).await.unwrap();
-    let outcome = change.run(saved.clone(), &StopSignal::new(), &mut |_| {}).await.unwrap();
+    let outcome = change.run(saved.plan.clone(), &StopSignal::new(), &mut |_| {}).await.unwrap();
     assert_eq!(outcome, Outcome::Done);
     let error = change.check_saved(&saved).await.unwrap_err().to_string();
     assert!(error.contains("machine") && error.contains("is new"), "{error}");

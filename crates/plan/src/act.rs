@@ -1,7 +1,6 @@
 //! The plan: what will be done, to what, and why.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use updraft_base::{
     ByteSize, Digest, GroupName, ImageName, Mac, MachineId, MachineName, NetworkName, ServiceName,
@@ -21,8 +20,6 @@ pub struct Plan {
     pub verb: String,
     /// Digest of what was desired.
     pub desired: Digest,
-    /// Fingerprints of what was observed.
-    pub basis: BTreeMap<String, String>,
     /// What changes, for people; in the order destroyed, changed, created.
     pub changes: Vec<Change>,
     /// What is done, in an order that respects dependencies.

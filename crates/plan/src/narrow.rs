@@ -102,5 +102,5 @@ pub fn plan_service(
         let key = format!("service/{service}/{machine}/{word}");
         last = Some(builder.step(key, title, machine.as_str(), last, act));
     }
-    finish("service", desired, observed, memory.clone(), builder)
+    finish("service", desired, memory.clone(), builder)
 }

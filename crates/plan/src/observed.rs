@@ -120,7 +120,7 @@ pub struct ServiceMark {
 impl Observed {
     /// One short digest per subject, leaving out what changes by itself. Two observations with
     /// the same fingerprints lead to the same plan.
-    pub fn fingerprints(&self) -> BTreeMap<String, String> {
+    pub(crate) fn fingerprints(&self) -> BTreeMap<String, String> {
         let mut prints = BTreeMap::new();
         let mut print = |subject: String, text: String| {
             prints.insert(subject, Digest::of(text).short());
@@ -139,20 +139,4 @@ impl Observed {
         }
         prints
     }
-}
-
-/// Says what differs between the fingerprints a plan was made from and those of now.
-pub fn moved(then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
-    let mut told = Vec::new();
-    for (subject, print) in then {
-        match now.get(subject) {
-            None => told.push(format!("{subject} is gone")),
-            Some(other) if other != print => told.push(format!("{subject} changed")),
-            Some(_) => {}
-        }
-    }
-    told.extend(
-        now.keys().filter(|subject| !then.contains_key(*subject)).map(|s| format!("{s} is new")),
-    );
-    told
 }

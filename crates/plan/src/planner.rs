@@ -101,7 +101,6 @@ pub fn plan_up(
         site: desired.site.clone(),
         verb: "up".to_owned(),
         desired: desired.digest(),
-        basis: observed.fingerprints(),
         changes,
         steps: builder.steps,
         domain: desired.domain.clone(),

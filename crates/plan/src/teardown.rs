@@ -7,13 +7,7 @@ pub(crate) fn group(facts: &MachineFacts) -> String {
     facts.group.as_ref().map_or_else(|| "machine".to_owned(), ToString::to_string)
 }
 
-pub(crate) fn finish(
-    verb: &str,
-    desired: &Desired,
-    observed: &Observed,
-    memory: Memory,
-    builder: Builder,
-) -> Plan {
+pub(crate) fn finish(verb: &str, desired: &Desired, memory: Memory, builder: Builder) -> Plan {
     let mut changes = builder.changes;
     changes.sort_by(|a, b| (a.kind, &a.group).cmp(&(b.kind, &b.group)));
     Plan {
@@ -21,7 +15,6 @@ pub(crate) fn finish(
         site: desired.site.clone(),
         verb: verb.to_owned(),
         desired: desired.digest(),
-        basis: observed.fingerprints(),
         changes,
         steps: builder.steps,
         domain: desired.domain.clone(),
@@ -47,7 +40,7 @@ pub fn plan_down(desired: &Desired, observed: &Observed, memory: &Memory) -> Pla
             },
         );
     }
-    finish("down", desired, observed, memory.clone(), builder)
+    finish("down", desired, memory.clone(), builder)
 }
 
 /// Plans to remove everything that carries the site's mark. What was drawn is remembered until all
@@ -85,5 +78,5 @@ pub fn plan_destroy(desired: &Desired, observed: &Observed, memory: &Memory) -> 
             },
         );
     }
-    finish("destroy", desired, observed, memory.clone(), builder)
+    finish("destroy", desired, memory.clone(), builder)
 }

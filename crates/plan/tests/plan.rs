@@ -5,7 +5,7 @@
 mod world;
 
 use updraft_base::{ByteSize, Digest};
-use updraft_plan::{Act, AgentFacts, ChangeKind, Plan, Power, moved, plan_destroy, render};
+use updraft_plan::{Act, AgentFacts, ChangeKind, Plan, Power, SavedPlan, plan_destroy, render};
 use world::{World, hello, recount};
 
 fn check_golden(name: &str, text: &str) {
@@ -219,11 +219,12 @@ fn a_full_network_is_one_clear_error() {
 #[test]
 fn a_saved_plan_can_tell_what_moved() {
     let mut world = World::new();
-    world.up(&hello(2));
-    let then = world.observed.fingerprints();
+    let plan = world.up(&hello(2));
+    let saved = SavedPlan::new(plan, &world.observed);
+    assert_eq!(saved.moved(&world.observed), [""; 0]);
     world.observed.machines[1].power = Power::Dead;
     world.observed.machines.pop();
-    let told = moved(&then, &world.observed.fingerprints());
+    let told = saved.moved(&world.observed);
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].starts_with("machine worker-1") && told[0].ends_with("changed"));
     assert!(told[1].starts_with("machine worker-2") && told[1].ends_with("is gone"));

@@ -3,7 +3,7 @@
 use super::{Context, Ended, FAILED, Result};
 use crate::args::{Confirm, Run, Up};
 use crate::ui::{self, RunView};
-use updraft_control::{Change, ControlError, Outcome, Plan, SiteControl, StopSignal};
+use updraft_control::{Change, ControlError, Outcome, Plan, SavedPlan, SiteControl, StopSignal};
 
 /// Listens for Ctrl-C and SIGTERM: once stops between steps, twice at once.
 pub(crate) fn listen() -> StopSignal {
@@ -92,7 +92,7 @@ impl Context {
     }
 }
 
-fn read_plan(path: &camino::Utf8Path) -> std::result::Result<Plan, ControlError> {
+fn read_plan(path: &camino::Utf8Path) -> std::result::Result<SavedPlan, ControlError> {
     let fault = |why: String| ControlError::NotAPlan { path: path.into(), why };
     let text = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
     updraft_control::parse_plan(&text).map_err(fault)
@@ -106,13 +106,13 @@ pub(crate) async fn up(context: &Context, args: &Up) -> Result {
     let control = context.open_for(run)?;
     let change = context.take(&control)?;
     let stop = listen();
-    if let Some(plan) = saved {
-        change.check_saved(&plan).await.map_err(|error| context.fail_control(&error))?;
-        if plan.is_empty() {
+    if let Some(saved) = saved {
+        change.check_saved(&saved).await.map_err(|error| context.fail_control(&error))?;
+        if saved.plan.is_empty() {
             ui::say("Nothing to do.");
             return Ok(0);
         }
-        let outcome = context.carry_out(&change, plan, true, run, &stop).await?;
+        let outcome = context.carry_out(&change, saved.plan, true, run, &stop).await?;
         return context.outcome(outcome);
     }
     let mut view = RunView::new(context.terminal, run.verbose);

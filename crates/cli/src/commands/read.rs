@@ -8,14 +8,18 @@ use updraft_control::Status;
 /// `updraft plan`
 pub(crate) async fn plan(context: &Context, args: &args::Plan) -> Result {
     let control = context.site()?;
-    let plan = control.plan().await.map_err(|error| context.fail_control(&error))?;
-    if let Some(path) = &args.output {
-        let text = updraft_control::plan_json(&plan);
-        if let Err(error) = std::fs::write(path, text) {
-            context.terminal.complain_text(&format!("cannot write `{path}`: {error}"), None);
-            return Err(Ended(FAILED));
+    let plan = match &args.output {
+        None => control.plan().await.map_err(|error| context.fail_control(&error))?,
+        Some(path) => {
+            let saved = control.plan_to_save().await;
+            let saved = saved.map_err(|error| context.fail_control(&error))?;
+            if let Err(error) = std::fs::write(path, updraft_control::plan_json(&saved)) {
+                context.terminal.complain_text(&format!("cannot write `{path}`: {error}"), None);
+                return Err(Ended(FAILED));
+            }
+            saved.plan
         }
-    }
+    };
     match args.json {
         true => ui::out(&updraft_control::plan_json(&plan)),
         false => ui::out(&updraft_control::render_plan(&plan)),
