@@ -184,6 +184,7 @@ impl Actor {
                 mac: drawn.mac,
                 address: drawn.address,
             }],
+            outlet: false,
         };
         let provider = self.provider(&drawn.provider)?;
         provider.create_machine(&order).await.map_err(|e| fault(&e))?;

@@ -13,7 +13,7 @@ use updraft_engine::{StepContext, StepFault};
 use updraft_host::{Host, HostError, LocalHost};
 use updraft_image::{Agent, Image, ImageError, Store};
 use updraft_provider::sim::{SimWorld, Tempo};
-use updraft_provider::{ImageFiles, Provider, ProviderError, SiteMark};
+use updraft_provider::{Boot, ImageFiles, Provider, ProviderError, SiteMark};
 use updraft_qemu::{Accel, QemuProvider};
 use updraft_site::{ProviderKind, Recipe, Site};
 
@@ -152,9 +152,11 @@ impl ImageStore {
             let nowhere = PathBuf::from("/dev/null");
             return Ok(ImageFiles {
                 disk: nowhere.clone(),
-                kernel: nowhere.clone(),
-                initrd: nowhere,
-                cmdline: String::new(),
+                boot: Boot::Kernel {
+                    kernel: nowhere.clone(),
+                    initrd: nowhere,
+                    cmdline: String::new(),
+                },
             });
         }
         let recipe = self.recipe(site, name, digest)?;
@@ -168,9 +170,11 @@ impl ImageStore {
         }
         Ok(ImageFiles {
             disk: image.disk(),
-            kernel: image.kernel(),
-            initrd: image.initrd(),
-            cmdline: image.cmdline().to_owned(),
+            boot: Boot::Kernel {
+                kernel: image.kernel(),
+                initrd: image.initrd(),
+                cmdline: image.cmdline().to_owned(),
+            },
         })
     }
 

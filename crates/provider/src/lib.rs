@@ -9,7 +9,7 @@ mod order;
 mod seen;
 pub mod sim;
 
-pub use order::{ImageFiles, MachineOrder, NetworkOrder, Nic, SiteMark};
+pub use order::{Boot, Firmware, ImageFiles, MachineOrder, NetworkOrder, Nic, SiteMark};
 pub use seen::{MachineSeen, NetworkSeen, Power, Progress, Seen};
 
 use async_trait::async_trait;

@@ -64,19 +64,63 @@ pub struct MachineOrder {
     pub files: ImageFiles,
     /// Network cards.
     pub nics: Vec<Nic>,
+    /// A way out that nobody can come in by, without any network of the site: for machines that
+    /// live as long as an image is made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outlet: bool,
 }
 
-/// Files of a disk image.
+/// A disk image, and how a machine starts from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFiles {
     /// Disk, qcow2, never written.
     pub disk: PathBuf,
-    /// Kernel.
-    pub kernel: PathBuf,
-    /// Initial RAM disk.
-    pub initrd: PathBuf,
-    /// Kernel command line of the image, such as `root=/dev/vda console=ttyS0`.
-    pub cmdline: String,
+    /// How a machine boots it.
+    #[serde(flatten)]
+    pub boot: Boot,
+}
+
+impl ImageFiles {
+    /// Every file that must be there.
+    pub fn paths(&self) -> Vec<&PathBuf> {
+        match &self.boot {
+            Boot::Kernel { kernel, initrd, .. } => vec![&self.disk, kernel, initrd],
+            Boot::Firmware { agent, .. } => vec![&self.disk, agent],
+        }
+    }
+}
+
+/// How a machine boots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Boot {
+    /// A kernel beside the disk: nothing on the disk has to know how to boot.
+    Kernel {
+        /// Kernel.
+        kernel: PathBuf,
+        /// Initial RAM disk.
+        initrd: PathBuf,
+        /// Kernel command line of the image, such as `root=/dev/vda console=ttyS0`.
+        cmdline: String,
+    },
+    /// The image's own boot loader, started by the machine's firmware. Such an image was made by
+    /// others: it is told what to become by a NoCloud seed, which brings the agent.
+    Firmware {
+        /// Which.
+        firmware: Firmware,
+        /// The agent's binary, on the provider's host.
+        agent: PathBuf,
+    },
+}
+
+/// What starts a machine's boot loader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Firmware {
+    /// A PC's BIOS.
+    Bios,
+    /// UEFI.
+    Uefi,
 }
 
 /// One network card.

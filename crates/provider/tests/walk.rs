@@ -18,7 +18,7 @@ use updraft_engine::{
 };
 use updraft_provider::sim::{Faults, Op, SimProvider, SimWorld, Tempo};
 use updraft_provider::{
-    ImageFiles, MachineOrder, NetworkOrder, Nic, Power, Provider, ProviderError, SiteMark, Stop,
+    Boot, ImageFiles, MachineOrder, NetworkOrder, Nic, Power, Provider, ProviderError, SiteMark, Stop,
 };
 use updraft_remote::{AgentSession, RemoteError, Session};
 use updraft_wire::{Request, Response};
@@ -54,10 +54,13 @@ fn machine(net: u8, number: u8) -> MachineOrder {
         image: Digest::of("image"),
         files: ImageFiles {
             disk: "/disk".into(),
-            kernel: "/kernel".into(),
-            initrd: "/initrd".into(),
-            cmdline: String::new(),
+            boot: Boot::Kernel {
+                kernel: "/kernel".into(),
+                initrd: "/initrd".into(),
+                cmdline: String::new(),
+            },
         },
+        outlet: false,
         nics: vec![Nic {
             network: network(net).name,
             mac: Mac::draw(&mut chance),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use updraft_base::Hasher;
 use updraft_host::{Cmd, Host, HostError};
-use updraft_provider::ImageFiles;
+use updraft_provider::{Boot, Firmware, ImageFiles};
 
 /// What a site asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +44,15 @@ const PROOF: Duration = Duration::from_secs(10);
 
 /// Linux prints it when the initial RAM disk is unpacked and its first program begins.
 const PROVEN: &str = "Run /init as init process";
+
+/// For an image that boots by its firmware: its boot loader may wait some seconds for a key.
+const DISK_PROOF: Duration = Duration::from_secs(30);
+
+/// What a system prints on its console once its own programs run, whatever its kernel keeps quiet.
+const DISK_PROVEN: &[&str] = &[PROVEN, "systemd[1]", "Loading, please wait", " login: "];
+
+/// Code and state of UEFI in one file, for a machine that forgets (package ovmf).
+const UEFI_WHOLE: &str = "/usr/share/ovmf/OVMF.fd";
 
 /// Decides how guests run, proving KVM if it must. Never takes longer than a few seconds more
 /// than [`PROOF`], and only the first time.
@@ -89,32 +98,52 @@ async fn key(host: &dyn Host, files: &ImageFiles) -> Result<String, HostError> {
     let processors = String::from_utf8_lossy(&processors).into_owned();
     let model = processors.lines().find(|line| line.starts_with("model name"));
     hasher.field(model.unwrap_or_default());
-    hasher.field(files.kernel.as_os_str().as_encoded_bytes());
+    hasher.field(what_boots(files).as_os_str().as_encoded_bytes());
     Ok(hasher.finish().short())
 }
 
-/// Boots the kernel under KVM; the inner error says what the guest did instead.
+/// What a guest runs first.
+fn what_boots(files: &ImageFiles) -> &Path {
+    match &files.boot {
+        Boot::Kernel { kernel, .. } => kernel,
+        Boot::Firmware { .. } => &files.disk,
+    }
+}
+
+/// Boots the image under KVM, writing nothing; the inner error says what the guest did instead.
 async fn prove(host: &dyn Host, files: &ImageFiles) -> Result<Result<(), String>, HostError> {
     let cmd = Cmd::new(emulator())
         .args(["-machine", "q35,graphics=off,usb=off", "-m", "256M"])
         .args(acceleration_args(&Acceleration::Kvm))
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
-        .args(["-serial", "stdio"])
-        .arg("-kernel")
-        .arg(&files.kernel)
-        .arg("-initrd")
-        .arg(&files.initrd)
-        .args(["-append", "console=ttyS0 panic=-1"]);
+        .args(["-serial", "stdio"]);
+    let (cmd, signs, proof) = match &files.boot {
+        Boot::Kernel { kernel, initrd, .. } => {
+            let cmd = cmd.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
+            (cmd.args(["-append", "console=ttyS0 panic=-1"]), &[PROVEN][..], PROOF)
+        }
+        Boot::Firmware { firmware, .. } => {
+            let disk = files.disk.to_string_lossy().replace(',', ",,");
+            let cmd = cmd.arg("-drive");
+            let cmd = cmd.arg(format!("file={disk},format=qcow2,if=virtio,snapshot=on"));
+            let cmd = match firmware {
+                Firmware::Bios => cmd,
+                Firmware::Uefi => cmd.args(["-bios", UEFI_WHOLE]),
+            };
+            (cmd, DISK_PROVEN, DISK_PROOF)
+        }
+    };
     let mut child = host.spawn(cmd).await?;
     let mut console = Vec::new();
-    let watched = tokio::time::timeout(PROOF, async {
+    let watched = tokio::time::timeout(proof, async {
         let mut chunk = [0; 4096];
         loop {
             match child.stdout.read(&mut chunk).await {
                 Ok(0) | Err(_) => return false,
                 Ok(length) => console.extend_from_slice(&chunk[..length]),
             }
-            if String::from_utf8_lossy(&console).contains(PROVEN) {
+            let said = String::from_utf8_lossy(&console);
+            if signs.iter().any(|sign| said.contains(sign)) {
                 return true;
             }
         }
@@ -124,7 +153,7 @@ async fn prove(host: &dyn Host, files: &ImageFiles) -> Result<Result<(), String>
     Ok(match watched {
         Ok(true) => Ok(()),
         Ok(false) => Err(format!("ended at once with status {}", ended.status)),
-        Err(_) => Err(format!("did not boot within {} s", PROOF.as_secs())),
+        Err(_) => Err(format!("did not boot within {} s", proof.as_secs())),
     })
 }
 

@@ -2,8 +2,9 @@
 
 use crate::Acceleration;
 use crate::place::Place;
+use std::ffi::OsString;
 use updraft_host::Cmd;
-use updraft_provider::MachineOrder;
+use updraft_provider::{Boot, Firmware, MachineOrder};
 
 /// Name of the virtio-serial port that the agent serves.
 pub(crate) const AGENT_PORT: &str = "updraft.agent.0";
@@ -32,16 +33,12 @@ pub(crate) fn acceleration_args(acceleration: &Acceleration) -> [&'static str; 4
 /// The command that runs a guest. `place` is where its files are.
 pub(crate) fn qemu(order: &MachineOrder, place: &Place, acceleration: &Acceleration) -> Cmd {
     let id = order.id;
-    let cmdline = format!(
-        "{} panic=10 systemd.machine_id={} systemd.hostname={}",
-        order.files.cmdline,
-        id.as_hex(),
-        order.name
-    );
+    let uefi = matches!(order.files.boot, Boot::Firmware { firmware: Firmware::Uefi, .. });
+    let flash = if uefi { ",pflash0=code,pflash1=state" } else { "" };
     let mut cmd = Cmd::new(emulator())
         .args(["-name", &format!("guest={},process=updraft-guest", order.name)])
         .args(["-uuid", &id.as_uuid()])
-        .args(["-machine", "q35,graphics=off,usb=off,vmport=off,hpet=off"])
+        .args(["-machine", &format!("q35,graphics=off,usb=off,vmport=off,hpet=off{flash}")])
         .args(acceleration_args(acceleration))
         .args(["-m", &format!("{}M", order.memory.as_mib())])
         .args(["-smp", &order.cpus.to_string()])
@@ -49,17 +46,14 @@ pub(crate) fn qemu(order: &MachineOrder, place: &Place, acceleration: &Accelerat
         .args(["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"])
         .arg("-pidfile")
         .arg(place.pidfile())
-        .arg("-kernel")
-        .arg(&order.files.kernel)
-        .arg("-initrd")
-        .arg(&order.files.initrd)
-        .args(["-append", &cmdline])
+        .args(boot_args(order, place))
         .arg("-blockdev")
         .arg(format!(
             "driver=qcow2,node-name=disk,discard=unmap,file.driver=file,file.discard=unmap,file.filename={}",
             comma_safe(&place.disk().to_string_lossy())
         ))
         .args(["-device", "virtio-blk-pci,drive=disk,bootindex=1"])
+        .args(seed_args(order, place))
         .args(["-device", "virtio-rng-pci"])
         .args(["-device", &format!("vmgenid,guid={}", id.as_uuid())])
         .args(["-device", "virtio-serial-pci"]);
@@ -94,7 +88,66 @@ pub(crate) fn qemu(order: &MachineOrder, place: &Place, acceleration: &Accelerat
                 &format!("virtio-net-pci,netdev=net{index},mac={},romfile=", nic.mac),
             ]);
     }
+    if order.outlet {
+        cmd = cmd
+            .args(["-netdev", "user,id=outlet,ipv6=off"])
+            .args(["-device", "virtio-net-pci,netdev=outlet,romfile="]);
+    }
     cmd
+}
+
+/// Code of Debian's UEFI (package ovmf), and what it remembers when it is new.
+pub(crate) const UEFI_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+pub(crate) const UEFI_STATE: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+
+/// What boots: a kernel, or what the firmware finds.
+fn boot_args(order: &MachineOrder, place: &Place) -> Vec<OsString> {
+    match &order.files.boot {
+        Boot::Kernel { kernel, initrd, cmdline } => {
+            let cmdline = format!(
+                "{cmdline} panic=10 systemd.machine_id={} systemd.hostname={}",
+                order.id.as_hex(),
+                order.name
+            );
+            vec![
+                "-kernel".into(),
+                kernel.into(),
+                "-initrd".into(),
+                initrd.into(),
+                "-append".into(),
+                cmdline.into(),
+            ]
+        }
+        Boot::Firmware { firmware: Firmware::Bios, .. } => Vec::new(),
+        Boot::Firmware { firmware: Firmware::Uefi, .. } => {
+            let state = comma_safe(&place.firmware_state().to_string_lossy());
+            vec![
+                "-blockdev".into(),
+                format!("driver=raw,node-name=code,read-only=on,file.driver=file,file.filename={UEFI_CODE}").into(),
+                "-blockdev".into(),
+                format!("driver=raw,node-name=state,file.driver=file,file.filename={state}").into(),
+            ]
+        }
+    }
+}
+
+/// The seed as a second disk, for images that are told by one.
+fn seed_args(order: &MachineOrder, place: &Place) -> Vec<OsString> {
+    match &order.files.boot {
+        Boot::Kernel { .. } => Vec::new(),
+        Boot::Firmware { .. } => {
+            let seed = comma_safe(&place.seed().to_string_lossy());
+            vec![
+                "-blockdev".into(),
+                format!(
+                    "driver=raw,node-name=seed,read-only=on,file.driver=file,file.filename={seed}"
+                )
+                .into(),
+                "-device".into(),
+                "virtio-blk-pci,drive=seed".into(),
+            ]
+        }
+    }
 }
 
 /// Name of the tap of a machine's card: at most 15 bytes, told apart by the random end of the id.
@@ -135,6 +188,25 @@ mod tests {
             std::fs::write(golden.with_extension("new"), text.trim().to_owned() + "\n").unwrap();
         }
         assert_eq!(text.trim(), expected.trim(), "see tests/qemu.new");
+    }
+
+    #[test]
+    fn an_image_of_others_boots_by_its_firmware_and_is_told_by_a_seed() {
+        let words = |firmware| {
+            let mut order = order();
+            let agent = "/store/agents/x".into();
+            order.files.boot = Boot::Firmware { firmware, agent };
+            let cmd = qemu(&order, &place(), &Acceleration::Kvm);
+            let words: Vec<_> =
+                cmd.argv().iter().map(|word| word.to_string_lossy().into_owned()).collect();
+            words.join(" ")
+        };
+        let (bios, uefi) = (words(Firmware::Bios), words(Firmware::Uefi));
+        for text in [&bios, &uefi] {
+            assert!(text.contains("seed.iso") && !text.contains("-kernel"), "{text}");
+        }
+        assert!(uefi.contains("pflash0=code,pflash1=state") && uefi.contains("firmware.fd"));
+        assert!(!bios.contains("pflash"), "{bios}");
     }
 
     #[test]

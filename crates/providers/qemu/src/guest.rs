@@ -4,7 +4,7 @@ use crate::command::{self, tap_name, tap_of};
 use crate::link::{self, Link};
 use crate::place::Place;
 use crate::qmp::{Qmp, QmpError};
-use crate::{Acceleration, fault};
+use crate::{Acceleration, fault, seed};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::Path;
@@ -12,7 +12,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use updraft_base::{Blame, Blamed as _, MachineId};
 use updraft_host::{Cmd, Host, HostError};
-use updraft_provider::{MachineOrder, MachineSeen, Power, Progress, ProviderError, SiteMark, Stop};
+use updraft_provider::{
+    Boot, Firmware, MachineOrder, MachineSeen, NetworkOrder, Power, Progress, ProviderError,
+    SiteMark, Stop,
+};
 
 /// QEMU opens its monitor some 0.1 s after its start; on a machine where everything starts at
 /// once, much later.
@@ -151,7 +154,7 @@ impl Guest<'_> {
 
     async fn check_image(&self, order: &MachineOrder) -> Result<(), ProviderError> {
         let what = || format!("cannot look at the image of machine {}", order.name);
-        for path in [&order.files.disk, &order.files.kernel, &order.files.initrd] {
+        for path in order.files.paths() {
             if !self.exists(path).await.map_err(fault(what()))? {
                 return Err(ProviderError::new(
                     Blame::World,
@@ -225,6 +228,7 @@ impl Guest<'_> {
         &self,
         acceleration: &Acceleration,
         bridges: &[(usize, String)],
+        networks: &[NetworkOrder],
     ) -> Result<(), ProviderError> {
         let order = self.order().await?;
         let what = || format!("cannot start machine {}", order.name);
@@ -236,6 +240,7 @@ impl Guest<'_> {
         self.want("on").await.map_err(fault(what()))?;
         if self.pid().await.map_err(fault(what()))?.is_none() {
             self.ensure_taps(&order, bridges).await?;
+            self.prepare_boot(&order, networks).await?;
             self.launch(&order, acceleration).await?;
         }
         self.run(&order).await
@@ -280,6 +285,28 @@ impl Guest<'_> {
             return Ok(());
         }
         link::batch(self.host, &lines).await.map_err(fault(what()))
+    }
+
+    /// Puts what firmware and an image made by others need beside the disk.
+    async fn prepare_boot(
+        &self,
+        order: &MachineOrder,
+        networks: &[NetworkOrder],
+    ) -> Result<(), ProviderError> {
+        let Boot::Firmware { firmware, agent } = &order.files.boot else { return Ok(()) };
+        let what = || format!("cannot prepare machine {} for its first words", order.name);
+        let state = self.place.firmware_state();
+        if *firmware == Firmware::Uefi && !self.exists(&state).await.map_err(fault(what()))? {
+            let fresh = self.host.read(Path::new(command::UEFI_STATE)).await;
+            let fresh = fresh.map_err(fault(what()))?.ok_or_else(|| {
+                let message = format!("{}: there is no UEFI here", what());
+                ProviderError::new(Blame::World, message).hinting("apt install ovmf")
+            })?;
+            self.host.write_atomic(&state, &fresh, 0o600).await.map_err(fault(what()))?;
+        }
+        let agent = self.host.read(agent).await.map_err(fault(what()))?.unwrap_or_default();
+        let seed = seed::seed(order, networks, &agent);
+        self.host.write_atomic(&self.place.seed(), &seed, 0o600).await.map_err(fault(what()))
     }
 
     async fn launch(

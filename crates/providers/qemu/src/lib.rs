@@ -15,6 +15,7 @@ mod nft;
 mod place;
 mod provider;
 mod qmp;
+mod seed;
 
 pub use accel::{Accel, Acceleration};
 pub use provider::{QemuProvider, Settings};

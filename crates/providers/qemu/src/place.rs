@@ -30,6 +30,16 @@ impl Place {
         self.dir.join("disk.qcow2")
     }
 
+    /// What an image made by others is told.
+    pub(crate) fn seed(&self) -> PathBuf {
+        self.dir.join("seed.iso")
+    }
+
+    /// What UEFI remembers.
+    pub(crate) fn firmware_state(&self) -> PathBuf {
+        self.dir.join("firmware.fd")
+    }
+
     pub(crate) fn console_log(&self) -> PathBuf {
         self.dir.join("console.log")
     }
@@ -60,7 +70,7 @@ impl Place {
 pub(crate) mod tests {
     use super::*;
     use updraft_base::{ByteSize, Digest};
-    use updraft_provider::{ImageFiles, MachineOrder, Nic};
+    use updraft_provider::{Boot, ImageFiles, MachineOrder, Nic};
 
     pub(crate) fn order() -> MachineOrder {
         let nic = |network: &str, mac: &str, address: &str| Nic {
@@ -78,10 +88,13 @@ pub(crate) mod tests {
             image: Digest::of("image"),
             files: ImageFiles {
                 disk: "/store/images/x/disk.qcow2".into(),
-                kernel: "/store/images/x/vmlinuz".into(),
-                initrd: "/store/images/x/initrd".into(),
-                cmdline: "root=/dev/vda rw console=ttyS0".to_owned(),
+                boot: Boot::Kernel {
+                    kernel: "/store/images/x/vmlinuz".into(),
+                    initrd: "/store/images/x/initrd".into(),
+                    cmdline: "root=/dev/vda rw console=ttyS0".to_owned(),
+                },
             },
+            outlet: false,
             nics: vec![
                 nic("lan", "52:54:00:12:34:56", "10.77.0.11"),
                 nic("back", "52:54:00:12:34:57", "10.78.0.11"),

@@ -175,7 +175,7 @@ impl Provider for QemuProvider {
             bridges.push((index, network.bridge.clone()));
         }
         let acceleration = self.acceleration(&order.files).await?;
-        guest.start(&acceleration, &bridges).await
+        guest.start(&acceleration, &bridges, &networks).await
     }
 
     async fn stop_machine(&self, id: MachineId, stop: Stop) -> Result<(), ProviderError> {

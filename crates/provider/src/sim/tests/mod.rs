@@ -8,7 +8,7 @@ mod faults;
 
 use super::*;
 use crate::conformance::{Ground, Whose};
-use crate::{ImageFiles, Nic};
+use crate::{Boot, ImageFiles, Nic};
 use std::net::Ipv4Addr;
 use updraft_base::{ByteSize, Digest, Mac, SeededChance, SiteId, Timestamp};
 
@@ -54,10 +54,13 @@ fn order(whose: Whose, number: u32) -> MachineOrder {
         image: Digest::of("image"),
         files: ImageFiles {
             disk: "/images/disk".into(),
-            kernel: "/images/kernel".into(),
-            initrd: "/images/initrd".into(),
-            cmdline: "root=/dev/vda".to_owned(),
+            boot: Boot::Kernel {
+                kernel: "/images/kernel".into(),
+                initrd: "/images/initrd".into(),
+                cmdline: "root=/dev/vda".to_owned(),
+            },
         },
+        outlet: false,
         nics: vec![Nic {
             network: net.name,
             mac: Mac::draw(&mut chance),

@@ -54,6 +54,7 @@ impl Ground for LabGround {
                 mac: Mac::draw(&mut chance),
                 address: format!("10.77.{seed}.{}", number + 10).parse().unwrap(),
             }],
+            outlet: false,
         }
     }
 

@@ -39,6 +39,7 @@ fn order(image: &Image) -> MachineOrder {
             mac: "52:54:00:12:34:56".parse().unwrap(),
             address: "10.77.0.11".parse().unwrap(),
         }],
+        outlet: false,
     }
 }
 
@@ -274,7 +275,7 @@ async fn what_is_missing_is_one_clear_error_and_the_same_call_completes_it() {
     // QEMU's own words reach the operator.
     let kernel = dir.join("order.json");
     let text = std::fs::read_to_string(&kernel).unwrap();
-    let vmlinuz = order.files.kernel.display().to_string();
+    let vmlinuz = order.files.paths()[1].display().to_string();
     let broken = lab.dir.path().join("broken");
     std::fs::write(&broken, "no kernel").unwrap();
     std::fs::write(&kernel, text.replace(&vmlinuz, &broken.display().to_string())).unwrap();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use updraft_host::{LocalHost, SystemClock};
 use updraft_image::{Agent, Image, Recipe, Store};
-use updraft_provider::ImageFiles;
+use updraft_provider::{Boot, ImageFiles};
 
 fn target() -> PathBuf {
     // target/debug/deps/<this test>
@@ -36,8 +36,10 @@ pub(crate) async fn build() -> Image {
 pub(crate) fn files(image: &Image) -> ImageFiles {
     ImageFiles {
         disk: image.disk(),
-        kernel: image.kernel(),
-        initrd: image.initrd(),
-        cmdline: image.cmdline().to_owned(),
+        boot: Boot::Kernel {
+            kernel: image.kernel(),
+            initrd: image.initrd(),
+            cmdline: image.cmdline().to_owned(),
+        },
     }
 }
