@@ -17,6 +17,7 @@ mod planner;
 mod planner_services;
 mod render;
 mod saved;
+mod survey;
 mod teardown;
 
 pub use act::{Act, BalancerMember, Change, ChangeKind, MachineDrawn, NameEntry, Plan, PlanStep};
@@ -27,9 +28,10 @@ pub use desired::{
 pub use memory::{Drawn, Memory};
 pub use narrow::{ServiceVerb, plan_service, plan_start, plan_stop};
 pub use observed::{AgentFacts, MachineFacts, Made, NetworkFacts, Observed, Power, ServiceMark};
-pub use planner::{Draw, PlanError, plan_up};
+pub use planner::plan_up;
 pub use render::{render, summary_line};
 pub use saved::SavedPlan;
+pub use survey::{Draw, PlanError};
 pub use teardown::{plan_destroy, plan_down};
 
 /// Version of the plan's JSON form. A saved plan of another version is refused.

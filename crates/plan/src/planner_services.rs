@@ -3,7 +3,8 @@
 //! Machines that serve are brought to a new version one after the other: a failed one stops the
 //! rest. Machines that never served are brought up together.
 
-use crate::planner::{Planner, Wanted};
+use crate::planner::Planner;
+use crate::survey::Wanted;
 use crate::{Act, AgentFacts, BalancerMember, ChangeKind, ServiceMark, ServiceWanted};
 use std::collections::BTreeSet;
 use updraft_base::{Hasher, MachineName};
