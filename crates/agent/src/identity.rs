@@ -173,7 +173,7 @@ fn check(wanted: &Identity) -> Result<(), Failure> {
         interface.gateway.as_deref().map_or(Ok(()), address)?;
     }
     wanted.resolvers.iter().try_for_each(|resolver| address(resolver))?;
-    for (at, names) in &wanted.hosts {
+    for (at, names) in wanted.hosts.iter() {
         address(at)?;
         names.iter().try_for_each(|text| name(text))?;
     }
@@ -271,6 +271,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
     use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Arc;
     use updraft_wire::{AdminAccount, HostKey, Interface};
 
     const MACHINE: &str = "01KAJ6H2C4B8Y3V7Q9WXZ5T0AN";
@@ -288,7 +289,7 @@ mod tests {
                 gateway: Some("10.77.0.1".to_owned()),
             }],
             resolvers: vec!["10.77.0.1".to_owned()],
-            hosts: vec![("10.77.0.11".to_owned(), vec!["worker-1".to_owned()])],
+            hosts: vec![("10.77.0.11".to_owned(), vec!["worker-1".to_owned()])].into(),
             host_keys: vec![HostKey {
                 algorithm: "ed25519".to_owned(),
                 private: "PRIVATE\n".to_owned(),
@@ -391,7 +392,7 @@ mod tests {
         let mut other = wanted();
         other.admins.clear();
         other.interfaces[0].mac = "52:54:00:00:00:02".parse().unwrap();
-        other.hosts[0].0 = "10.77.0.12".to_owned();
+        Arc::make_mut(&mut other.hosts)[0].0 = "10.77.0.12".to_owned();
         apply(&root, &other).unwrap();
         assert_eq!(fs::read_to_string(&keys).unwrap(), mine);
         assert!(!root.at("/etc/sudoers.d/updraft-admins").exists());
@@ -409,7 +410,7 @@ mod tests {
             |it| it.hostname = "a\nb".to_owned(),
             |it| it.admins[0].name = "ops ALL=(ALL) ALL".to_owned(),
             |it| it.admins[0].keys[0] = "key\nother".to_owned(),
-            |it| it.hosts[0].1[0] = "a b".to_owned(),
+            |it| Arc::make_mut(&mut it.hosts)[0].1[0] = "a b".to_owned(),
             |it| it.host_keys[0].algorithm = "../x".to_owned(),
             |it| it.interfaces[0].address = "10.77.0.11".to_owned(),
             |it| it.machine_id = "short".to_owned(),

@@ -7,7 +7,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
+use updraft_base::Digest;
 use updraft_wire::{Failure, Observed, Response};
 
 /// Where marks are kept.
@@ -24,12 +25,19 @@ pub(crate) fn observe(root: &Root) -> Response {
         boot_id: peer::boot_id(),
         uptime: first_number(&read("/proc/uptime")) as u64,
         identity: identity::digest(root),
+        agent: itself(),
         host_keys: identity::host_keys(root),
         marks: marks(root).unwrap_or_default(),
         load: first_number(&read("/proc/loadavg")),
         memory_free: memory_free(&read("/proc/meminfo")),
         disk_free: disk.map(|disk| disk.f_bavail * disk.f_frsize).unwrap_or_default(),
     }))
+}
+
+/// Digest of the program that runs, which may be another than the one on the disk by now.
+fn itself() -> Option<Digest> {
+    static ITSELF: OnceLock<Option<Digest>> = OnceLock::new();
+    *ITSELF.get_or_init(|| fs::read("/proc/self/exe").ok().map(Digest::of))
 }
 
 /// Remembers or forgets something.

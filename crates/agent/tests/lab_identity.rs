@@ -105,7 +105,7 @@ fn identity() -> Identity {
             gateway: Some("10.77.0.1".to_owned()),
         }],
         resolvers: vec!["10.77.0.1".to_owned()],
-        hosts: vec![("10.77.0.12".to_owned(), vec!["worker-2".to_owned()])],
+        hosts: vec![("10.77.0.12".to_owned(), vec!["worker-2".to_owned()])].into(),
         host_keys: Vec::new(),
         admins: vec![AdminAccount {
             name: "updraft-ops".to_owned(),

@@ -8,14 +8,14 @@ use crate::settings::Settings;
 use crate::world::ImageStore;
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use updraft_base::{Blame, Blamed, Clock, MachineName, RunId};
+use updraft_base::{Blame, Blamed, Clock, Digest, MachineName, RunId};
 use updraft_engine::{Attempt, Journal, Step, StepContext, StepFault};
 use updraft_plan::{Act, MachineDrawn, Plan, ServiceMark};
 use updraft_provider::{MachineOrder, NetworkOrder, Nic, Progress, Provider, Stop};
 use updraft_site::{Service, Site};
-use updraft_wire::{Observed, PowerAction, Request, Response};
+use updraft_wire::{Exec, HostsLine, Observed, PowerAction, Put, Request, Response};
 
 /// A request that an agent answers at once.
 pub(crate) const SHORT: Duration = Duration::from_secs(30);
@@ -24,8 +24,17 @@ pub(crate) const SHORT: Duration = Duration::from_secs(30);
 /// emulated guest prints something every few seconds; a disk check on a slow disk does not.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
 
+/// How often a machine on its way up is looked at, to see that it has not gone off.
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(500);
+
 /// How long a machine may take to come up, whatever it shows.
 const UP_WITHIN: Duration = Duration::from_secs(900);
+
+/// How long a machine may take to start an agent that was brought to it: seconds, emulated.
+const RENEWED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Where the agent is on a machine.
+const AGENT: &str = "/usr/lib/updraft/updraft-agent";
 
 /// How long the operating system has to power itself off before the plug is pulled.
 const OFF_WITHIN: Duration = Duration::from_secs(90);
@@ -41,6 +50,8 @@ pub(crate) struct Actor {
     pub(crate) journal: Arc<Journal>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
+    /// Lines for `/etc/hosts`, made once for all machines.
+    pub(crate) hosts: OnceLock<Arc<Vec<HostsLine>>>,
 }
 
 /// Turns an error that knows whom to blame into the fault of a step.
@@ -78,11 +89,11 @@ impl updraft_engine::Actor for Actor {
                 self.provider(&provider)?.start_machine(id).await.map_err(|e| fault(&e))?;
                 Ok(Value::Null)
             }
-            Act::Identify { provider, id, machine, mac, address, gateway, digest } => {
+            Act::Identify { provider, id, machine, mac, address, gateway, digest, agent } => {
                 let party = Party { provider, id, name: machine };
                 let interface =
                     updraft_wire::Interface { mac, address, gateway: Some(gateway.to_string()) };
-                self.identify(&party, interface, digest, context).await
+                self.identify(&party, interface, (digest, agent), context).await
             }
             Act::StopMachine { provider, id, machine } => {
                 self.stop(Party { provider, id, name: machine }, context).await
@@ -195,14 +206,27 @@ impl Actor {
         &self,
         party: &Party,
         interface: updraft_wire::Interface,
-        digest: String,
+        (digest, agent): (String, Option<Digest>),
         context: &StepContext,
     ) -> Result<Value, StepFault> {
         let mut seen = self.wait_for_agent(party, context).await?;
+        if let (Some(wanted), Some(runs)) = (agent, seen.agent)
+            && wanted != runs
+        {
+            seen = self.renew_agent(party, wanted, context).await?;
+        }
         if seen.identity != digest {
             context.report("telling it who it is");
-            let identity =
-                identity::render(&self.site, &self.plan, party, interface, digest, &*self.clock);
+            let hosts = self.hosts.get_or_init(|| identity::hosts(&self.plan)).clone();
+            let identity = identity::render(
+                &self.site,
+                &self.plan,
+                hosts,
+                party,
+                interface,
+                digest,
+                &*self.clock,
+            );
             self.sessions
                 .ask(party, "take its identity", Request::Identify(Box::new(identity)), SHORT * 4)
                 .await
@@ -211,6 +235,52 @@ impl Actor {
         }
         identity::remember(&self.journal, party, &seen.host_keys).map_err(|e| fault(&e))?;
         Ok(json!({ "boot_id": seen.boot_id }))
+    }
+
+    /// Puts our agent in the place of another one and waits until it answers.
+    async fn renew_agent(
+        &self,
+        party: &Party,
+        wanted: Digest,
+        context: &StepContext,
+    ) -> Result<Observed, StepFault> {
+        let ours = self.settings.agent.filter(|bytes| Digest::of(bytes) == wanted);
+        let ours = ours.ok_or_else(|| {
+            StepFault::new(Blame::Asked, "the plan was made by another updraft")
+                .hinting("run `updraft up` again")
+        })?;
+        context.report("bringing its agent up to date");
+        let lost = |source| fault(&SessionError::Agent { machine: party.name.clone(), source });
+        let session = self.sessions.get(party, SHORT).await.map_err(|e| fault(&e))?;
+        let put = Put {
+            path: Some(AGENT.to_owned()),
+            size: ours.len() as u64,
+            digest: wanted,
+            mode: 0o755,
+        };
+        session.put(put, &mut &*ours).await.map_err(lost)?;
+        // It ends itself with this, so its answer may never come.
+        let argv = ["systemctl", "--no-block", "restart", "updraft-agent.service"];
+        let restart = Exec { argv: argv.map(str::to_owned).to_vec(), ..Exec::default() };
+        drop(session.call(Request::Exec(restart), SHORT).await);
+        drop(session);
+        let began = tokio::time::Instant::now();
+        loop {
+            self.sessions.forget(party.id).await;
+            let seen = self.wait_for_agent(party, context).await?;
+            if seen.agent == Some(wanted) {
+                return Ok(seen);
+            }
+            if began.elapsed() > RENEWED_WITHIN {
+                let message = format!("`{}` still runs another agent", party.name);
+                let hint = format!(
+                    "look at it with `updraft exec {} -- systemctl status updraft-agent`",
+                    party.name
+                );
+                return Err(StepFault::new(Blame::World, message).hinting(hint));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Waits until the agent answers: as long as the machine shows signs of life.
@@ -223,6 +293,7 @@ impl Actor {
         let began = tokio::time::Instant::now();
         let mut moved_at = began;
         let mut progress = Progress::default();
+        let mut looked = began;
         let mut pause = Duration::from_millis(5);
         loop {
             let within = Duration::from_millis(700);
@@ -241,7 +312,11 @@ impl Actor {
                 progress = now;
                 moved_at = tokio::time::Instant::now();
             }
-            self.still_on(&**provider, party, &progress).await?;
+            // Looking at everything is dear where there are many machines.
+            if looked.elapsed() > LOOKED_AT_EVERY {
+                self.still_on(&**provider, party, &progress).await?;
+                looked = tokio::time::Instant::now();
+            }
             if moved_at.elapsed() > STUCK_AFTER || began.elapsed() > UP_WITHIN {
                 let why = error.as_ref().map(|e| updraft_base::chain(e)).unwrap_or_default();
                 return Err(StepFault::new(

@@ -1,7 +1,6 @@
 //! Turns a checked site into what a plan compares: every file it names becomes a digest.
 
 use crate::settings::Settings;
-use crate::world::ImageStore;
 use crate::{ControlError, play};
 use camino::Utf8Path;
 use serde_json::{Map, Value};
@@ -28,6 +27,11 @@ pub(crate) fn desire(site: &Site, settings: &Settings) -> Result<Desired, Contro
         .iter()
         .map(|service| service_wanted(service, &mut plays))
         .collect::<Result<Vec<_>, _>>()?;
+    let mut images = Vec::new();
+    for image in &site.images {
+        let digest = crate::layers::identity(site, image, &mut |play| plays.of(play))?;
+        images.push(ImageWanted { name: image.name.clone(), digest });
+    }
     let mut admins = Hasher::default();
     for admin in &site.admins {
         admins.field(admin.name.as_str());
@@ -37,19 +41,13 @@ pub(crate) fn desire(site: &Site, settings: &Settings) -> Result<Desired, Contro
         site: site.name.clone(),
         domain: site.domain.clone(),
         admins: admins.finish(),
+        agent: settings.agent.map(Digest::of),
         networks: site
             .networks
             .iter()
             .map(|network| NetworkWanted { name: network.name.clone(), cidr: network.cidr })
             .collect(),
-        images: site
-            .images
-            .iter()
-            .map(|image| ImageWanted {
-                name: image.name.clone(),
-                digest: ImageStore::digest(&image.recipe),
-            })
-            .collect(),
+        images,
         groups,
         services,
     })
@@ -97,7 +95,7 @@ fn group_wanted(
         count: group.count.wanted(),
         memory: group.memory,
         cpus: group.cpus,
-        disk: group.disk.unwrap_or_else(|| image.recipe.disk()),
+        disk: group.disk.unwrap_or_else(|| site.image_disk(image)),
         play,
     })
 }

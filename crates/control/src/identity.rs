@@ -8,11 +8,12 @@ use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use updraft_base::{Blame, Blamed, Clock, MachineId, MachineName};
 use updraft_engine::{Journal, JournalError};
-use updraft_plan::{Memory, Plan};
+use updraft_plan::{Memory, NameEntry, Plan};
 use updraft_site::Site;
-use updraft_wire::{AdminAccount, Identity, Interface};
+use updraft_wire::{AdminAccount, HostsLine, Identity, Interface};
 
 /// What was known about a machine could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -39,24 +40,26 @@ impl Blamed for KeepError {
     }
 }
 
+/// Lines for `/etc/hosts`: every machine of the site.
+pub(crate) fn hosts(plan: &Plan) -> Arc<Vec<HostsLine>> {
+    let line = |entry: &NameEntry| {
+        let names = vec![format!("{}.{}", entry.name, plan.domain), entry.name.to_string()];
+        (entry.address.to_string(), names)
+    };
+    Arc::new(plan.names.iter().map(line).collect())
+}
+
 /// What a machine is told. It makes its own host key, so no secret is in it.
 pub(crate) fn render(
     site: &Site,
     plan: &Plan,
+    hosts: Arc<Vec<HostsLine>>,
     party: &Party,
     interface: Interface,
     digest: String,
     clock: &dyn Clock,
 ) -> Identity {
     let now = clock.now();
-    let hosts = plan
-        .names
-        .iter()
-        .map(|entry| {
-            let names = vec![format!("{}.{}", entry.name, plan.domain), entry.name.to_string()];
-            (entry.address.to_string(), names)
-        })
-        .collect();
     Identity {
         digest,
         machine: party.id.to_string(),

@@ -172,6 +172,7 @@ fn agent_facts(group: Option<&GroupName>, answer: &updraft_wire::Observed) -> Ag
     };
     AgentFacts::Answers {
         identity: answer.identity.clone(),
+        agent: answer.agent,
         play: group.and_then(|group| text(play_mark(group))),
         services: named("service.")
             .filter_map(|(name, value)| {

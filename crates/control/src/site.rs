@@ -11,7 +11,7 @@ use crate::{ControlError, desire};
 use camino::Utf8Path;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use updraft_base::{Chance as _, MachineName, RunId, SeededChance, ServiceName, chain};
 use updraft_engine::{Event, Journal, Options, Outcome, RunStart, Step, StepId, StopSignal, Work};
 use updraft_host::{FileLock, Holder, HostError, OsChance};
@@ -417,6 +417,7 @@ impl Change<'_> {
             journal: Arc::clone(&self.journal),
             clock: Arc::clone(&settings.clock),
             settings: settings.clone(),
+            hosts: OnceLock::new(),
         };
         let options = Options::new(settings.width, Arc::clone(&settings.clock));
         let ran =

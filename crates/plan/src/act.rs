@@ -168,7 +168,7 @@ pub enum Act {
         /// Its name.
         machine: MachineName,
     },
-    /// Waits until the agent answers and tells the machine who it is.
+    /// Waits until the agent answers, brings it up to date and tells the machine who it is.
     Identify {
         /// Kind of provider.
         provider: String,
@@ -184,6 +184,9 @@ pub enum Act {
         gateway: Ipv4Addr,
         /// Digest of the identity.
         digest: String,
+        /// Digest of the agent it should run: another one is replaced first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<Digest>,
     },
     /// Powers a machine off.
     StopMachine {

@@ -14,6 +14,8 @@ pub struct Desired {
     pub domain: String,
     /// Digest of the admins and their keys.
     pub admins: Digest,
+    /// Digest of the agent that machines should run; `None` when we have none to give.
+    pub agent: Option<Digest>,
     /// Networks.
     pub networks: Vec<NetworkWanted>,
     /// Images.

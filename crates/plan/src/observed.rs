@@ -94,6 +94,8 @@ pub enum AgentFacts {
     Answers {
         /// Digest of the identity the machine was given; empty before it got one.
         identity: String,
+        /// Digest of the agent itself; `None` where it is no program.
+        agent: Option<Digest>,
         /// Digest of the play that configured it last.
         play: Option<String>,
         /// Services deployed on it.

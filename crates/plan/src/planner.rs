@@ -394,6 +394,7 @@ impl<'a> Planner<'a, '_> {
                 address: format!("{}/{}", w.drawn.address, cidr.prefix_len()),
                 gateway: cidr.hosts().next().unwrap_or_else(|| cidr.network()),
                 digest: identities.of(name, &w.drawn),
+                agent: self.desired.agent,
             },
         );
         self.builder.ready.insert(name.clone(), ready);
@@ -427,12 +428,20 @@ impl<'a> Planner<'a, '_> {
                 );
                 self.identify(w, after, identities);
             }
-            (Power::On, AgentFacts::Answers { identity, .. }) => {
-                if *identity != identities.of(&w.name, &w.drawn) {
-                    let because = match identity.is_empty() {
+            (Power::On, AgentFacts::Answers { identity, agent, .. }) => {
+                let because = if *identity != identities.of(&w.name, &w.drawn) {
+                    Some(match identity.is_empty() {
                         true => "identity: it has none yet",
                         false => "identity: names, addresses or admins changed",
-                    };
+                    })
+                } else if agent.is_some()
+                    && self.desired.agent.is_some_and(|ours| *agent != Some(ours))
+                {
+                    Some("agent: it is of another updraft")
+                } else {
+                    None
+                };
+                if let Some(because) = because {
                     self.builder.change(ChangeKind::Change, group, &w.name, because);
                     self.identify(w, after, identities);
                 }

@@ -231,6 +231,24 @@ fn a_saved_plan_can_tell_what_moved() {
 }
 
 #[test]
+fn a_machine_with_the_agent_of_another_updraft_keeps_everything_else() {
+    let mut world = World::new();
+    let mut site = hello(2);
+    site.agent = Some(Digest::of("an agent"));
+    world.up(&site);
+    assert!(world.plan(&site).is_empty());
+    site.agent = Some(Digest::of("a newer agent"));
+    let plan = world.up(&site);
+    let renewed = ["balancer-1", "worker-1", "worker-2"].map(|m| format!("machine/{m}/identify"));
+    assert_eq!(keys(&plan)[..3], renewed);
+    assert!(plan.changes.iter().all(|change| change.because == "agent: it is of another updraft"));
+    assert!(world.plan(&site).is_empty());
+    // Without an agent of our own there is nothing to bring.
+    site.agent = None;
+    assert!(world.plan(&site).is_empty());
+}
+
+#[test]
 fn single_machines_are_stopped_and_started() {
     let mut world = World::new();
     world.up(&hello(2));

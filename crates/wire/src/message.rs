@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use updraft_base::{Digest, Mac};
 
 /// First message in both directions.
@@ -245,6 +246,9 @@ pub struct Put {
     pub mode: u32,
 }
 
+/// A line of `/etc/hosts`: an address and the names of the machine that has it.
+pub type HostsLine = (String, Vec<String>);
+
 /// What makes a machine itself rather than a copy of its image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -263,8 +267,8 @@ pub struct Identity {
     pub interfaces: Vec<Interface>,
     /// Name servers for names outside the site.
     pub resolvers: Vec<String>,
-    /// Lines for `/etc/hosts`: address and names of every machine of the site.
-    pub hosts: Vec<(String, Vec<String>)>,
+    /// Lines for `/etc/hosts`: every machine of the site. Shared, because each machine is told all.
+    pub hosts: Arc<Vec<HostsLine>>,
     /// SSH host keys: private key in OpenSSH form, and the public line. Empty means: keep the keys
     /// there, and make an ed25519 one on the machine itself if there is none, so that the private
     /// key never leaves it.
@@ -323,6 +327,9 @@ pub struct Observed {
     pub uptime: u64,
     /// [`Identity::digest`] of the last identity applied; empty before the first.
     pub identity: String,
+    /// Digest of the program that answers: the agent itself. Absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Digest>,
     /// Public SSH host keys, one line each, as `/etc/ssh/ssh_host_*_key.pub` have them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_keys: Vec<String>,

@@ -36,6 +36,7 @@ pub fn hello(workers: u32) -> Desired {
         site: "hello".parse().unwrap(),
         domain: "hello.test".to_owned(),
         admins: Digest::of("nobody"),
+        agent: None,
         networks: vec![NetworkWanted {
             name: "lan".parse().unwrap(),
             cidr: "10.64.0.0/16".parse().unwrap(),
@@ -139,14 +140,17 @@ impl World {
             }
             Act::StartMachine { machine, .. } => self.machine(machine.as_str()).power = Power::On,
             Act::StopMachine { machine, .. } => self.machine(machine.as_str()).power = Power::Off,
-            Act::Identify { machine, digest, .. } => {
+            Act::Identify { machine, digest, agent, .. } => {
                 let facts = self.machine(machine.as_str());
                 assert_eq!(facts.power, Power::On);
                 match &mut facts.agent {
-                    AgentFacts::Answers { identity, .. } => *identity = digest,
+                    AgentFacts::Answers { identity, agent: runs, .. } => {
+                        (*identity, *runs) = (digest, agent);
+                    }
                     AgentFacts::Silent => {
                         facts.agent = AgentFacts::Answers {
                             identity: digest,
+                            agent,
                             play: None,
                             services: BTreeMap::new(),
                             balancers: BTreeMap::new(),

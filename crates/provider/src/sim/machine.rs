@@ -269,6 +269,7 @@ pub(super) fn answer(
             boot_id: machine.boot_id(),
             uptime: 60,
             identity: machine.disk.identity_digest.clone(),
+            agent: None,
             host_keys: machine
                 .disk
                 .files

@@ -1,6 +1,7 @@
 //! The agent inside a simulated machine, through a channel and directly.
 
 use super::*;
+use std::sync::Arc;
 use updraft_base::Blamed as _;
 use updraft_remote::{AgentSession, Output, Stream};
 use updraft_wire::{Exec, ModuleRequest, Probe, ProbeTarget, Probed, Put, Request, Response};
@@ -156,7 +157,7 @@ async fn a_machine_that_is_told_who_it_is_makes_its_own_host_key_once() {
             domain: "mine.test".to_owned(),
             interfaces: Vec::new(),
             resolvers: Vec::new(),
-            hosts: Vec::new(),
+            hosts: Arc::default(),
             host_keys: Vec::new(),
             admins: Vec::new(),
             time: None,

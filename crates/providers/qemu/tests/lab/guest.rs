@@ -89,7 +89,8 @@ fn identity(order: &MachineOrder, admin: &str) -> Identity {
         hosts: vec![
             ("10.77.0.11".to_owned(), vec!["worker-1".to_owned(), "worker-1.lab.test".to_owned()]),
             ("10.77.0.12".to_owned(), vec!["worker-2".to_owned(), "worker-2.lab.test".to_owned()]),
-        ],
+        ]
+        .into(),
         host_keys: Vec::new(),
         admins: vec![AdminAccount { name: "ops".to_owned(), keys: vec![admin.to_owned()] }],
         time: None,
