@@ -11,6 +11,7 @@ mod haproxy;
 mod history;
 mod hosts;
 mod identity;
+mod layers;
 mod observe;
 mod place;
 mod play;

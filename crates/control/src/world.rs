@@ -1,6 +1,7 @@
 //! Builds the world a site lives in: its providers and the image store.
 
 use crate::actor::fault;
+use crate::layers;
 use crate::place::Place;
 use crate::sessions::Providers;
 use crate::settings::Settings;
@@ -8,14 +9,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use updraft_base::{Blame, Digest, Hasher, ImageName, SiteId};
+use updraft_base::{Blame, Digest, ImageName, SiteId};
 use updraft_engine::{StepContext, StepFault};
 use updraft_host::{Host, HostError, LocalHost};
 use updraft_image::{Agent, Image, ImageError, Store};
 use updraft_provider::sim::{SimWorld, Tempo};
 use updraft_provider::{Boot, ImageFiles, Provider, ProviderError, SiteMark};
 use updraft_qemu::{Accel, QemuProvider};
-use updraft_site::{ProviderKind, Recipe, Site};
+use updraft_site::{Image as SiteImage, ProviderKind, Recipe, Site};
 
 /// The providers a site may have machines at: those it names, and those it named before, which
 /// may still have some.
@@ -101,17 +102,6 @@ impl ImageStore {
         &self.store
     }
 
-    /// Identity of an image: its recipe.
-    pub fn digest(recipe: &Recipe) -> Digest {
-        let Recipe::Bootstrap { suite, mirror, packages, disk: _ } = recipe;
-        let mut hasher = Hasher::default();
-        hasher.field("bootstrap");
-        hasher.field(suite);
-        hasher.field(mirror.as_deref().unwrap_or_default());
-        packages.iter().collect::<BTreeSet<_>>().into_iter().for_each(|name| hasher.field(name));
-        hasher.finish()
-    }
-
     /// Which of the site's images need not be built: those in the store, and those that only
     /// simulated machines start from.
     pub async fn present(&self, site: &Site) -> BTreeSet<Digest> {
@@ -124,10 +114,14 @@ impl ImageStore {
                 .all(|group| group.provider == ProviderKind::Sim);
             let found = simulated || self.find(&image.name, &image.recipe).await.is_some();
             if found {
-                present.insert(Self::digest(&image.recipe));
+                present.extend(self.identity(site, image).ok());
             }
         }
         present
+    }
+
+    fn identity(&self, site: &Site, image: &SiteImage) -> Result<Digest, crate::ControlError> {
+        layers::identity(site, image, &mut |play| crate::play::digest(play, &self.settings))
     }
 
     fn agent_digest(&self) -> Option<Agent> {
@@ -187,7 +181,7 @@ impl ImageStore {
         let image = site.image(name).ok_or_else(|| {
             StepFault::new(Blame::Asked, format!("image `{name}` is not in the site file"))
         })?;
-        if Self::digest(&image.recipe) != digest {
+        if self.identity(site, image).ok() != Some(digest) {
             return Err(StepFault::new(
                 Blame::Asked,
                 format!("the recipe of image `{name}` changed since the plan was made"),
@@ -227,12 +221,15 @@ impl ImageStore {
 }
 
 fn recipe_of(name: &ImageName, recipe: &Recipe) -> updraft_image::Recipe {
-    match recipe {
-        Recipe::Bootstrap { suite, mirror, packages, disk: _ } => updraft_image::Recipe {
-            name: name.clone(),
-            bootstrap: suite.clone(),
-            packages: packages.clone(),
-            mirror: mirror.clone(),
-        },
+    let (suite, mirror) = match &recipe.origin {
+        updraft_site::Origin::Bootstrap { suite, mirror, .. } => (suite.clone(), mirror.clone()),
+        // Refused by the builder, which knows no such suite.
+        _ => (String::new(), None),
+    };
+    updraft_image::Recipe {
+        name: name.clone(),
+        bootstrap: suite,
+        packages: recipe.packages.clone(),
+        mirror,
     }
 }

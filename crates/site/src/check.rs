@@ -9,8 +9,8 @@ use crate::fault::{Draft, Sink};
 use crate::format;
 use crate::keys;
 use crate::model::{
-    Action, Admin, Balancer, Count, Group, Image, Network, Probe, ProviderKind, Recipe, Service,
-    Site, Test,
+    Action, Admin, Balancer, Count, Firmware, Group, Image, ImportFormat, ImportPlace, Network,
+    Origin, Probe, ProviderKind, Recipe, Service, Site, Test,
 };
 use crate::node::{Entry, Key, Kind, Node};
 use crate::refer::Names;
@@ -22,7 +22,7 @@ use camino::Utf8PathBuf;
 use serde_json::{Map, Value};
 use std::str::FromStr;
 use std::time::Duration;
-use updraft_base::{ByteSize, ImageName, NetworkName, SiteName};
+use updraft_base::{ByteSize, NetworkName, SiteName, UserName};
 
 /// Linux boots in less, but a distribution's initrd does not unpack.
 const LEAST_MEMORY: ByteSize = ByteSize::mib(64);
@@ -42,6 +42,8 @@ pub(crate) fn check(
     let mut decoder = Decoder {
         source,
         texts,
+        people: Vec::new(),
+        admins: Names::of(root, "admins", "admin"),
         networks: Names::of(root, "networks", "network"),
         images: Names::of(root, "images", "image"),
         groups: Names::of(root, "groups", "group"),
@@ -53,6 +55,7 @@ pub(crate) fn check(
         None => name.as_ref().map(|name| format!("{name}.test")),
     };
     let admins = decoder.each(root, "admins", Decoder::admin);
+    decoder.people = admins.clone().unwrap_or_default();
     let networks = decoder.each(root, "networks", Decoder::network);
     let images = decoder.each(root, "images", Decoder::image);
     let groups = decoder.each(root, "groups", Decoder::group);
@@ -75,6 +78,9 @@ pub(crate) fn check(
 struct Decoder<'a> {
     source: &'a dyn Source,
     texts: &'a [Text],
+    /// Admins that could be read: images name some of them.
+    people: Vec<Admin>,
+    admins: Names<'a>,
     networks: Names<'a>,
     images: Names<'a>,
     groups: Names<'a>,
@@ -166,26 +172,61 @@ impl<'a> Decoder<'a> {
     }
 
     fn image(&mut self, key: &'a Key, node: &'a Node) -> Option<Image> {
-        if let Some(from) = node.get("from") {
-            let _: Option<ImageName> = self.images.refer(from, self.sink);
+        let texts = |node: &Node| {
+            node.list().iter().filter_map(Node::text).map(ToOwned::to_owned).collect()
+        };
+        let origin = self.origin(node);
+        let play = node.get("play").map(|play| self.file(play));
+        let mut admins = Vec::new();
+        for item in node.get("admins").map_or(&[][..], Node::list) {
+            let name: Option<UserName> = self.admins.refer(item, self.sink);
+            admins.extend(name.and_then(|name| self.people.iter().find(|a| a.name == name)));
         }
-        if let Some(play) = node.get("play") {
-            self.file(play);
-        }
+        let recipe = Recipe {
+            origin: origin?,
+            packages: node.get("packages").map(texts).unwrap_or_default(),
+            play: all(play)?,
+            vars: vars(node),
+            admins: admins.into_iter().cloned().collect(),
+        };
+        let test = node.get("test").map(texts).unwrap_or_default();
+        Some(Image { name: self.key(key)?, recipe, test })
+    }
+
+    fn origin(&mut self, node: &'a Node) -> Option<Origin> {
         let disk = match node.get("disk") {
             Some(disk) => self.size(disk, LEAST_DISK, MOST_DISK),
             None => table::DEFAULT_DISK.parse().ok(),
         };
-        let texts = |node: &Node| {
-            node.list().iter().filter_map(Node::text).map(ToOwned::to_owned).collect()
+        if let Some(from) = node.get("from") {
+            return self.images.refer(from, self.sink).map(Origin::From);
+        }
+        if let Some(suite) = node.get("bootstrap") {
+            return Some(Origin::Bootstrap {
+                suite: suite.text()?.to_owned(),
+                mirror: node.get("mirror").and_then(Node::text).map(ToOwned::to_owned),
+                disk: disk?,
+            });
+        }
+        let (file, url, boxed) = (node.get("file"), node.get("url"), node.get("box"));
+        let named = file.or(url).or(boxed)?;
+        let text = named.text()?;
+        let place = match url.is_some() || (boxed.is_some() && format::is_url(text)) {
+            true => Some(ImportPlace::Url(text.to_owned())),
+            false => self.file(named).map(ImportPlace::File),
         };
-        let recipe = Recipe::Bootstrap {
-            suite: node.get("bootstrap")?.text()?.to_owned(),
-            mirror: node.get("mirror").and_then(Node::text).map(ToOwned::to_owned),
-            packages: node.get("packages").map(texts).unwrap_or_default(),
-            disk: disk?,
+        let format = match (boxed, node.get("format").and_then(Node::text)) {
+            (Some(_), _) => ImportFormat::Box,
+            (None, Some("qcow2")) => ImportFormat::Qcow2,
+            (None, Some("raw")) => ImportFormat::Raw,
+            (None, _) => ImportFormat::Detect,
         };
-        Some(Image { name: self.key(key)?, recipe })
+        let firmware = match node.get("firmware").and_then(Node::text) {
+            Some("uefi") => Firmware::Uefi,
+            _ => Firmware::Bios,
+        };
+        let digest = format::sha256(node.get("digest")?.text()?).ok();
+        Some(Origin::Import { place: place?, format, digest: digest?, firmware, disk: disk? })
     }
 
     fn group(&mut self, key: &'a Key, node: &'a Node) -> Option<Group> {

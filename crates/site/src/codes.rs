@@ -7,6 +7,7 @@
 pub const CODES: &[(&str, &str)] = &[
     ("ambiguous-number", "a number that programs read differently, or that cannot be kept exactly"),
     ("bad-cidr", "not a network of IPv4 between /16 and /29"),
+    ("bad-digest", "not a SHA-256 digest"),
     ("bad-duration", "not a duration such as 30s"),
     ("bad-http", "not a port and a path such as :8080/health"),
     ("bad-key", "a key of a map that is not text, or a merge key"),
@@ -32,6 +33,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("nothing-to-remove", "null for a key that the extended file does not have"),
     ("out-of-range", "a number or size that is too small or too large"),
     ("overlap", "networks that share addresses"),
+    ("password-in-url", "a URL with a user or a password in it; never shown"),
     ("port-taken", "a port that two things would listen on"),
     ("private-key", "a private key where only a public one belongs; never shown"),
     ("reserved-name", "a name that means something else already"),

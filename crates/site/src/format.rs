@@ -41,6 +41,12 @@ pub(crate) enum Format {
     Package,
     /// Where packages come from.
     Mirror,
+    /// Where a file is fetched from.
+    Url,
+    /// A path of a file, or where it is fetched from.
+    Place,
+    /// What a file must contain, by its SHA-256.
+    Sha256,
     /// A version of a service.
     Version,
     /// A systemd unit.
@@ -93,7 +99,9 @@ impl Format {
             Self::Key => "a public key or a path of one",
             Self::Suite => "the name of a suite",
             Self::Package => "the name of a package",
-            Self::Mirror => "a URL",
+            Self::Mirror | Self::Url => "a URL",
+            Self::Place => "a path or a URL",
+            Self::Sha256 => "a SHA-256 digest",
             Self::Version => "a version",
             Self::Unit => "the name of a unit",
             Self::Words => "text",
@@ -116,7 +124,9 @@ impl Format {
             Self::Key => "public key or path",
             Self::Suite => "suite",
             Self::Package => "package",
-            Self::Mirror => "URL",
+            Self::Mirror | Self::Url => "URL",
+            Self::Place => "path or URL",
+            Self::Sha256 => "SHA-256",
             Self::Version => "version",
             Self::Unit => "unit",
             Self::Words => "text",
@@ -142,7 +152,13 @@ impl Format {
             }
             Self::Duration => "^[0-9]+(ms|s|m|min|h|d)( *[0-9]+(ms|s|m|min|h|d))*$",
             Self::Wait => "^(?![0a-z ]*$)[0-9]+(ms|s|m|min|h|d)( *[0-9]+(ms|s|m|min|h|d))*$",
-            Self::Path => "^[^\\u0000-\\u001f\\u007f]{0,4095}[^/\\u0000-\\u001f\\u007f]$",
+            Self::Url => {
+                "^https?://[^\\s/@\\u0000-\\u001f\\u007f]+(/[^\\s\\u0000-\\u001f\\u007f]*)?$"
+            }
+            Self::Sha256 => "^(sha256:)?[0-9a-f]{64}$",
+            Self::Path | Self::Place => {
+                "^[^\\u0000-\\u001f\\u007f]{0,4095}[^/\\u0000-\\u001f\\u007f]$"
+            }
             Self::Key => {
                 "^(?!.*PRIVATE KEY-----)(?!.*PuTTY-User-Key-File)[^\\u0000-\\u001f\\u007f]+$"
             }
@@ -175,6 +191,9 @@ impl Format {
             Self::Suite => suite(text),
             Self::Package => package(text),
             Self::Mirror => mirror(text),
+            Self::Url => url(text),
+            Self::Place => place(text),
+            Self::Sha256 => sha256(text).map(drop),
             Self::Version => version(text),
             Self::Unit => unit(text),
             Self::Words => words(text),
@@ -445,6 +464,54 @@ fn mirror(text: &str) -> Result<(), Misfit> {
     }
     let message = format!("`{}` is not a URL with http, https, file or copy", clip(text));
     Err(Misfit::new("bad-url", message))
+}
+
+fn url(text: &str) -> Result<(), Misfit> {
+    let misfit = |message: String| Misfit::new("bad-url", message);
+    let rest = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let Some(rest) = rest else {
+        return Err(misfit(format!("`{}` is not a URL with http or https", clip(text))));
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    if host.contains('@') {
+        // Its code keeps it from being shown: there may be a password in it.
+        let message = "a URL here cannot hold a user or a password";
+        return Err(Misfit::new("password-in-url", message)
+            .help("fetch the file by other means and name it with `file:`"));
+    }
+    if host.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_ascii_control()) {
+        return Err(misfit(format!("`{}` is not a URL with http or https", clip(text))));
+    }
+    Ok(())
+}
+
+/// Whether a text is a URL rather than a path.
+pub(crate) fn is_url(text: &str) -> bool {
+    text.contains("://")
+}
+
+fn place(text: &str) -> Result<(), Misfit> {
+    path(text)?;
+    if is_url(text) { url(text) } else { Ok(()) }
+}
+
+/// Reads the digest of a file.
+pub(crate) fn sha256(text: &str) -> Result<updraft_base::Digest, Misfit> {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    let low = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    match digits.parse() {
+        Ok(digest) if digits.bytes().all(low) => Ok(digest),
+        _ => {
+            let message =
+                format!("`{}` is not a SHA-256 digest: 64 digits from 0 to f", clip(text));
+            let misfit = Misfit::new("bad-digest", message);
+            let better = text.to_lowercase();
+            Err(match better != text && sha256(&better).is_ok() {
+                true => misfit.help("write it in lower case"),
+                false => misfit.help("`sha256sum FILE` prints it"),
+            })
+        }
+    }
 }
 
 fn version(text: &str) -> Result<(), Misfit> {

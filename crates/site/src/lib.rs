@@ -29,8 +29,8 @@ mod yaml;
 pub use codes::CODES;
 pub use fault::{Fault, Faults, FaultsJson, Related};
 pub use model::{
-    Action, Admin, Balancer, Count, Group, Image, Network, Probe, ProviderKind, Recipe, Service,
-    Site, Test,
+    Action, Admin, Balancer, Count, Firmware, Group, Image, ImportFormat, ImportPlace, Network,
+    Origin, Probe, ProviderKind, Recipe, Service, Site, Test,
 };
 pub use reference::reference;
 pub use schema::schema;

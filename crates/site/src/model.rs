@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use std::fmt;
 use std::time::Duration;
 use updraft_base::{
-    ByteSize, GroupName, ImageName, MachineName, NetworkName, ServiceName, SiteName, UserName,
+    ByteSize, Digest, GroupName, ImageName, MachineName, NetworkName, ServiceName, SiteName,
+    UserName,
 };
 
 /// Everything one site file describes.
@@ -65,37 +66,89 @@ impl Network {
 }
 
 /// What machines start from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     /// Name.
     pub name: ImageName,
     /// How it is made.
     pub recipe: Recipe,
+    /// Commands that must succeed inside, through `/bin/sh -c`, in the order of the file.
+    pub test: Vec<String>,
 }
 
-/// How an image is made.
+/// How an image is made: where it begins, and what is added to that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// Where it begins.
+    pub origin: Origin,
+    /// Packages to install, in the order of the file, each once.
+    pub packages: Vec<String>,
+    /// The play that is applied inside. Its file was there when the site was loaded.
+    pub play: Option<Utf8PathBuf>,
+    /// Variables for the play.
+    pub vars: Map<String, Value>,
+    /// Admins of the site whose accounts are in the image, in the order of the file, each once.
+    pub admins: Vec<Admin>,
+}
+
+/// Where an image begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recipe {
-    /// Built from a distribution's packages.
+pub enum Origin {
+    /// A distribution's packages.
     Bootstrap {
         /// Suite of the distribution, such as `bookworm`.
         suite: String,
         /// Where packages come from; the builder's own choice when not given.
         mirror: Option<String>,
-        /// Packages on top of the smallest system, in the order of the file, each once.
-        packages: Vec<String>,
         /// Size of the disk.
         disk: ByteSize,
     },
+    /// A disk that others made.
+    Import {
+        /// Where its file is.
+        place: ImportPlace,
+        /// What the file is.
+        format: ImportFormat,
+        /// Content of the file.
+        digest: Digest,
+        /// What starts its boot loader.
+        firmware: Firmware,
+        /// Size of the disk.
+        disk: ByteSize,
+    },
+    /// Another image of the site. There is no way from it back to this one.
+    From(ImageName),
 }
 
-impl Recipe {
-    /// Size of the disk that the image fills.
-    pub fn disk(&self) -> ByteSize {
-        match self {
-            Self::Bootstrap { disk, .. } => *disk,
-        }
-    }
+/// Where a file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportPlace {
+    /// On this computer. It was there when the site was loaded.
+    File(Utf8PathBuf),
+    /// At a URL with http or https, without a user or a password in it.
+    Url(String),
+}
+
+/// What the file of an imported disk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportFormat {
+    /// What its first bytes say.
+    Detect,
+    /// A disk in QEMU's format.
+    Qcow2,
+    /// The bytes of the disk.
+    Raw,
+    /// A Vagrant box for libvirt.
+    Box,
+}
+
+/// What starts a machine's boot loader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Firmware {
+    /// A PC's BIOS.
+    Bios,
+    /// UEFI.
+    Uefi,
 }
 
 /// A place machines come from, by its word in the site file.
@@ -254,6 +307,17 @@ impl Site {
     /// The network of that name.
     pub fn network(&self, name: &NetworkName) -> Option<&Network> {
         self.networks.iter().find(|network| network.name == *name)
+    }
+
+    /// Size of the disk that machines get from an image, unless their group says more.
+    pub fn image_disk(&self, image: &Image) -> ByteSize {
+        match &image.recipe.origin {
+            Origin::Bootstrap { disk, .. } | Origin::Import { disk, .. } => *disk,
+            Origin::From(below) => {
+                let below = self.image(below).expect("a checked site names only images it has");
+                self.image_disk(below)
+            }
+        }
     }
 
     /// The image of that name.

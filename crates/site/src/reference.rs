@@ -119,7 +119,11 @@ fn section(out: &mut String, shape: &Shape) {
         line(out, &text);
     }
     for (key, with) in shape.only_with {
-        line(out, &format!("`{key}` makes sense only beside `{with}`.\n"));
+        let with = crate::shape::either(with);
+        line(out, &format!("`{key}` makes sense only beside {with}.\n"));
+    }
+    for (key, needed) in shape.needs {
+        line(out, &format!("`{key}` needs `{needed}` beside it.\n"));
     }
 }
 

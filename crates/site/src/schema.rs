@@ -64,13 +64,24 @@ fn shape_schema(shape: &Shape, whole: bool) -> Value {
                 shape.one_of.iter().map(|key| json!({ "required": [key] })).collect();
             schema.insert("oneOf".into(), each.into());
         }
+        if !shape.needs.is_empty() {
+            let pairs: Map<String, Value> = shape
+                .needs
+                .iter()
+                .map(|(key, needed)| ((*key).to_owned(), json!([needed])))
+                .collect();
+            schema.insert("dependentRequired".into(), pairs.into());
+        }
         if !shape.only_with.is_empty() {
+            let beside = |with: &[&str]| -> Vec<Value> {
+                with.iter().map(|with| json!({ "required": [with] })).collect()
+            };
             let pairs: Map<String, Value> = shape
                 .only_with
                 .iter()
-                .map(|(key, with)| ((*key).to_owned(), json!([with])))
+                .map(|(key, with)| ((*key).to_owned(), json!({ "anyOf": beside(with) })))
                 .collect();
-            schema.insert("dependentRequired".into(), pairs.into());
+            schema.insert("dependentSchemas".into(), pairs.into());
         }
     }
     schema.into()

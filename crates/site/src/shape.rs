@@ -102,10 +102,18 @@ pub(crate) fn shaped(node: &Node, at: Span, shape: &'static Shape, whose: &str, 
     }
     for (key, with) in shape.only_with {
         // With none of the exclusive keys there, only that is said.
-        let told = shape.one_of.contains(with) && found.is_empty();
-        if let (Some(entry), None, false) = (node.entry(key), node.get(with), told) {
-            let message = format!("`{key}` makes sense only beside `{with}`");
+        let told = with.iter().any(|with| shape.one_of.contains(with)) && found.is_empty();
+        let alone = with.iter().all(|with| node.get(with).is_none());
+        if let (Some(entry), true, false) = (node.entry(key), alone, told) {
+            let message = format!("`{key}` makes sense only beside {}", either(with));
             sink.add(Draft::new("useless-key", entry.key.at, message));
+        }
+    }
+    for (key, needed) in shape.needs {
+        if let (Some(entry), None) = (node.entry(key), node.get(needed)) {
+            let help = shape.field(needed).map(|f| format!("add `{}: {}`", f.name, f.example));
+            let message = format!("{whose} has `{key}` and no `{needed}`");
+            sink.add(Draft::new("missing-key", entry.key.at, message).about(needed).help(help));
         }
     }
 }
@@ -153,7 +161,8 @@ fn text(node: &Node, format: Format, whose: &str, sink: &mut Sink) {
     if let Some(text) = node.text() {
         if let Err(misfit) = format.check(text) {
             let draft = Draft::new(misfit.code, node.at, misfit.message).help(misfit.help);
-            sink.add(if misfit.code == "private-key" { draft.unseen() } else { draft });
+            let secret = ["private-key", "password-in-url"].contains(&misfit.code);
+            sink.add(if secret { draft.unseen() } else { draft });
         }
         return;
     }

@@ -40,8 +40,10 @@ pub(crate) struct Shape {
     pub(crate) keys: &'static [Field],
     /// Exactly one of these keys stands there.
     pub(crate) one_of: &'static [&'static str],
-    /// The first key makes sense only beside the second.
-    pub(crate) only_with: &'static [(&'static str, &'static str)],
+    /// The first key makes sense only beside one of the others.
+    pub(crate) only_with: &'static [(&'static str, &'static [&'static str])],
+    /// Beside the first key the second must stand.
+    pub(crate) needs: &'static [(&'static str, &'static str)],
 }
 
 /// A key.
@@ -169,6 +171,7 @@ pub(crate) static SITE: Shape = Shape {
     ],
     one_of: &[],
     only_with: &[],
+    needs: &[],
 };
 
 static ADMIN: Shape = Shape {
@@ -184,6 +187,7 @@ static ADMIN: Shape = Shape {
     )],
     one_of: &[],
     only_with: &[],
+    needs: &[],
 };
 
 static NETWORK: Shape = Shape {
@@ -199,6 +203,7 @@ static NETWORK: Shape = Shape {
     )],
     one_of: &[],
     only_with: &[],
+    needs: &[],
 };
 
 static IMAGE: Shape = Shape {
@@ -210,23 +215,71 @@ static IMAGE: Shape = Shape {
             Text(Format::Suite),
             Optional,
             "bookworm",
-            "Build the image from the packages of this suite of Debian.",
-            &["suite", "release", "debian"],
+            "Build the image from the packages of this suite of Debian or Ubuntu.",
+            &["suite", "release", "debian", "ubuntu"],
+        ),
+        field(
+            "file",
+            Text(Format::Path),
+            Optional,
+            "images/debian-12-genericcloud-amd64.qcow2",
+            "Take this disk image: qcow2 or raw, plain or packed with xz, zstd or gzip. It boots by its own boot loader and is told who it is by a NoCloud seed, so cloud-init must be in it.",
+            &["path", "disk_image"],
+        ),
+        field(
+            "url",
+            Text(Format::Url),
+            Optional,
+            "https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-amd64.qcow2",
+            "As `file`, fetched once.",
+            &["download", "iso_url"],
+        ),
+        field(
+            "box",
+            Text(Format::Place),
+            Optional,
+            "boxes/debian.box",
+            "As `file`, out of a Vagrant box for libvirt: a file or a URL.",
+            &["vagrant"],
         ),
         field(
             "from",
             Text(Format::Name),
-            NotYet,
+            Optional,
             "debian",
-            "Build the image from another one.",
+            "Build the image on top of another one of the site.",
             &["base", "parent"],
+        ),
+        field(
+            "digest",
+            Text(Format::Sha256),
+            Optional,
+            "sha256:1e4a1b9d3ae4d6f1b2c3d4e5f60718293a4b5c6d7e8f90112233445566778899",
+            "SHA-256 of the file as it lies there or is fetched, before it is unpacked. Nothing else is accepted.",
+            &["sha256", "checksum", "hash", "iso_checksum"],
+        ),
+        field(
+            "format",
+            Word(&["qcow2", "raw"], &["vmdk", "vdi", "vhdx", "vpc", "ova"]),
+            Default("what its first bytes say"),
+            "qcow2",
+            "Format of the disk, once unpacked.",
+            &["type", "disk_format"],
+        ),
+        field(
+            "firmware",
+            Word(&["bios", "uefi"], &[]),
+            Default("bios"),
+            "uefi",
+            "What starts its boot loader.",
+            &["boot", "bios", "efi", "uefi"],
         ),
         field(
             "packages",
             List(&Text(Format::Package)),
             Optional,
             "[openssh-server, python3-minimal]",
-            "Packages on top of the smallest system.",
+            "Packages to install: on top of the smallest system, or of what the image is made from.",
             &["install"],
         ),
         field(
@@ -235,23 +288,47 @@ static IMAGE: Shape = Shape {
             Optional,
             "https://deb.debian.org/debian",
             "Where packages come from. The builder's own configuration decides when it is not given.",
-            &["repository", "url"],
+            &["repository"],
         ),
         field(
             "disk",
             Text(Format::Size),
             Default(DEFAULT_DISK),
             "4GiB",
-            "Size of the disk.",
+            "Size of the disk that machines get when their group does not say more. At least what the image needs.",
             &["size", "storage"],
         ),
         field(
             "play",
             Text(Format::Path),
-            NotYet,
+            Optional,
             "plays/base.yaml",
-            "A play that is applied once while the image is made.",
-            &["playbook"],
+            "A play that is applied once, inside, while the image is made. Afterwards the image is sealed: whatever would make two machines the same is taken out.",
+            &["playbook", "provision", "provisioners"],
+        ),
+        field(
+            "vars",
+            Vars,
+            Optional,
+            "{ http_port: 8080 }",
+            "Variables for the play.",
+            &["variables", "env"],
+        ),
+        field(
+            "admins",
+            List(&Text(Format::AccountName)),
+            Optional,
+            "[ops]",
+            "Admins of the site whose accounts and keys are in the image itself. On machines of the site all admins have one anyway.",
+            &["users", "accounts"],
+        ),
+        field(
+            "test",
+            List(&Text(Format::Words)),
+            Optional,
+            "[\"systemctl is-system-running --wait\"]",
+            "Commands that must succeed inside, by `/bin/sh -c`. `updraft image test` boots the image alone and runs them.",
+            &["tests", "check", "verify"],
         ),
         field(
             "live",
@@ -262,8 +339,16 @@ static IMAGE: Shape = Shape {
             &[],
         ),
     ],
-    one_of: &["bootstrap", "from"],
-    only_with: &[("mirror", "bootstrap"), ("disk", "bootstrap")],
+    one_of: &["bootstrap", "file", "url", "box", "from"],
+    only_with: &[
+        ("mirror", &["bootstrap"]),
+        ("disk", &["bootstrap", "file", "url", "box"]),
+        ("digest", &["file", "url", "box"]),
+        ("format", &["file", "url"]),
+        ("firmware", &["file", "url", "box"]),
+        ("vars", &["play"]),
+    ],
+    needs: &[("file", "digest"), ("url", "digest"), ("box", "digest")],
 };
 
 static GROUP: Shape = Shape {
@@ -353,6 +438,7 @@ static GROUP: Shape = Shape {
     ],
     one_of: &[],
     only_with: &[],
+    needs: &[],
 };
 
 static COUNT: Shape = Shape {
@@ -378,6 +464,7 @@ static COUNT: Shape = Shape {
     ],
     one_of: &[],
     only_with: &[],
+    needs: &[],
 };
 
 static SERVICE: Shape = Shape {
@@ -451,6 +538,7 @@ static SERVICE: Shape = Shape {
     ],
     one_of: &[],
     only_with: &[],
+    needs: &[],
 };
 
 static ACTION: Shape = Shape {
@@ -476,6 +564,7 @@ static ACTION: Shape = Shape {
     ],
     one_of: &["unit", "command"],
     only_with: &[],
+    needs: &[],
 };
 
 static TEST: Shape = Shape {
@@ -533,7 +622,8 @@ static TEST: Shape = Shape {
         ),
     ],
     one_of: &["http", "tcp", "command"],
-    only_with: &[("expect", "http"), ("status", "http")],
+    only_with: &[("expect", &["http"]), ("status", &["http"])],
+    needs: &[],
 };
 
 static BALANCER: Shape = Shape {
@@ -575,6 +665,7 @@ static BALANCER: Shape = Shape {
     ],
     one_of: &[],
     only_with: &[],
+    needs: &[],
 };
 
 impl Shape {

@@ -42,6 +42,33 @@ const EXAMPLES: &[Examples] = &[
     ),
     (Format::Wait, &["1ms", "10m0s", "0h1s"], &["0s", "0m0s", "0", "00ms"], &["400d"]),
     (
+        Format::Url,
+        &["http://a/b.qcow2", "https://mirror.test:8080/a%20b", "http://127.0.0.1:1"],
+        &["", "a", "/a", "ftp://a/b", "http://", "http:///a", "https://a:b@c/d", "http://a b"],
+        &[],
+    ),
+    (
+        Format::Place,
+        &["a.box", "/srv/a.box", "https://mirror.test/a.box"],
+        &["", "a/", "a\nb"],
+        &["ftp://a/b", "https://a:b@c/d"],
+    ),
+    (
+        Format::Sha256,
+        &[
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ],
+        &[
+            "",
+            "sha256:",
+            "sha512:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85",
+        ],
+        &[],
+    ),
+    (
         Format::Path,
         &["a", "../a/b.yaml", "/a b", "é"],
         &["", "a/", "/", "a\u{0}b", "a\nb", "\u{1b}[1m"],

@@ -135,7 +135,12 @@ impl Judges {
 
     /// The smallest good map with this one of the exclusive keys.
     fn smallest(&self, one: Option<&str>) -> Value {
-        let wanted = |field: &&Field| field.need == Need::Required || Some(field.name) == one;
+        let needed = |name: &str| {
+            self.shape.needs.iter().any(|(key, needed)| Some(*key) == one && *needed == name)
+        };
+        let wanted = |field: &&Field| {
+            field.need == Need::Required || Some(field.name) == one || needed(field.name)
+        };
         let fields = self.shape.keys.iter().filter(wanted);
         Value::Object(fields.map(|field| (field.name.to_owned(), example(field))).collect())
     }
@@ -153,7 +158,12 @@ impl Judges {
     fn home_of(&self, field: &Field) -> Value {
         let with = self.shape.only_with.iter().find(|(key, _)| *key == field.name);
         let one = match with {
-            Some((_, with)) => Some(*with),
+            Some((_, with)) if !self.shape.one_of.contains(&with[0]) => {
+                let beside = self.shape.field(with[0]).expect("a key of the shape");
+                let home = self.home_of(beside);
+                return self::with(&home, beside.name, example(beside));
+            }
+            Some((_, with)) => Some(with[0]),
             None if self.shape.one_of.contains(&field.name) => Some(field.name),
             None => self.ones()[0],
         };
@@ -215,9 +225,15 @@ fn every_rule_of_the_table_is_kept_by_schema_and_decoder_alike() {
                     judges.both_refuse(&with(&good, other, example(field)));
                 }
             }
-            for (key, beside) in shape.only_with.iter().filter(|(_, with)| Some(*with) != one) {
+            for (key, needed) in shape.needs.iter().filter(|(key, _)| Some(*key) == one) {
+                assert!(good.get(key).is_some());
+                judges.both_refuse(&without(&good, needed));
+            }
+            for (key, beside) in shape.only_with {
+                if beside.iter().any(|beside| good.get(beside).is_some()) {
+                    continue;
+                }
                 let field = shape.field(key).expect("a key of the shape");
-                assert!(good.get(beside).is_none());
                 judges.both_refuse(&with(&good, key, example(field)));
             }
         }

@@ -27,8 +27,9 @@ fn every_example_and_every_default_is_possible() {
 #[test]
 fn what_a_shape_says_of_its_keys_is_about_keys_it_has() {
     for shape in shapes() {
-        let pairs = shape.only_with.iter().flat_map(|(key, with)| [key, with]);
-        for key in shape.one_of.iter().chain(pairs) {
+        let beside = shape.only_with.iter().flat_map(|(key, with)| with.iter().chain([key]));
+        let needs = shape.needs.iter().flat_map(|(key, needed)| [key, needed]);
+        for key in shape.one_of.iter().chain(beside).chain(needs) {
             assert!(shape.field(key).is_some(), "{} has no `{key}`", shape.id);
         }
         for field in shape.keys {
