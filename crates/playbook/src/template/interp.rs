@@ -82,7 +82,8 @@ impl<'a> Interp<'a> {
             outer.trail = inner.trail;
             match result {
                 Err(fault) if fault.undefined => Ok(Value::undefined(fault.what)),
-                result => result.map_err(|fault| fault.at(template.origin())),
+                Err(fault) => Err(fault.at(template.origin())),
+                Ok(value) => Ok(with_last_newlines(value, template.source())),
             }
         })
     }
@@ -440,6 +441,17 @@ impl<'a> Interp<'a> {
     pub(crate) fn rebind(&mut self, name: &Arc<str>, value: Value) {
         let frame = self.frames.iter().rposition(|frame| frame.contains_key(name)).unwrap_or(0);
         self.frames[frame].insert(Arc::clone(name), value);
+    }
+}
+
+/// The newlines at the end of a template are at the end of its text too, unless the text brings
+/// its own. A value that is no text stays what it is.
+fn with_last_newlines(value: Value, source: &str) -> Value {
+    let at_end = |text: &str| text.len() - text.trim_end_matches('\n').len();
+    let Value::Str(text) = &value else { return value };
+    match at_end(source).saturating_sub(at_end(text)) {
+        0 => value,
+        missing => Value::from(format!("{text}{}", "\n".repeat(missing)).as_str()),
     }
 }
 

@@ -59,6 +59,18 @@ fn check(cases: &[(&str, &str)]) {
 }
 
 #[test]
+fn newlines_at_the_end_of_a_template_stay_with_text() {
+    check(&[
+        ("by {{ text }}\n", r"'by hello\n'"),
+        ("{{ text }}\n\n", r"'hello\n\n'"),
+        ("{{ text ~ '\n' }}\n", r"'hello\n'"),
+        ("{% if true %}x{% endif %}\n", r"'x\n'"),
+        ("{{ list }}\n", "[3, 1, 2]"),
+        ("{{ text }}", "'hello'"),
+    ]);
+}
+
+#[test]
 fn one_expression_gives_its_value_and_mixed_text_gives_text() {
     check(&[
         ("{{ one }}", "1"),
