@@ -46,7 +46,10 @@ pub(crate) fn user() -> String {
     ["SUDO_USER", "USER", "LOGNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+        .unwrap_or_else(|| match rustix::process::getuid() {
+            uid if uid.is_root() => "root".to_owned(),
+            uid => format!("uid {}", uid.as_raw()),
+        })
 }
 
 /// Login name of the user this runs as.

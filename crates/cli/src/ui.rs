@@ -24,6 +24,8 @@ pub(crate) struct Terminal {
     live: bool,
     /// A person can be asked.
     asks: bool,
+    /// A person types and sees what programs print.
+    types: bool,
 }
 
 impl Terminal {
@@ -39,12 +41,18 @@ impl Terminal {
             columns: columns(),
             live: err,
             asks: std::io::stdin().is_terminal() && err,
+            types: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
         }
     }
 
     /// Whether a person can be asked a question.
     pub(crate) fn can_ask(self) -> bool {
         self.asks
+    }
+
+    /// Whether a person types here and sees what is printed.
+    pub(crate) fn can_type(self) -> bool {
+        self.types
     }
 
     /// Asks a question that is answered with yes in full or by its first letter.
@@ -166,6 +174,22 @@ pub(crate) fn took(span: Duration) -> String {
     }
 }
 
+/// Tells lines while a run is shown.
+pub(crate) struct Teller {
+    live: bool,
+    bars: MultiProgress,
+}
+
+impl Teller {
+    pub(crate) fn line(&self, text: &str) {
+        match self.live {
+            // Should the terminal go away, nobody is left to tell.
+            true => drop(self.bars.println(text)),
+            false => say(text),
+        }
+    }
+}
+
 /// Shows a run while it goes on.
 pub(crate) struct RunView {
     terminal: Terminal,
@@ -193,12 +217,13 @@ impl RunView {
         }
     }
 
+    /// Tells things beside the run, without breaking what is shown.
+    pub(crate) fn teller(&self) -> Teller {
+        Teller { live: self.terminal.live, bars: self.bars.clone() }
+    }
+
     fn line(&self, text: &str) {
-        match self.terminal.live {
-            // Should the terminal go away, nobody is left to tell.
-            true => drop(self.bars.println(text)),
-            false => say(text),
-        }
+        self.teller().line(text);
     }
 
     pub(crate) fn show(&mut self, event: Event) {

@@ -200,6 +200,10 @@ fn past_runs_and_their_steps_are_kept() {
     let run = stage.json(&["log", "last", "--json"]);
     let steps = run["steps"].as_array().unwrap();
     assert!(steps.iter().all(|step| step["state"] == "done"), "{run}");
+    stage.ends(0, &["down"]);
+    stage.ends(0, &["log", run["run"]["id"].as_str().unwrap()]);
+    let (_, told) = stage.ends(1, &["log", "0"]);
+    assert!(told.contains("single run `0`"), "{told}");
     let (_, told) = stage.ends(1, &["log", "nonsense"]);
     assert!(told.contains("there is no run `nonsense`"), "{told}");
 }
@@ -229,6 +233,21 @@ fn machines_are_reached_by_pattern_and_a_failure_shows_in_the_exit_code() {
     stage.ends(0, &["ping", "web[1]"]);
     let (_, told) = stage.ends(1, &["ping", "nobody"]);
     assert!(told.contains("nobody"), "{told}");
+}
+
+#[test]
+fn a_machine_that_is_not_made_yet_fails_alone() {
+    let stage = Stage::new(SITE);
+    stage.ends(0, &["up"]);
+    stage.write("updraft.yaml", &SITE.replace("count: 2", "count: 3"));
+    let (out, told) = stage.ends(1, &["ping"]);
+    assert!(out.contains("web-2 answers"), "{out}");
+    assert!(told.contains("web-3: `web-3` is not made yet") && told.contains("1 failed"), "{told}");
+    // Not even by its name: a stranger may have it.
+    stage.write("all.yml", "- hosts: all\n  gather_facts: false\n  tasks: [{ ping: }]\n");
+    let (told, _) = stage.ends(4, &["play", "all.yml"]);
+    assert!(told.contains("fatal: [web-3]: UNREACHABLE!"), "{told}");
+    assert!(told.contains("`web-3` is not made yet"), "{told}");
 }
 
 #[test]

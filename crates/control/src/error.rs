@@ -77,6 +77,14 @@ pub enum ControlError {
         /// Names that exist.
         known: Vec<String>,
     },
+    /// Somebody is at a machine's console.
+    #[error("the console of `{machine}` is in use by {holder}")]
+    AtConsole {
+        /// Machine.
+        machine: String,
+        /// Who is there and since when.
+        holder: String,
+    },
     /// The machine is not there or not on.
     #[error("`{machine}` is {state}")]
     NotRunning {
@@ -101,7 +109,7 @@ impl Blamed for ControlError {
             Self::Host(error) => error.blame(),
             Self::Image(error) => error.blame(),
             Self::Held { .. } | Self::Stale { .. } | Self::NotRunning { .. } => Blame::World,
-            Self::NotAPlan { .. } | Self::Unknown { .. } => Blame::World,
+            Self::NotAPlan { .. } | Self::Unknown { .. } | Self::AtConsole { .. } => Blame::World,
         }
     }
 
@@ -117,6 +125,9 @@ impl Blamed for ControlError {
             Self::Image(error) => error.hint(),
             Self::Held { .. } => Some("wait until it is done, or stop it with Ctrl-C".to_owned()),
             Self::Stale { .. } => Some("make a new plan with `updraft plan -o FILE`".to_owned()),
+            Self::AtConsole { machine, .. } => Some(format!(
+                "leave it there with Ctrl-]; `updraft machine console {machine} --log` prints what it has shown"
+            )),
             Self::NotRunning { .. } => Some("`updraft up` starts it".to_owned()),
             _ => None,
         }

@@ -88,13 +88,22 @@ impl SiteControl {
         let journal = self.journal()?.ok_or_else(unknown)?;
         let wanted = name.to_ascii_uppercase();
         let all = journal.runs(u32::MAX)?;
-        let run = all
-            .iter()
-            .find(|run| {
-                let id = run.id.to_string();
-                name == "last" || id.starts_with(&wanted) || id.ends_with(&wanted)
-            })
-            .ok_or_else(unknown)?;
+        let fits = |run: &&RunSummary| {
+            let id = run.id.to_string();
+            id.starts_with(&wanted) || id.ends_with(&wanted)
+        };
+        let run = match (name, all.iter().filter(fits).collect::<Vec<_>>().as_slice()) {
+            ("last", _) => all.first().ok_or_else(unknown)?,
+            (_, [run]) => run,
+            (_, []) => return Err(unknown()),
+            (_, several) => {
+                return Err(ControlError::Unknown {
+                    what: "single run",
+                    name: name.to_owned(),
+                    known: several.iter().take(12).map(|run| run.id.to_string()).collect(),
+                });
+            }
+        };
         let id: RunId = run.id;
         let work = journal.run_work(id)?;
         let records = journal.run_records(id)?;

@@ -30,6 +30,9 @@ pub enum ReachError {
     /// A host of an inventory.
     #[error(transparent)]
     Host(#[from] RemoteError),
+    /// A machine of the site that was never made.
+    #[error("`{0}` is not made yet")]
+    NotMade(MachineName),
     /// This computer's own agent.
     #[error("cannot start the agent here")]
     Local(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -40,7 +43,7 @@ impl Blamed for ReachError {
         match self {
             Self::Machine(error) => error.blame(),
             Self::Host(error) => error.blame(),
-            Self::Local(_) => Blame::World,
+            Self::Local(_) | Self::NotMade(_) => Blame::World,
         }
     }
 
@@ -48,6 +51,7 @@ impl Blamed for ReachError {
         match self {
             Self::Machine(error) => error.hint(),
             Self::Host(error) => error.hint(),
+            Self::NotMade(_) => Some("`updraft up` makes it".to_owned()),
             Self::Local(_) => None,
         }
     }
@@ -58,6 +62,8 @@ impl Blamed for ReachError {
 pub enum Way {
     /// A machine of the site, through its own channel.
     Machine(Party),
+    /// None: a machine of the site that was never made. Nothing else of its name is touched.
+    NotMade(MachineName),
     /// A host, through SSH.
     Ssh(SshTarget),
     /// This computer.
@@ -103,6 +109,7 @@ impl Reacher {
                 let connection = self.ssh.connect(target).await?;
                 Ok(Arc::new(connection.agent(&self.agents()).await?))
             }
+            Way::NotMade(machine) => Err(ReachError::NotMade(machine.clone())),
             Way::Local => self.local().await,
         }
     }
@@ -265,13 +272,17 @@ impl SiteControl {
     /// The ways to the machines that a pattern names, each with the machine's name.
     ///
     /// # Errors
-    /// When the pattern names nothing, or a machine is not made yet.
+    /// When the pattern names nothing.
     pub fn ways(&self, pattern: &str) -> Result<Vec<(String, Way)>, ControlError> {
-        let names = self.machines_matching(pattern)?;
-        names
-            .iter()
-            .map(|name| Ok((name.to_string(), Way::Machine(self.party(name.as_str())?))))
-            .collect()
+        let memory = self.memory()?;
+        let way = |name: MachineName| {
+            let way = match memory.machines.contains_key(&name) {
+                true => Way::Machine(self.party(name.as_str())?),
+                false => Way::NotMade(name.clone()),
+            };
+            Ok((name.to_string(), way))
+        };
+        self.machines_matching(pattern)?.into_iter().map(way).collect()
     }
 
     /// The machines that a pattern names, in the order of the site file.

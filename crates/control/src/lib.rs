@@ -35,7 +35,7 @@ pub use settings::Settings;
 pub use site::{Change, Events, SiteControl};
 pub use status::{MachineStatus, NetworkStatus, ServiceStatus, Status};
 pub use store::{ImageView, images, remove_images};
-pub use targets::{Console, ServiceTest};
+pub use targets::{Attached, Console, ServiceTest};
 pub use updraft_engine::{CrashPlan, Event, Outcome, StepId, StopSignal};
 pub use updraft_plan::{Plan, SavedPlan, ServiceVerb, render as render_plan};
 pub use updraft_playbook::inventory::Inventory;

@@ -46,6 +46,11 @@ impl Place {
         self.root.join("channels").join(id.tail())
     }
 
+    /// Held by whoever is at a machine's console.
+    pub fn console_lock(&self, id: MachineId) -> PathBuf {
+        self.root.join("channels").join(format!("{}.console", id.tail()))
+    }
+
     /// Host keys of the site's machines, for `ssh`.
     pub fn known_hosts(&self) -> PathBuf {
         self.root.join("known_hosts")

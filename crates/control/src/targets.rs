@@ -3,24 +3,66 @@
 use crate::ControlError;
 use crate::observe::probe;
 use crate::sessions::{Party, Sessions};
+use crate::settings::Settings;
 use crate::site::SiteControl;
 use serde::Serialize;
+use std::io::ErrorKind::{ConnectionRefused, NotFound};
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::net::UnixStream;
 use updraft_base::{MachineName, ServiceName};
+use updraft_host::{FileLock, Holder, HostError};
 use updraft_site::{ProviderKind, Service};
 use updraft_wire::Response;
 
 /// How long one test of a service may take.
 const TEST_WITHIN: Duration = Duration::from_secs(10);
 
-/// Where a machine's console is.
+/// A machine's console: for one user at a time.
 #[derive(Clone, Debug)]
 pub struct Console {
-    /// A socket to attach to.
-    pub socket: PathBuf,
-    /// What it printed so far.
+    machine: MachineName,
+    socket: PathBuf,
+    lock: PathBuf,
+    /// The file that keeps everything it printed.
     pub log: PathBuf,
+}
+
+/// A console that was attached to, until it is dropped.
+#[derive(Debug)]
+pub struct Attached {
+    /// The line, both ways.
+    pub line: UnixStream,
+    _lock: FileLock,
+}
+
+impl Console {
+    /// Attaches to it. Somebody who came second would hear nothing, so they are told who is there.
+    ///
+    /// # Errors
+    /// [`ControlError::AtConsole`] when somebody is there, [`ControlError::NotRunning`] when the
+    /// machine is off.
+    pub async fn attach(&self, settings: &Settings) -> Result<Attached, ControlError> {
+        let machine = self.machine.to_string();
+        let me = Holder::this_process(settings.command.clone(), settings.clock.now());
+        let lock = FileLock::acquire(&self.lock, &me).map_err(|error| match error {
+            HostError::Held { holder, .. } => ControlError::AtConsole {
+                machine: machine.clone(),
+                holder: holder.map_or_else(|| "another command".to_owned(), |h| h.to_string()),
+            },
+            other => ControlError::Host(other),
+        })?;
+        match UnixStream::connect(&self.socket).await {
+            Ok(line) => Ok(Attached { line, _lock: lock }),
+            Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => {
+                Err(ControlError::NotRunning { machine, state: "off".to_owned() })
+            }
+            Err(source) => {
+                let path = self.socket.clone();
+                Err(ControlError::Host(HostError::File { act: "attach to", path, source }))
+            }
+        }
+    }
 }
 
 /// How one test of a service went.
@@ -40,17 +82,6 @@ impl SiteControl {
     /// Names of all machines that the site asks for.
     pub fn machine_names(&self) -> Vec<MachineName> {
         self.site().groups.iter().flat_map(|group| group.machine_names()).collect()
-    }
-
-    /// Names of all machines that were made or are being made.
-    ///
-    /// # Errors
-    /// When the site's state cannot be read.
-    pub fn memory_names(&self) -> Result<Vec<String>, ControlError> {
-        let wanted = self.machine_names();
-        let memory = self.memory()?;
-        let made = wanted.iter().filter(|name| memory.machines.contains_key(*name));
-        Ok(made.map(ToString::to_string).collect())
     }
 
     /// The service of this name.
@@ -120,7 +151,8 @@ impl SiteControl {
         let party = self.party(name)?;
         let sessions = self.sessions()?;
         let (socket, log) = sessions.provider(&party.provider)?.console(party.id).await?;
-        Ok(Console { socket, log })
+        let lock = self.place().console_lock(party.id);
+        Ok(Console { machine: party.name, socket, lock, log })
     }
 
     /// Tests a service, or all of them, on each machine.

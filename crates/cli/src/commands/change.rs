@@ -2,10 +2,11 @@
 
 use super::{Context, Ended, FAILED, Result};
 use crate::args::{Confirm, Run, Up};
-use crate::ui::{self, RunView};
+use crate::ui::{self, RunView, Teller};
 use updraft_control::{Change, ControlError, Outcome, Plan, SavedPlan, SiteControl, StopSignal};
 
-/// Listens for Ctrl-C and SIGTERM: once stops between steps, twice at once.
+/// Listens for Ctrl-C and SIGTERM. What they do is up to who waits for the signal: a run stops
+/// between its steps when it comes once and at once when it comes twice, anything else at once.
 pub(crate) fn listen() -> StopSignal {
     let stop = StopSignal::new();
     let heard = stop.clone();
@@ -21,12 +22,6 @@ pub(crate) fn listen() -> StopSignal {
                 _ = terminate.recv() => {}
             }
             heard.press();
-            match heard.now() {
-                false => {
-                    ui::say("Stopping when the running steps are done. Ctrl-C again stops at once.")
-                }
-                true => ui::say("Stopping at once."),
-            }
         }
     });
     stop
@@ -38,6 +33,30 @@ impl Context {
         let mut control = self.site()?;
         control.set_width(usize::from(run.width));
         Ok(control)
+    }
+
+    /// Looks, plans or asks: nothing is changed yet, so Ctrl-C ends it where it stands.
+    pub(crate) async fn unless_stopped<T>(
+        &self,
+        stop: &StopSignal,
+        work: impl Future<Output = T>,
+    ) -> Result<T> {
+        tokio::select! {
+            done = work => Ok(done),
+            () = stop.wait_asked() => {
+                ui::say("\nNothing was changed.");
+                Err(Ended(FAILED))
+            }
+        }
+    }
+
+    /// The same for a plan.
+    pub(crate) async fn planned(
+        &self,
+        stop: &StopSignal,
+        plan: impl Future<Output = std::result::Result<Plan, ControlError>>,
+    ) -> Result<Plan> {
+        self.unless_stopped(stop, plan).await?.map_err(|error| self.fail_control(&error))
     }
 
     fn take<'a>(&self, control: &'a SiteControl) -> Result<Change<'a>> {
@@ -61,13 +80,18 @@ impl Context {
                     Some("look at `updraft plan`, then run it again with --yes"),
                 ));
             }
-            if !self.terminal.ask("Go on?") {
+            let terminal = self.terminal;
+            // A thread of its own, because it reads until a line is typed, come what may.
+            let asked = tokio::task::spawn_blocking(move || terminal.ask("Go on?"));
+            if !self.unless_stopped(stop, asked).await?.unwrap_or(false) {
                 ui::say("Nothing was changed.");
                 return Err(Ended(FAILED));
             }
         }
         let mut view = RunView::new(self.terminal, run.verbose);
-        let ran = change.run(plan, stop, &mut |event| view.show(event)).await;
+        let teller = view.teller();
+        let mut show = |event| view.show(event);
+        let ran = while_telling(stop, &teller, change.run(plan, stop, &mut show)).await;
         let outcome = ran.map_err(|error| self.fail_control(&error))?;
         self.tell_notices(change);
         ui::say(&view.summary);
@@ -89,6 +113,21 @@ impl Context {
                 Err(Ended(FAILED))
             }
         }
+    }
+}
+
+/// Runs, and says what a stop that is asked for meanwhile will do.
+async fn while_telling<T>(stop: &StopSignal, teller: &Teller, run: impl Future<Output = T>) -> T {
+    let tell = async {
+        stop.wait_asked().await;
+        teller.line("Stopping when the running steps are done. Ctrl-C again stops at once.");
+        stop.wait_now().await;
+        teller.line("Stopping at once.");
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = run => ended,
+        ended = tell => ended,
     }
 }
 
@@ -116,7 +155,9 @@ pub(crate) async fn up(context: &Context, args: &Up) -> Result {
         return context.outcome(outcome);
     }
     let mut view = RunView::new(context.terminal, run.verbose);
-    let resumed = change.resume(&stop, &mut |event| view.show(event)).await;
+    let teller = view.teller();
+    let mut show = |event| view.show(event);
+    let resumed = while_telling(&stop, &teller, change.resume(&stop, &mut show)).await;
     match resumed.map_err(|error| context.fail_control(&error))? {
         None => {}
         Some(outcome) => {
@@ -127,7 +168,7 @@ pub(crate) async fn up(context: &Context, args: &Up) -> Result {
             }
         }
     }
-    let plan = change.plan_up().await.map_err(|error| context.fail_control(&error))?;
+    let plan = context.planned(&stop, change.plan_up()).await?;
     if plan.is_empty() {
         change.keep(&plan).map_err(|error| context.fail_control(&error))?;
         ui::say("Nothing to do.");
@@ -141,12 +182,12 @@ pub(crate) async fn up(context: &Context, args: &Up) -> Result {
 pub(crate) async fn down(context: &Context, args: &Run) -> Result {
     let control = context.open_for(args)?;
     let change = context.take(&control)?;
-    let plan = change.plan_down().await.map_err(|error| context.fail_control(&error))?;
+    let stop = listen();
+    let plan = context.planned(&stop, change.plan_down()).await?;
     if plan.is_empty() {
         ui::say("Nothing to do: no machine is on.");
         return Ok(0);
     }
-    let stop = listen();
     let outcome = context.carry_out(&change, plan, true, args, &stop).await?;
     context.outcome(outcome)
 }
@@ -159,9 +200,9 @@ pub(crate) async fn destroy(context: &Context, args: &Confirm) -> Result {
         return Ok(0);
     }
     let change = context.take(&control)?;
-    let plan = change.plan_destroy().await.map_err(|error| context.fail_control(&error))?;
+    let stop = listen();
+    let plan = context.planned(&stop, change.plan_destroy()).await?;
     if !plan.is_empty() {
-        let stop = listen();
         let outcome = context.carry_out(&change, plan, args.yes, &args.run, &stop).await?;
         if outcome != Outcome::Done {
             return context.outcome(outcome);

@@ -7,7 +7,7 @@ use crate::ui;
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use updraft_control::Outcome;
+use updraft_control::{Attached, Outcome};
 
 /// `updraft machine …`
 pub(crate) async fn machine(context: &Context, command: &Machine) -> Result {
@@ -23,16 +23,15 @@ async fn power(context: &Context, pattern: &str, run: &crate::args::Run, on: boo
     let fail = |error| context.fail_control(&error);
     let names = control.machines_matching(pattern).map_err(fail)?;
     let change = control.take().map_err(fail)?;
+    let stop = listen();
     let plan = match on {
-        true => change.plan_start(&names).await,
-        false => change.plan_stop(&names).await,
-    }
-    .map_err(fail)?;
+        true => context.planned(&stop, change.plan_start(&names)).await?,
+        false => context.planned(&stop, change.plan_stop(&names)).await?,
+    };
     if plan.is_empty() {
         ui::say("Nothing to do.");
         return Ok(0);
     }
-    let stop = listen();
     match context.carry_out(&change, plan, true, run, &stop).await? {
         Outcome::Done => Ok(0),
         Outcome::Failed | Outcome::Stopped => Err(Ended(FAILED)),
@@ -44,23 +43,28 @@ const LEAVE: u8 = 0x1d;
 
 async fn console(context: &Context, machine: &str, log: bool) -> Result {
     let control = context.site()?;
-    let console = control.console(machine).await.map_err(|error| context.fail_control(&error))?;
-    let fail = |what: &str, error: std::io::Error| {
-        context.terminal.complain_text(&format!("{what}: {error}"), None);
-        Ended(FAILED)
-    };
+    let fail = |error| context.fail_control(&error);
+    let console = control.console(machine).await.map_err(fail)?;
     if log {
-        let text = std::fs::read(&console.log)
-            .map_err(|error| fail(&format!("cannot read `{}`", console.log.display()), error))?;
+        let text = std::fs::read(&console.log).map_err(|error| {
+            let message = format!("cannot read `{}`: {error}", console.log.display());
+            context.terminal.complain_text(&message, None);
+            Ended(FAILED)
+        })?;
         ui::out(&String::from_utf8_lossy(&text));
         return Ok(0);
     }
-    let socket = tokio::net::UnixStream::connect(&console.socket)
-        .await
-        .map_err(|error| fail(&format!("cannot reach the console of `{machine}`"), error))?;
+    if !context.terminal.can_type() {
+        let hint = format!("`updraft machine console {machine} --log` prints what it has shown");
+        return Err(
+            context.asked("a console needs a terminal, to type at and to leave", Some(&hint))
+        );
+    }
+    let attached = console.attach(&context.settings).await.map_err(fail)?;
     ui::say(&format!("Console of {machine}. Ctrl-] leaves it."));
     let raw = RawTerminal::enter();
-    let (mut from, mut to) = socket.into_split();
+    let Attached { line, .. } = attached;
+    let (mut from, mut to) = line.into_split();
     let keys = tokio::task::spawn_blocking(move || {
         let mut byte = [0];
         let runtime = tokio::runtime::Handle::current();
@@ -76,12 +80,15 @@ async fn console(context: &Context, machine: &str, log: bool) -> Result {
             ui::out_raw(&buffer[..read]);
         }
     };
-    tokio::select! {
-        _ = keys => {}
-        () = screen => {}
-    }
+    // Ctrl-C is a key like any other here; this hears SIGTERM, so that the terminal is put back.
+    let stop = listen();
+    let ended = tokio::select! {
+        _ = keys => "Left the console.",
+        () = screen => "The console has closed: the machine went off.",
+        () = stop.wait_asked() => "Left the console.",
+    };
     drop(raw);
-    ui::say("");
+    ui::say(&format!("\n{ended}"));
     Ok(0)
 }
 

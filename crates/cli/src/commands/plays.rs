@@ -48,10 +48,9 @@ pub(crate) async fn play(context: &Context, args: &Play) -> Result {
     };
     let (inventory, machines, sessions) = match &site {
         Some(control) => {
-            let made = control.memory_names().map_err(fail)?;
-            let ways = match made.is_empty() {
+            let ways = match control.machine_names().is_empty() {
                 true => Vec::new(),
-                false => control.ways(&made.join(",")).map_err(fail)?,
+                false => control.ways("all").map_err(fail)?,
             };
             let sessions = Arc::new(control.sessions().map_err(fail)?);
             (control.inventory().map_err(fail)?, ways, Some(sessions))

@@ -21,12 +21,12 @@ async fn change(context: &Context, args: &ServiceRun, verb: ServiceVerb) -> Resu
     let fail = |error| context.fail_control(&error);
     let (service, names) = control.members(&args.service, args.limit.as_deref()).map_err(fail)?;
     let change = control.take().map_err(fail)?;
-    let plan = change.plan_service(&service, verb, &names).await.map_err(fail)?;
+    let stop = listen();
+    let plan = context.planned(&stop, change.plan_service(&service, verb, &names)).await?;
     if plan.is_empty() {
         ui::say("Nothing to do: none of its machines is there.");
         return Ok(0);
     }
-    let stop = listen();
     match context.carry_out(&change, plan, true, &args.run, &stop).await? {
         Outcome::Done => Ok(0),
         Outcome::Failed | Outcome::Stopped => Err(Ended(FAILED)),
