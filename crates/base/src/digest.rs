@@ -24,7 +24,14 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // Through a table: formatting byte by byte was a twelfth of a plan of 10,000 machines.
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        f.write_str(std::str::from_utf8(&text).expect("hexadecimal digits are ASCII"))
     }
 }
 
@@ -38,13 +45,15 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let mut bytes = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(DigestError(text.to_owned()));
+        let wrong = || DigestError(text.to_owned());
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|it| u8::try_from(it).ok());
+        if text.len() != 64 {
+            return Err(wrong());
         }
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| DigestError(text.to_owned()))?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| DigestError(text.to_owned()))?;
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let (high, low) = (digit(pair[0]), digit(pair[1]));
+            *byte = high.zip(low).map(|(high, low)| high << 4 | low).ok_or_else(wrong)?;
         }
         Ok(Self(bytes))
     }
@@ -104,6 +113,11 @@ mod tests {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
+        // What counts as a number in Rust, is cut short or is no text at all is no digest.
+        for wrong in ["+1", "0x", "é", " 1", ""] {
+            let text = format!("{wrong}{}", &digest.to_string()[2..]);
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
     }
 
     #[test]
