@@ -35,10 +35,19 @@ pub(crate) fn put(
 
 /// Writes a small file whole: beside its place, synced, then renamed into it.
 pub(crate) fn write(target: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
+    filled(target, content)?.finish(target, mode)
+}
+
+/// As [`write`], but the caller syncs, for several files at once.
+pub(crate) fn place(target: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
+    filled(target, content)?.place(target, mode)
+}
+
+fn filled(target: &Path, content: &[u8]) -> Result<Beside, Failure> {
     let file = Beside::create(target)?;
     let fault = |fault| system(format_args!("cannot write `{}`", target.display()), fault);
     (&file.file).write_all(content).map_err(fault)?;
-    file.finish(target, mode)
+    Ok(file)
 }
 
 /// Sends a file.
@@ -138,8 +147,21 @@ impl Beside {
         Ok(Self { file, path, placed: false })
     }
 
-    /// Gives the file its mode, and the owner of what it replaces, and renames it.
-    pub(crate) fn finish(mut self, target: &Path, mode: u32) -> Result<(), Failure> {
+    /// Gives the file its mode, and the owner of what it replaces, and renames it, all of it synced.
+    pub(crate) fn finish(self, target: &Path, mode: u32) -> Result<(), Failure> {
+        let fault = |fault: std::io::Error| {
+            system(format_args!("cannot put `{}` in its place", target.display()), fault)
+        };
+        self.file.sync_all().map_err(fault)?;
+        self.place(target, mode)?;
+        if let Some(directory) = target.parent().and_then(|parent| File::open(parent).ok()) {
+            // Some filesystems cannot sync a directory; the file's content is safe all the same.
+            drop(directory.sync_all());
+        }
+        Ok(())
+    }
+
+    fn place(mut self, target: &Path, mode: u32) -> Result<(), Failure> {
         let fault = |fault: std::io::Error| {
             system(format_args!("cannot put `{}` in its place", target.display()), fault)
         };
@@ -151,13 +173,8 @@ impl Beside {
                 .map_err(|errno| fault(errno.into()))?;
         }
         self.file.set_permissions(Permissions::from_mode(mode)).map_err(fault)?;
-        self.file.sync_all().map_err(fault)?;
         fs::rename(&self.path, target).map_err(fault)?;
         self.placed = true;
-        if let Some(directory) = target.parent().and_then(|parent| File::open(parent).ok()) {
-            // Some filesystems cannot sync a directory; the file's content is safe all the same.
-            drop(directory.sync_all());
-        }
         Ok(())
     }
 }

@@ -6,18 +6,21 @@
 
 mod accounts;
 mod block;
+mod inherited;
 mod network;
 mod ssh;
 
 use crate::failure::{refused, system};
 use crate::root::Root;
 use crate::{files, tell};
+use inherited::Origin;
 use rustix::time::{ClockId, Timespec};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use updraft_base::MachineId;
 use updraft_wire::{Failure, Identity, Response};
@@ -38,6 +41,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Held while an identity is applied.
 static APPLYING: Mutex<()> = Mutex::new(());
+
+/// Something was written that may not be on the disk yet.
+static WROTE: AtomicBool = AtomicBool::new(false);
 
 /// The record of an identity.
 #[derive(Serialize, Deserialize)]
@@ -65,27 +71,48 @@ pub(crate) fn digest(root: &Root) -> String {
 pub(crate) fn apply(root: &Root, wanted: &Identity) -> Result<Response, Failure> {
     check(wanted)?;
     let _applying = crate::connection::lock(&APPLYING);
-    let before = record(root).map(|record| record.identity);
+    let before = record(root);
+    let origin = Origin::of(root, before.as_ref(), wanted);
+    let before = before.map(|record| record.identity);
     if root.is_system() {
         set_clock(wanted.time)?;
+        wanted.seed.as_ref().map_or(Ok(()), inherited::reseed)?;
     }
+    if origin.is_copy() {
+        inherited::forget(root, origin, wanted)?;
+    }
+    let relisten = ssh::ensure_host_keys(root, wanted)?;
     set_name(root, wanted)?;
-    set_machine_id(root, &wanted.machine_id)?;
-    network::ensure(root, wanted, before.as_ref())?;
-    ssh::ensure_host_keys(root, wanted)?;
-    accounts::ensure(root, wanted, before.as_ref())?;
+    set_machine_id(root, &wanted.machine_id, origin)?;
+    accounts::ensure(root, wanted, before.as_ref(), origin)?;
+    if origin.is_copy() {
+        inherited::run_hooks(root)?;
+    }
+    // Nothing may be heard of a machine before it is itself: the network comes last.
+    relisten.wait();
+    network::ensure(root, wanted, before.as_ref(), origin)?;
     let mut kept = wanted.clone();
     kept.time = None;
+    kept.seed = None;
     kept.host_keys.iter_mut().for_each(|key| key.private.clear());
     let record =
         Record { machine: wanted.machine.clone(), digest: wanted.digest.clone(), identity: kept };
     let text = serde_json::to_vec_pretty(&record).expect("an identity is plain data");
-    if root.is_system() && fs::read(root.at(RECORD)).ok().as_ref() != Some(&text) {
-        // Other programs wrote too, and not all of them sync. The record must not survive a loss
-        // of power that takes what it stands for.
+    let known = fs::read(root.at(RECORD)).is_ok_and(|known| known == text);
+    if root.is_system() && (WROTE.swap(false, Ordering::Relaxed) || !known) {
+        // Nothing of ours was synced yet, and other programs wrote too, not all of which sync. The
+        // record must not survive a loss of power that takes what it stands for.
         rustix::fs::sync();
     }
-    ensure_file(root, RECORD, &text, 0o600)?;
+    if !known {
+        let path = root.at(RECORD);
+        make_parent(&path)?;
+        files::write(&path, &text, 0o600)?;
+    }
+    inherited::remember_boot(root, wanted)?;
+    if origin == Origin::Memory && root.is_system() {
+        inherited::tell_services();
+    }
     Ok(Response::Done)
 }
 
@@ -225,7 +252,7 @@ fn set_name(root: &Root, wanted: &Identity) -> Result<(), Failure> {
     Ok(())
 }
 
-fn set_machine_id(root: &Root, wanted: &str) -> Result<(), Failure> {
+fn set_machine_id(root: &Root, wanted: &str, origin: Origin) -> Result<(), Failure> {
     const PATH: &str = "/etc/machine-id";
     let old = read(root, PATH)?;
     if old.trim() == wanted {
@@ -237,7 +264,7 @@ fn set_machine_id(root: &Root, wanted: &str) -> Result<(), Failure> {
         // started (machine-id(5)); what lies under a mount cannot be renamed, but it can be written.
         fs::write(root.at(PATH), text).map_err(|_| refusal)?;
     }
-    if root.is_system() && !old.trim().is_empty() {
+    if root.is_system() && !old.trim().is_empty() && origin != Origin::Memory {
         tell("updraft-agent: what runs already keeps the earlier machine-id until the next boot\n");
     }
     Ok(())
@@ -252,18 +279,24 @@ fn read(root: &Root, path: &str) -> Result<String, Failure> {
     }
 }
 
-/// Sees to it that a file has this content; returns whether it had another.
+/// Sees to it that a file has this content; returns whether it had another. It is synced with
+/// everything else, before the record.
 fn ensure_file(root: &Root, path: &str, content: &[u8], mode: u32) -> Result<bool, Failure> {
     let target = root.at(path);
     let is_file = fs::symlink_metadata(&target).is_ok_and(|facts| facts.is_file());
     if is_file && fs::read(&target).is_ok_and(|old| old == content) {
         return Ok(false);
     }
+    make_parent(&target)?;
+    files::place(&target, content, mode)?;
+    WROTE.store(true, Ordering::Relaxed);
+    Ok(true)
+}
+
+fn make_parent(target: &Path) -> Result<(), Failure> {
     let parent = target.parent().expect("a file is in a directory");
     fs::create_dir_all(parent)
-        .map_err(|fault| system(format_args!("cannot make `{}`", parent.display()), fault))?;
-    files::write(&target, content, mode)?;
-    Ok(true)
+        .map_err(|fault| system(format_args!("cannot make `{}`", parent.display()), fault))
 }
 
 #[cfg(test)]
@@ -276,7 +309,7 @@ mod tests {
 
     const MACHINE: &str = "01KAJ6H2C4B8Y3V7Q9WXZ5T0AN";
 
-    fn wanted() -> Identity {
+    pub(super) fn wanted() -> Identity {
         Identity {
             digest: "d1".to_owned(),
             machine: MACHINE.to_owned(),
@@ -300,6 +333,7 @@ mod tests {
                 keys: vec!["ssh-ed25519 BBBB me".to_owned()],
             }],
             time: Some((0, 0)),
+            seed: None,
         }
     }
 
@@ -371,6 +405,28 @@ mod tests {
         apply(&root, &wanted()).unwrap();
         let text = fs::read_to_string(root.at(RECORD)).unwrap();
         assert!(!text.contains("PRIVATE"), "{text}");
+    }
+
+    #[test]
+    fn the_record_holds_no_chance_either() {
+        let (_directory, root) = machine_root();
+        let seed = updraft_wire::Seed("c0ffee".to_owned());
+        assert!(!format!("{seed:?}").contains("c0ffee"));
+        apply(&root, &Identity { seed: Some(seed), ..wanted() }).unwrap();
+        assert!(!fs::read_to_string(root.at(RECORD)).unwrap().contains("c0ffee"));
+    }
+
+    #[test]
+    fn a_copy_of_another_machine_keeps_none_of_its_keys() {
+        let (_directory, root) = machine_root();
+        apply(&root, &wanted()).unwrap();
+        let mut other = wanted();
+        other.machine = "01KAJ6H2C4B8Y3V7Q9WXZ5T0AP".to_owned();
+        other.host_keys[0].algorithm = "rsa".to_owned();
+        other.host_keys[0].public = "ssh-rsa CCCC worker-2".to_owned();
+        apply(&root, &other).unwrap();
+        assert_eq!(host_keys(&root), ["ssh-rsa CCCC worker-2"]);
+        assert!(!root.at("/etc/ssh/ssh_host_ed25519_key").exists());
     }
 
     #[test]

@@ -113,6 +113,7 @@ fn identity() -> Identity {
         }],
         // The clock is everybody's.
         time: None,
+        seed: None,
     }
 }
 

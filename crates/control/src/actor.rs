@@ -196,6 +196,7 @@ impl Actor {
                 address: drawn.address,
             }],
             outlet: false,
+            start: updraft_provider::Start::Cold,
         };
         let provider = self.provider(&drawn.provider)?;
         provider.create_machine(&order).await.map_err(|e| fault(&e))?;

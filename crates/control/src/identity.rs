@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use updraft_base::{Blame, Blamed, Clock, MachineId, MachineName};
+use updraft_base::{Blame, Blamed, Chance as _, Clock, MachineId, MachineName};
 use updraft_engine::{Journal, JournalError};
 use updraft_plan::{Memory, NameEntry, Plan};
 use updraft_site::Site;
@@ -76,7 +76,14 @@ pub(crate) fn render(
             .map(|admin| AdminAccount { name: admin.name.to_string(), keys: admin.keys.clone() })
             .collect(),
         time: Some((now.as_second(), u32::try_from(now.subsec_nanosecond()).unwrap_or(0))),
+        seed: Some(seed()),
     }
+}
+
+/// Chance for the machine's kernel, from this computer's.
+fn seed() -> Seed {
+    let mut chance = OsChance;
+    Seed((0..4).map(|_| format!("{:016x}", chance.next_u64())).collect())
 }
 
 /// The name servers of this machine that a guest can reach too: not those on loopback.

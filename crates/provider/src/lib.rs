@@ -6,17 +6,21 @@
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod order;
+mod rest;
 mod seen;
 pub mod sim;
 
-pub use order::{Boot, Firmware, ImageFiles, MachineOrder, NetworkOrder, Nic, SiteMark};
-pub use seen::{MachineSeen, NetworkSeen, Power, Progress, Seen};
+pub use order::{
+    Boot, Firmware, ImageFiles, MachineOrder, NetworkOrder, Nic, SiteMark, Start, TemplateOrder,
+};
+pub use rest::{Nursling, bring_to_rest};
+pub use seen::{MachineSeen, NetworkSeen, Power, Progress, Seen, TemplateSeen};
 
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use updraft_base::{Blame, Blamed, MachineId, NetworkName};
+use updraft_base::{Blame, Blamed, Digest, MachineId, NetworkName};
 
 /// A two-way stream of bytes.
 pub trait Channel: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -47,6 +51,26 @@ pub trait Provider: Send + Sync {
 
     /// Removes a network of ours with everything that came with it.
     async fn destroy_network(&self, name: &NetworkName) -> Result<(), ProviderError>;
+
+    /// Every template here, of whichever site, ordered by name.
+    async fn templates(&self) -> Result<Vec<TemplateSeen>, ProviderError> {
+        Ok(Vec::new())
+    }
+
+    /// Makes a template, as a whole or not at all. Who asks for one that another process is making
+    /// waits for it.
+    async fn ensure_template(&self, order: &TemplateOrder) -> Result<(), ProviderError> {
+        let _ = order;
+        let message = format!("there are no live machines at provider {}", self.kind());
+        Err(ProviderError::new(Blame::Asked, message).hinting("say `start: cold` for the group"))
+    }
+
+    /// Removes a template, and what was left of one that was never finished. One that is not there
+    /// is no error; one that machines rest on is refused.
+    async fn drop_template(&self, name: Digest) -> Result<(), ProviderError> {
+        let _ = name;
+        Ok(())
+    }
 
     /// Makes a machine, stopped, with its disk. The machine carries `order.id` from its first
     /// moment: one that was half made is found by [`Provider::observe`] and completed by the same

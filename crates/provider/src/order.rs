@@ -68,6 +68,70 @@ pub struct MachineOrder {
     /// live as long as an image is made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outlet: bool,
+    /// How it comes to life the first time. Later starts are cold, from its own disk.
+    #[serde(default, skip_serializing_if = "Start::is_cold")]
+    pub start: Start,
+}
+
+impl MachineOrder {
+    /// The template that a live machine of this order starts from.
+    pub fn template(&self) -> TemplateOrder {
+        TemplateOrder {
+            image: self.image,
+            files: self.files.clone(),
+            memory: self.memory,
+            cpus: self.cpus,
+            disk: self.disk,
+        }
+    }
+}
+
+/// How a machine comes to life the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// It boots.
+    #[default]
+    Cold,
+    /// It goes on from a template: a machine that was booted before and kept with its memory.
+    Live,
+}
+
+impl Start {
+    /// Whether it boots.
+    pub fn is_cold(&self) -> bool {
+        *self == Self::Cold
+    }
+}
+
+/// A template to make: an image, booted once on a machine of a shape, at rest, with its memory.
+///
+/// A machine that starts from it has the same shape, because what runs inside has seen it. What a
+/// provider adds of its own (emulator, kind of processor) tells its templates apart too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateOrder {
+    /// Image it is booted from.
+    pub image: Digest,
+    /// Where the image's files are on the provider's host.
+    pub files: ImageFiles,
+    /// Memory.
+    pub memory: ByteSize,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Size of the disk.
+    pub disk: ByteSize,
+}
+
+impl TemplateOrder {
+    /// What makes two templates the same, wherever the image's files are.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = Hasher::default();
+        hasher.field(self.image.to_string());
+        for number in [self.memory.as_bytes(), u64::from(self.cpus), self.disk.as_bytes()] {
+            hasher.field(number.to_le_bytes());
+        }
+        hasher.finish()
+    }
 }
 
 /// A disk image, and how a machine starts from it.

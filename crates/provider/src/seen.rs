@@ -1,9 +1,9 @@
 //! What a provider sees.
 
 use serde::{Deserialize, Serialize};
-use updraft_base::{MachineId, MachineName, NetworkName};
+use updraft_base::{ByteSize, Digest, MachineId, MachineName, NetworkName};
 
-use crate::{MachineOrder, NetworkOrder};
+use crate::{MachineOrder, NetworkOrder, TemplateOrder};
 
 /// Whether a machine is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,4 +61,19 @@ pub struct Progress {
     pub cpu_millis: u64,
     /// Last line of its console, for people.
     pub last_line: String,
+}
+
+/// A template at a provider, of whichever site: templates are shared like images.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateSeen {
+    /// Its name: what it was made from and by which emulator.
+    pub name: Digest,
+    /// What it was made from.
+    pub order: TemplateOrder,
+    /// Machines can still start from it: the emulator that made it is the one there is.
+    pub current: bool,
+    /// What it takes on disk.
+    pub stored: ByteSize,
+    /// Machines whose disks rest on it, each as people know it.
+    pub users: Vec<String>,
 }

@@ -18,7 +18,8 @@ use updraft_engine::{
 };
 use updraft_provider::sim::{Faults, Op, SimProvider, SimWorld, Tempo};
 use updraft_provider::{
-    Boot, ImageFiles, MachineOrder, NetworkOrder, Nic, Power, Provider, ProviderError, SiteMark, Stop,
+    Boot, ImageFiles, MachineOrder, NetworkOrder, Nic, Power, Provider, ProviderError, SiteMark,
+    Stop,
 };
 use updraft_remote::{AgentSession, RemoteError, Session};
 use updraft_wire::{Request, Response};
@@ -61,6 +62,7 @@ fn machine(net: u8, number: u8) -> MachineOrder {
             },
         },
         outlet: false,
+        start: updraft_provider::Start::Cold,
         nics: vec![Nic {
             network: network(net).name,
             mac: Mac::draw(&mut chance),

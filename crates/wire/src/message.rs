@@ -278,6 +278,21 @@ pub struct Identity {
     /// Seconds and nanoseconds since 1970, to set the clock by; `None` leaves it alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<(i64, u32)>,
+    /// Chance of this machine alone, for its kernel's random numbers: a machine that goes on from
+    /// a template would otherwise draw what its siblings draw. Never kept anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Seed>,
+}
+
+/// Random bytes for a kernel's random pool, as hexadecimal digits.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seed(pub String);
+
+impl std::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// One network interface of a machine.

@@ -5,7 +5,7 @@
     reason = "the agent runs on targets, where nothing stands between it and the system"
 )]
 
-use super::{block, ensure_file, read};
+use super::{Origin, WROTE, block, ensure_file, read};
 use crate::failure::{refused, system};
 use crate::files::random;
 use crate::peer::{Account, accounts};
@@ -18,6 +18,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
 use updraft_wire::{AdminAccount, Failure, Identity};
 
 const SUDOERS: &str = "/etc/sudoers.d/updraft-admins";
@@ -32,11 +33,12 @@ pub(super) fn ensure(
     root: &Root,
     wanted: &Identity,
     before: Option<&Identity>,
+    origin: Origin,
 ) -> Result<(), Failure> {
     for admin in &wanted.admins {
         let account = match find(root, &admin.name)? {
             Some(account) => account,
-            None => create(root, admin)?,
+            None => create(root, admin, origin)?,
         };
         ensure_keys(root, &account, &admin.keys)?;
     }
@@ -53,8 +55,11 @@ fn find(root: &Root, name: &str) -> Result<Option<Account>, Failure> {
     Ok(accounts(&read(root, "/etc/passwd")?).find(|account| account.name == name))
 }
 
-fn create(root: &Root, admin: &AdminAccount) -> Result<Account, Failure> {
-    if !(root.is_system() && create_by_tool(root, admin)?) {
+fn create(root: &Root, admin: &AdminAccount, origin: Origin) -> Result<Account, Failure> {
+    // A machine that goes on from a template is waited for, and useradd takes a third of a second
+    // of an emulated processor.
+    let by_tool = root.is_system() && origin != Origin::Memory;
+    if !(by_tool && create_by_tool(root, admin)?) {
         create_by_hand(root, admin)?;
     }
     find(root, &admin.name)?
@@ -111,6 +116,9 @@ fn create_by_hand(root: &Root, admin: &AdminAccount) -> Result<(), Failure> {
     };
     append("/etc/group", 0o644, format!("{name}:x:{id}:"))?;
     append("/etc/shadow", 0o640, format!("{name}:*::0:99999:7:::"))?;
+    if root.at("/etc/gshadow").is_file() {
+        append("/etc/gshadow", 0o640, format!("{name}:!::"))?;
+    }
     append("/etc/passwd", 0o644, format!("{name}:x:{id}:{id}::{home}:{}", shell(root)))?;
     make_home(root, &home, id).map_err(|fault| system(format_args!("cannot make `{home}`"), fault))
 }
@@ -221,7 +229,7 @@ fn write_keys(ssh: &OwnedFd, account: &Account, text: &str) -> std::io::Result<(
         file.write_all(text.as_bytes())?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         give(&file, account)?;
-        file.sync_all()?;
+        WROTE.store(true, Ordering::Relaxed);
         Ok(rustix::fs::renameat(ssh, &*beside, ssh, "authorized_keys")?)
     };
     let mut write = write;

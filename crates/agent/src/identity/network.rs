@@ -6,7 +6,7 @@
     reason = "the agent runs on targets, where nothing stands between it and the system"
 )]
 
-use super::ensure_file;
+use super::{Origin, ensure_file};
 use crate::failure::{refused, system};
 use crate::root::Root;
 use crate::time::{Deadline, pause};
@@ -33,6 +33,7 @@ pub(super) fn ensure(
     root: &Root,
     wanted: &Identity,
     before: Option<&Identity>,
+    origin: Origin,
 ) -> Result<(), Failure> {
     let changed = ensure_files(root, wanted)?;
     if !wanted.resolvers.is_empty() {
@@ -56,7 +57,9 @@ pub(super) fn ensure(
     }
     // networkd writes it when it starts (systemd 252); its directories are there before, made by
     // systemd-tmpfiles. A networkd that has not started yet reads the files when it does.
-    if changed && Path::new("/run/systemd/netif/state").is_file() {
+    // One that goes on from a template starts anew anyway, when there is time.
+    let runs = || Path::new("/run/systemd/netif/state").is_file();
+    if changed && origin != Origin::Memory && runs() {
         let said = Command::new("networkctl").arg("reload").stdin(Stdio::null()).output();
         match said {
             Ok(said) if !said.status.success() => {

@@ -95,6 +95,7 @@ pub(crate) mod tests {
                 },
             },
             outlet: false,
+            start: updraft_provider::Start::Cold,
             nics: vec![
                 nic("lan", "52:54:00:12:34:56", "10.77.0.11"),
                 nic("back", "52:54:00:12:34:57", "10.78.0.11"),

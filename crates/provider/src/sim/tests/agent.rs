@@ -161,6 +161,7 @@ async fn a_machine_that_is_told_who_it_is_makes_its_own_host_key_once() {
             host_keys: Vec::new(),
             admins: Vec::new(),
             time: None,
+            seed: None,
         }))
     };
     session.call(identity("one"), SOON).await.unwrap();

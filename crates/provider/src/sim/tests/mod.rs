@@ -61,6 +61,7 @@ fn order(whose: Whose, number: u32) -> MachineOrder {
             },
         },
         outlet: false,
+        start: crate::Start::Cold,
         nics: vec![Nic {
             network: net.name,
             mac: Mac::draw(&mut chance),

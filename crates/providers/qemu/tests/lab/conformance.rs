@@ -55,6 +55,7 @@ impl Ground for LabGround {
                 address: format!("10.77.{seed}.{}", number + 10).parse().unwrap(),
             }],
             outlet: false,
+            start: updraft_provider::Start::Cold,
         }
     }
 

@@ -40,6 +40,7 @@ fn order(image: &Image) -> MachineOrder {
             address: "10.77.0.11".parse().unwrap(),
         }],
         outlet: false,
+        start: updraft_provider::Start::Cold,
     }
 }
 
@@ -94,6 +95,7 @@ fn identity(order: &MachineOrder, admin: &str) -> Identity {
         host_keys: Vec::new(),
         admins: vec![AdminAccount { name: "ops".to_owned(), keys: vec![admin.to_owned()] }],
         time: None,
+        seed: None,
     }
 }
 

@@ -17,12 +17,7 @@ pub(crate) async fn build() -> Image {
     let binary = target().join("agent/x86_64/updraft-agent");
     let agent =
         Agent::load(&LocalHost, &binary).await.expect("the agent must be built: cargo xtask agent");
-    let recipe = Recipe {
-        name: "lab".parse().unwrap(),
-        bootstrap: "bookworm".to_owned(),
-        packages: Vec::new(),
-        mirror: None,
-    };
+    let recipe = Recipe::bootstrap("lab".parse().unwrap(), "bookworm", &[]);
     let image = store.build(&recipe, &agent, &|line| println!("{line}")).await.unwrap();
     // Those with an earlier agent: nobody will ask for them again.
     for other in store.list().await.unwrap() {
