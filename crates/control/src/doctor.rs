@@ -76,6 +76,7 @@ pub async fn doctor(settings: &Settings, site_file: Option<&Path>) -> Doctor {
         hint: (!root).then(|| "guests need a bridge: run through sudo".to_owned()),
     });
     checks.push(kvm());
+    checks.push(way_out().await);
     checks.push(Check {
         what: "agent".to_owned(),
         ok: settings.agent.is_some(),
@@ -131,6 +132,24 @@ fn kvm() -> Check {
         false => "not there; guests are emulated, which is about ten times slower",
     };
     Check { what: "kvm".to_owned(), ok: open, needed: false, found: found.to_owned(), hint: None }
+}
+
+/// Whether guests get out of this computer.
+async fn way_out() -> Check {
+    let found = updraft_qemu::barriers(&LocalHost).await;
+    let barriers = found.unwrap_or_default();
+    let names: Vec<String> = barriers.iter().map(|barrier| format!("`{barrier}`")).collect();
+    let remedies: Vec<String> = barriers.iter().map(updraft_qemu::Barrier::remedy).collect();
+    Check {
+        what: "guests' way out".to_owned(),
+        ok: barriers.is_empty(),
+        needed: false,
+        found: match barriers.is_empty() {
+            true => "no firewall here stops it".to_owned(),
+            false => format!("the firewall's chain {} drops what guests send", names.join(", ")),
+        },
+        hint: (!barriers.is_empty()).then(|| format!("let them pass: {}", remedies.join("; "))),
+    }
 }
 
 async fn room(store: &Path) -> Check {

@@ -8,6 +8,7 @@
 
 mod accel;
 mod command;
+mod firewall;
 mod guest;
 mod link;
 mod network;
@@ -18,6 +19,7 @@ mod qmp;
 mod seed;
 
 pub use accel::{Accel, Acceleration};
+pub use firewall::{Barrier, barriers};
 pub use provider::{QemuProvider, Settings};
 
 use updraft_base::Blamed as _;

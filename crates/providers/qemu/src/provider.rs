@@ -4,10 +4,10 @@ use crate::command::tap_name;
 use crate::guest::Guest;
 use crate::network::Networks;
 use crate::place::Place;
-use crate::{Accel, Acceleration, accel, fault, link};
+use crate::{Accel, Acceleration, Barrier, accel, fault, firewall, link};
 use async_trait::async_trait;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::UnixStream;
 use tokio::sync::OnceCell;
 use updraft_base::{Blame, MachineId, NetworkName};
@@ -39,12 +39,14 @@ pub struct QemuProvider {
     settings: Settings,
     host: Arc<dyn Host>,
     acceleration: OnceCell<Acceleration>,
+    /// What keeps guests from getting out, as it was when a network was made or a guest started.
+    barriers: Mutex<Vec<Barrier>>,
 }
 
 impl QemuProvider {
     /// A provider; nothing is looked at or made yet.
     pub fn new(settings: Settings, host: Arc<dyn Host>) -> Self {
-        Self { settings, host, acceleration: OnceCell::new() }
+        Self { settings, host, acceleration: OnceCell::new(), barriers: Mutex::default() }
     }
 
     /// How guests made from this image run here. The first call may take some seconds: KVM is
@@ -83,6 +85,13 @@ impl QemuProvider {
     fn guest(&self, id: MachineId) -> Guest<'_> {
         let Settings { mark, .. } = &self.settings;
         Guest { host: self.host.as_ref(), mark, id, place: self.place(id) }
+    }
+
+    /// Looks whether guests get out. Others may change their firewalls at any time, so this is word
+    /// for people and no error.
+    async fn look_for_barriers(&self) {
+        let found = firewall::barriers(self.host.as_ref()).await.unwrap_or_default();
+        *self.barriers.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
     fn networks(&self) -> Networks<'_> {
@@ -147,7 +156,9 @@ impl Provider for QemuProvider {
                     .map(|(index, _)| tap_name(&machine, index)),
             );
         }
-        self.networks().ensure(order, &taps).await
+        self.networks().ensure(order, &taps).await?;
+        self.look_for_barriers().await;
+        Ok(())
     }
 
     async fn destroy_network(&self, name: &NetworkName) -> Result<(), ProviderError> {
@@ -175,7 +186,9 @@ impl Provider for QemuProvider {
             bridges.push((index, network.bridge.clone()));
         }
         let acceleration = self.acceleration(&order.files).await?;
-        guest.start(&acceleration, &bridges, &networks).await
+        guest.start(&acceleration, &bridges, &networks).await?;
+        self.look_for_barriers().await;
+        Ok(())
     }
 
     async fn stop_machine(&self, id: MachineId, stop: Stop) -> Result<(), ProviderError> {
@@ -205,13 +218,21 @@ impl Provider for QemuProvider {
     }
 
     fn notice(&self) -> Option<String> {
-        match self.acceleration.get()? {
-            Acceleration::Kvm => None,
-            Acceleration::Emulated { why } if why.is_empty() => None,
-            Acceleration::Emulated { why } => {
+        let emulated = match self.acceleration.get() {
+            Some(Acceleration::Emulated { why }) if !why.is_empty() => {
                 Some(format!("guests are emulated here, which is about ten times slower: {why}"))
             }
-        }
+            _ => None,
+        };
+        let barriers = self.barriers.lock().unwrap_or_else(PoisonError::into_inner);
+        let barred = barriers.iter().map(|barrier| {
+            format!(
+                "guests cannot reach anything outside: the firewall's chain `{barrier}` drops it; {} lets them pass",
+                barrier.remedy()
+            )
+        });
+        let all: Vec<String> = emulated.into_iter().chain(barred).collect();
+        (!all.is_empty()).then(|| all.join("\n"))
     }
 
     async fn console(&self, id: MachineId) -> Result<(PathBuf, PathBuf), ProviderError> {

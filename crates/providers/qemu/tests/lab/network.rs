@@ -161,6 +161,28 @@ async fn a_half_made_bridge_is_completed_and_a_half_removed_network_is_removed()
 }
 
 #[tokio::test]
+async fn a_firewall_that_keeps_guests_in_is_told_with_what_lets_them_out() {
+    let lab = Lab::new("barred").await;
+    let order = NetworkOrder { bridge: "ud-test0".to_owned(), ..lan() };
+    // As Docker does.
+    lab.sh("nft 'add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'").await;
+    let provider = lab.provider(1);
+    provider.ensure_network(&order).await.unwrap();
+    lab.attach("ga", "10.77.0.11", "ud-test0").await;
+    // Nobody listens there: whoever is refused has reached it.
+    let out = "python3 -c \"import socket, sys; s = socket.socket(); s.settimeout(2); \
+               sys.exit(s.connect_ex(('192.0.2.1', 9)) != 111)\"";
+    lab.inside("ga", out).await.unwrap_err();
+    let told = provider.notice().expect("the barrier is told");
+    assert!(told.contains("`ip filter FORWARD`"), "{told}");
+    let remedy = &told[told.find("nft '").unwrap()..=told.rfind('\'').unwrap()];
+    lab.sh(remedy).await;
+    lab.inside("ga", out).await.unwrap();
+    provider.ensure_network(&order).await.unwrap();
+    assert_eq!(provider.notice(), None);
+}
+
+#[tokio::test]
 async fn guests_get_out_and_nobody_gets_in() {
     let lab = Lab::new("nat").await;
     let provider = lab.provider(1);
