@@ -8,37 +8,10 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 peers=$("$repository/scripts/peers.sh")
-asker=
-
-# Asks the balancer without a pause and writes down every answer, until it is told to stop.
-start_asking() {
-  : >"$scratch/answers"
-  rm -f "$scratch/enough"
-  (
-    while [ ! -e "$scratch/enough" ]; do
-      curl --silent --show-error --fail --max-time 5 "$url" >>"$scratch/answers" 2>&1 ||
-        echo "FAILED $?" >>"$scratch/answers"
-      # Two answers in a row are enough to see an interruption; the guests need the processor too.
-      sleep 0.05
-    done
-  ) &
-  asker=$!
-  until_true "the first answer" 20 grep -q . "$scratch/answers"
-}
-
-stop_asking() {
-  touch "$scratch/enough"
-  wait "$asker"
-  asker=
-  if grep -vE '^worker-[12] v[0-9]+$' "$scratch/answers" >"$scratch/odd"; then
-    fail "$(wc -l <"$scratch/odd") of $(wc -l <"$scratch/answers") requests went wrong: $(head -n 3 "$scratch/odd")"
-  fi
-}
 
 stop_everything() {
   local code=$?
-  touch "$scratch/enough"
-  if [ -n "$asker" ]; then wait "$asker" || true; fi
+  drop_asking
   clean_up $code
 }
 trap stop_everything EXIT
