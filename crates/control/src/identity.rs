@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use updraft_base::{Blame, Blamed, Chance as _, Clock, MachineId, MachineName};
 use updraft_engine::{Journal, JournalError};
+use updraft_host::OsChance;
 use updraft_plan::{Memory, NameEntry, Plan};
 use updraft_site::Site;
-use updraft_wire::{AdminAccount, HostsLine, Identity, Interface};
+use updraft_wire::{AdminAccount, HostsLine, Identity, Interface, Seed};
 
 /// What was known about a machine could not be kept.
 #[derive(Debug, thiserror::Error)]
