@@ -179,7 +179,7 @@ impl Actor {
     async fn create(&self, drawn: &MachineDrawn) -> Result<Value, StepFault> {
         let files = self
             .images
-            .files(&self.site, &drawn.provider, &drawn.image, drawn.image_digest)
+            .files(&self.site, &drawn.provider, &drawn.image, drawn.image_digest, drawn.disk)
             .await?;
         let order = MachineOrder {
             id: drawn.id,

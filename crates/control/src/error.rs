@@ -45,6 +45,9 @@ pub enum ControlError {
     /// Something about images failed.
     #[error(transparent)]
     Image(#[from] updraft_image::ImageError),
+    /// A machine that was run for an image could not do what it was for.
+    #[error(transparent)]
+    Inside(#[from] updraft_engine::StepFault),
     /// Another run is changing the site.
     #[error("site `{site}` is being changed by {holder}")]
     Held {
@@ -108,6 +111,7 @@ impl Blamed for ControlError {
             Self::Keep(error) => error.blame(),
             Self::Host(error) => error.blame(),
             Self::Image(error) => error.blame(),
+            Self::Inside(error) => error.blame(),
             Self::Held { .. } | Self::Stale { .. } | Self::NotRunning { .. } => Blame::World,
             Self::NotAPlan { .. } | Self::Unknown { .. } | Self::AtConsole { .. } => Blame::World,
         }
@@ -122,6 +126,7 @@ impl Blamed for ControlError {
             Self::Engine(error) => error.hint(),
             Self::Session(error) => error.hint(),
             Self::Host(error) => error.hint(),
+            Self::Inside(error) => error.hint(),
             Self::Image(error) => error.hint(),
             Self::Held { .. } => Some("wait until it is done, or stop it with Ctrl-C".to_owned()),
             Self::Stale { .. } => Some("make a new plan with `updraft plan -o FILE`".to_owned()),

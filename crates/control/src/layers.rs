@@ -1,13 +1,111 @@
-//! What an image is made of, layer by layer: the identity by which plans know it.
+//! What an image is made of, layer by layer: the identity by which plans know it, and the recipes
+//! by which the store does.
 //!
 //! Never here: building.
 
-use camino::Utf8Path;
+use crate::ControlError;
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use updraft_base::{Digest, Hasher};
-use updraft_site::{Image, Origin, Recipe, Site};
+use updraft_image::Agent;
+use updraft_site::{Admin, Firmware, Image, ImportFormat, ImportPlace, Origin, Recipe, Site};
 
-use crate::ControlError;
+/// One image of the store on the way to an image of the site.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer {
+    /// What the store makes it from.
+    pub(crate) recipe: updraft_image::Recipe,
+    /// What is done inside a machine that has booted the one below; `None` for the lowest.
+    pub(crate) dressing: Option<Dressing>,
+}
+
+/// What is done inside a machine to make a layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Dressing {
+    /// Packages to install first.
+    pub(crate) packages: Vec<String>,
+    /// The play to apply then.
+    pub(crate) play: Option<Utf8PathBuf>,
+    /// Variables for it.
+    pub(crate) vars: Map<String, Value>,
+    /// Accounts that stay in the image.
+    pub(crate) admins: Vec<Admin>,
+}
+
+/// The images of the store that an image of the site is made of, the lowest first. An image that
+/// only gives another one a new name has none of its own.
+///
+/// # Errors
+/// When a play cannot be read.
+pub(crate) fn stack(
+    site: &Site,
+    image: &Image,
+    agent: &Agent,
+    plays: Plays<'_>,
+) -> Result<Vec<Layer>, ControlError> {
+    let recipe = &image.recipe;
+    let mut layers = Vec::new();
+    let bottom = |origin| {
+        let recipe = updraft_image::Recipe { name: image.name.clone(), origin };
+        vec![Layer { recipe, dressing: None }]
+    };
+    let in_origin = match &recipe.origin {
+        Origin::Bootstrap { suite, mirror, disk: _ } => {
+            layers = bottom(updraft_image::Origin::Bootstrap {
+                bootstrap: suite.clone(),
+                packages: recipe.packages.clone(),
+                mirror: mirror.clone(),
+            });
+            true
+        }
+        Origin::Import { place, format, digest, firmware, disk: _ } => {
+            layers = bottom(updraft_image::Origin::Import {
+                import: match place {
+                    ImportPlace::File(path) => updraft_image::Place::File(path.clone().into()),
+                    ImportPlace::Url(url) => updraft_image::Place::Url(url.clone()),
+                },
+                format: match format {
+                    ImportFormat::Detect => updraft_image::Format::Detect,
+                    ImportFormat::Qcow2 => updraft_image::Format::Qcow2,
+                    ImportFormat::Raw => updraft_image::Format::Raw,
+                    ImportFormat::Box => updraft_image::Format::Box,
+                },
+                digest: *digest,
+                firmware: match firmware {
+                    Firmware::Bios => updraft_image::Firmware::Bios,
+                    Firmware::Uefi => updraft_image::Firmware::Uefi,
+                },
+            });
+            false
+        }
+        Origin::From(below) => {
+            let below = site.image(below).expect("a checked site names only images it has");
+            layers.extend(stack(site, below, agent, plays)?);
+            false
+        }
+    };
+    if let Some(dressing) = dressing(recipe, in_origin, plays)? {
+        let packages = if in_origin { Vec::new() } else { recipe.packages.clone() };
+        let below = layers.last().expect("an image begins somewhere").recipe.digest(agent);
+        let origin = updraft_image::Origin::Layer {
+            below,
+            dressing,
+            packages: packages.clone(),
+            play: recipe.play.clone().map(Into::into),
+        };
+        layers.push(Layer {
+            recipe: updraft_image::Recipe { name: image.name.clone(), origin },
+            dressing: Some(Dressing {
+                packages,
+                play: recipe.play.clone(),
+                vars: recipe.vars.clone(),
+                admins: recipe.admins.clone(),
+            }),
+        });
+    }
+    Ok(layers)
+}
 
 /// Digests of plays, by their path.
 pub(crate) type Plays<'a> = &'a mut dyn FnMut(&Utf8Path) -> Result<Digest, ControlError>;

@@ -11,6 +11,7 @@ mod haproxy;
 mod history;
 mod hosts;
 mod identity;
+mod inside;
 mod layers;
 mod observe;
 mod place;
@@ -34,7 +35,10 @@ pub use sessions::{Party, SessionError, Sessions};
 pub use settings::Settings;
 pub use site::{Change, Events, SiteControl};
 pub use status::{MachineStatus, NetworkStatus, ServiceStatus, Status};
-pub use store::{ImageView, images, remove_images};
+pub use store::{
+    BuiltImage, ImageCheck, ImageDetails, ImageTest, ImageView, LayerView, RemovedView,
+    export_image, image_details, images, import_images, remove_images, sweep_images,
+};
 pub use targets::{Attached, Console, ServiceTest};
 pub use updraft_engine::{CrashPlan, Event, Outcome, StepId, StopSignal};
 pub use updraft_plan::{Plan, SavedPlan, ServiceVerb, render as render_plan};

@@ -55,7 +55,7 @@ pub(crate) fn dict(vars: Map<String, Value>) -> Dict {
     value.as_dict().cloned().unwrap_or_default()
 }
 
-fn loader(settings: &Settings, extra_vars: Dict) -> Loader {
+pub(crate) fn loader(settings: &Settings, extra_vars: Dict) -> Loader {
     Loader {
         world: Arc::new(World {
             env: settings.environment.clone(),
@@ -74,11 +74,11 @@ pub(crate) fn digest(path: &Utf8Path, settings: &Settings) -> Result<Digest, Con
 }
 
 /// Reaches hosts for a run of a playbook and keeps what it opened.
-struct Hosts<'a> {
-    reacher: &'a Reacher,
-    settings: &'a Settings,
-    machines: HashMap<String, Way>,
-    open: tokio::sync::Mutex<HashMap<String, Arc<dyn Session>>>,
+pub(crate) struct Hosts<'a> {
+    pub(crate) reacher: &'a Reacher,
+    pub(crate) settings: &'a Settings,
+    pub(crate) machines: HashMap<String, Way>,
+    pub(crate) open: tokio::sync::Mutex<HashMap<String, Arc<dyn Session>>>,
 }
 
 #[async_trait]
@@ -104,7 +104,7 @@ impl Reach for Hosts<'_> {
 }
 
 /// Nobody to ask; waits in real time.
-struct Unattended;
+pub(crate) struct Unattended;
 
 #[async_trait]
 impl Operator for Unattended {

@@ -1,22 +1,26 @@
 //! Builds the world a site lives in: its providers and the image store.
 
+use crate::ControlError;
 use crate::actor::fault;
-use crate::layers;
+use crate::inside::{self, Inside, Report};
+use crate::layers::{self, Dressing, Layer};
 use crate::place::Place;
 use crate::sessions::Providers;
 use crate::settings::Settings;
+use camino::Utf8Path;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use updraft_base::{Blame, Digest, ImageName, SiteId};
+use updraft_base::{Blame, ByteSize, Digest, ImageName, SiteId};
 use updraft_engine::{StepContext, StepFault};
 use updraft_host::{Host, HostError, LocalHost};
-use updraft_image::{Agent, Image, ImageError, Store};
+use updraft_image::seal::{self, Removed};
+use updraft_image::{Agent, Begun, Image, ImageError, Store, User};
 use updraft_provider::sim::{SimWorld, Tempo};
-use updraft_provider::{Boot, ImageFiles, Provider, ProviderError, SiteMark};
+use updraft_provider::{Boot, Firmware, ImageFiles, Provider, ProviderError, SiteMark};
 use updraft_qemu::{Accel, QemuProvider};
-use updraft_site::{Image as SiteImage, ProviderKind, Recipe, Site};
+use updraft_site::{Image as SiteImage, ProviderKind, Site};
 
 /// The providers a site may have machines at: those it names, and those it named before, which
 /// may still have some.
@@ -112,7 +116,7 @@ impl ImageStore {
                 .iter()
                 .filter(|group| group.image == image.name)
                 .all(|group| group.provider == ProviderKind::Sim);
-            let found = simulated || self.find(&image.name, &image.recipe).await.is_some();
+            let found = simulated || self.find(site, image).await.is_some();
             if found {
                 present.extend(self.identity(site, image).ok());
             }
@@ -120,7 +124,7 @@ impl ImageStore {
         present
     }
 
-    fn identity(&self, site: &Site, image: &SiteImage) -> Result<Digest, crate::ControlError> {
+    fn identity(&self, site: &Site, image: &SiteImage) -> Result<Digest, ControlError> {
         layers::identity(site, image, &mut |play| crate::play::digest(play, &self.settings))
     }
 
@@ -129,9 +133,21 @@ impl ImageStore {
         Some(Agent { binary: PathBuf::new(), digest })
     }
 
-    async fn find(&self, name: &ImageName, recipe: &Recipe) -> Option<Image> {
+    fn stack(
+        &self,
+        site: &Site,
+        image: &SiteImage,
+        agent: &Agent,
+    ) -> Result<Vec<Layer>, ControlError> {
+        let plays = &mut |play: &Utf8Path| crate::play::digest(play, &self.settings);
+        layers::stack(site, image, agent, plays)
+    }
+
+    /// The image of the store that an image of the site stands for, if it is there.
+    pub(crate) async fn find(&self, site: &Site, image: &SiteImage) -> Option<Image> {
         let agent = self.agent_digest()?;
-        self.store.find(recipe_of(name, recipe).digest(&agent)).await.ok().flatten()
+        let top = self.stack(site, image, &agent).ok()?.pop()?;
+        self.store.find(top.recipe.digest(&agent)).await.ok().flatten()
     }
 
     /// The files machines of this provider start from, noted as used by the site.
@@ -142,6 +158,7 @@ impl ImageStore {
         name: &ImageName,
         digest: Digest,
     ) -> Result<ImageFiles, StepFault> {
+        disk: ByteSize,
         if provider == ProviderKind::Sim.as_str() {
             let nowhere = PathBuf::from("/dev/null");
             return Ok(ImageFiles {
@@ -153,31 +170,32 @@ impl ImageStore {
                 },
             });
         }
-        let recipe = self.recipe(site, name, digest)?;
-        let image = self.find(name, recipe).await.ok_or_else(|| {
+        let asked = self.asked(site, name, digest)?;
+        let image = self.find(site, asked).await.ok_or_else(|| {
             StepFault::new(Blame::World, format!("image `{name}` is not in the store"))
                 .hinting("`updraft up` builds it")
         })?;
         if let Some(id) = self.site {
-            let note = format!("{} ({})", site.name, absolute(site.file.clone().into()).display());
-            self.store.refer(image.digest, id, &note).await.map_err(|error| fault(&error))?;
+        if disk < image.facts.disk {
+            let needed = image.facts.disk;
+            let message = format!("a disk of {disk} does not hold image `{name}`");
+            return Err(StepFault::new(Blame::Asked, message)
+                .hinting(format!("write `disk: {}MiB` for the image", needed.as_mib())));
         }
-        Ok(ImageFiles {
-            disk: image.disk(),
-            boot: Boot::Kernel {
-                kernel: image.kernel(),
-                initrd: image.initrd(),
-                cmdline: image.cmdline().to_owned(),
-            },
-        })
+            let note = format!("{} ({})", site.name, absolute(site.file.clone().into()).display());
+            let user = User::Site(id);
+            self.store.refer(image.digest, &user, &note).await.map_err(|error| fault(&error))?;
+        }
+        image_files(&image, &self.settings).await.map_err(|error| fault(&error))
     }
 
-    fn recipe<'a>(
+    /// The image of that name, if its recipe is still the one that was planned with.
+    fn asked<'a>(
         &self,
         site: &'a Site,
         name: &ImageName,
         digest: Digest,
-    ) -> Result<&'a Recipe, StepFault> {
+    ) -> Result<&'a SiteImage, StepFault> {
         let image = site.image(name).ok_or_else(|| {
             StepFault::new(Blame::Asked, format!("image `{name}` is not in the site file"))
         })?;
@@ -188,7 +206,7 @@ impl ImageStore {
             )
             .hinting("run `updraft up` again"));
         }
-        Ok(&image.recipe)
+        Ok(image)
     }
 
     pub(crate) async fn build(
@@ -198,38 +216,150 @@ impl ImageStore {
         digest: Digest,
         context: &StepContext,
     ) -> Result<Value, StepFault> {
-        let recipe = recipe_of(name, self.recipe(site, name, digest)?);
-        let path = agent_path(&self.settings).await.map_err(|error| fault(&error))?;
-        let agent = Agent::load(&LocalHost, &path).await.map_err(|error| fault(&error))?;
-        let progress = |text: &str| context.report(text);
-        let built = self.store.build(&recipe, &agent, &progress).await;
+        let image = self.asked(site, name, digest)?;
+        let built = self.ensure(site, image, &|text| context.report(text)).await;
         let built = built.map_err(|error| fault(&error))?;
         Ok(json!({ "digest": built.digest.to_string() }))
     }
 
     /// The site uses no image any more.
+    /// The image of the store that an image of the site stands for: found, or made from the lowest
+    /// layer that is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made. Layers that were finished stay.
+    pub async fn ensure(
+        &self,
+        site: &Site,
+        image: &SiteImage,
+        report: Report<'_>,
+    ) -> Result<Image, ControlError> {
+        let path = agent_path(&self.settings).await?;
+        let agent = Agent::load(&LocalHost, &path).await?;
+        let stack = self.stack(site, image, &agent)?;
+        let mut below: Option<Image> = None;
+        // From the top: what is there needs nothing that lies below it.
+        let mut first = stack.len();
+        while first > 0 && below.is_none() {
+            below = self.store.find(stack[first - 1].recipe.digest(&agent)).await?;
+            first -= usize::from(below.is_none());
+        }
+        if first < stack.len() {
+            inside::sweep(&self.settings, &self.store).await?;
+        }
+        for layer in &stack[first..] {
+            let made = match (&layer.dressing, &below) {
+                (Some(dressing), Some(below)) => {
+                    self.dress(layer, dressing, below, &agent, report).await?
+                }
+                _ => self.store.build(&layer.recipe, &agent, report).await?,
+            };
+            below = Some(made);
+        }
+        Ok(below.expect("an image is made of something"))
+    }
+
+    /// Makes a layer: inside a machine that has booted the image below.
+    async fn dress(
+        &self,
+        layer: &Layer,
+        dressing: &Dressing,
+        below: &Image,
+        agent: &Agent,
+        report: Report<'_>,
+    ) -> Result<Image, ControlError> {
+        let draft = match self.store.begin(&layer.recipe, agent, report).await? {
+            Begun::There(image) => return Ok(image),
+            Begun::Draft(draft) => draft,
+        };
+        let name = &layer.recipe.name;
+        let inside = match Inside::make(&self.settings, draft.dir(), below, name).await {
+            Ok(inside) => inside,
+            Err(fault) => {
+                draft.discard().await?;
+                return Err(fault.into());
+            }
+        };
+        let worked = work(&inside, dressing, report).await;
+        let (packages, removed) = match worked {
+            Ok(worked) => worked,
+            Err(fault) => {
+                inside.end().await?;
+                draft.discard().await?;
+                return Err(fault.into());
+            }
+        };
+        report("keeping what was done");
+        let overlay = inside.into_disk().await?;
+        let image = draft.publish_layer(below, &overlay, packages, removed).await?;
+        report(&format!("image {name} is ready: {} stored", image.facts.stored));
+        Ok(image)
+    }
+
     ///
     /// # Errors
     /// When the store cannot be read or written.
     pub async fn release(&self) -> Result<(), ImageError> {
         let Some(site) = self.site else { return Ok(()) };
         for image in self.store.list().await? {
-            self.store.unrefer(image.digest, site).await?;
+            self.store.unrefer(image.digest, &User::Site(site)).await?;
         }
         Ok(())
     }
 }
 
-fn recipe_of(name: &ImageName, recipe: &Recipe) -> updraft_image::Recipe {
-    let (suite, mirror) = match &recipe.origin {
-        updraft_site::Origin::Bootstrap { suite, mirror, .. } => (suite.clone(), mirror.clone()),
-        // Refused by the builder, which knows no such suite.
-        _ => (String::new(), None),
+/// What a machine boots of an image.
+///
+/// # Errors
+/// When the agent that an image made by others needs is not in this updraft.
+pub(crate) async fn image_files(
+    image: &Image,
+    settings: &Settings,
+) -> Result<ImageFiles, ProviderError> {
+    let boot = match image.facts.firmware {
+        None => Boot::Kernel {
+            kernel: image.kernel(),
+            initrd: image.initrd(),
+            cmdline: image.cmdline().to_owned(),
+        },
+        Some(firmware) => Boot::Firmware {
+            firmware: match firmware {
+                updraft_image::Firmware::Bios => Firmware::Bios,
+                updraft_image::Firmware::Uefi => Firmware::Uefi,
+            },
+            agent: agent_path(settings).await?,
+        },
     };
-    updraft_image::Recipe {
-        name: name.clone(),
-        bootstrap: suite,
-        packages: recipe.packages.clone(),
-        mirror,
+    Ok(ImageFiles { disk: image.disk(), boot })
+}
+
+/// Everything that makes a layer, and then the seal. Returns how many packages there are and what
+/// was taken out.
+async fn work(
+    inside: &Inside,
+    dressing: &Dressing,
+    report: Report<'_>,
+) -> Result<(u32, Vec<Removed>), StepFault> {
+    inside.come_up(&dressing.admins, report).await?;
+    if !dressing.packages.is_empty() {
+        inside.install(&dressing.packages, report).await?;
     }
 }
+    if let Some(play) = &dressing.play {
+        inside.play(play, &dressing.vars, report).await?;
+    }
+    let counted = inside.shell(COUNT_PACKAGES, SEALED_WITHIN, None).await?;
+    report("sealing it");
+    let said = inside.shell(&seal::script(), SEALED_WITHIN, None).await?;
+    if said.code != 0 {
+        let last = said.text.lines().last().unwrap_or_default();
+        return Err(StepFault::new(Blame::World, format!("it cannot be sealed: {last}")));
+    }
+    Ok((counted.text.trim().parse().unwrap_or(0), seal::read_report(&said.text)))
+
+/// How many packages are installed, where somebody knows.
+const COUNT_PACKAGES: &str =
+    "if command -v dpkg-query >/dev/null; then dpkg-query -W | wc -l; else rpm -qa | wc -l; fi";
+
+/// Removing files and telling the disk of it: seconds, minutes on a busy emulated machine.
+const SEALED_WITHIN: std::time::Duration = std::time::Duration::from_secs(300);

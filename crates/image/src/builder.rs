@@ -4,10 +4,14 @@
 //! file owners are right inside the filesystem all the same, and nothing is ever mounted.
 
 use crate::archive::{Entry, tar};
-use crate::{Agent, Facts, Image, ImageError, Recipe, Store, guest, initrd, sources, watch};
+use crate::draft::Begun;
+use crate::recipe::{all_packages, is_ubuntu};
+use crate::{
+    Agent, Facts, Image, ImageError, Origin, Recipe, Store, guest, import, initrd, sources, watch,
+};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use updraft_base::{ByteSize, Digest};
+use updraft_base::{ByteSize, Digest, ImageName};
 use updraft_host::{Cmd, HostError};
 
 /// Receives one line for people at each stage of a build, and the tools' own lines in between.
@@ -22,13 +26,15 @@ const ROOM: ByteSize = ByteSize::gib(3);
 const IDLE: Duration = Duration::from_secs(300);
 
 /// For a tool that works on local files and prints nothing.
-const LOCAL_WORK: Duration = Duration::from_secs(600);
+pub(crate) const LOCAL_WORK: Duration = Duration::from_secs(600);
 
 /// For waiting until another process has built the same image.
-const OTHERS_WORK: Duration = Duration::from_secs(3600);
+pub(crate) const OTHERS_WORK: Duration = Duration::from_secs(3600);
 
 impl Store {
     /// The image of a recipe: built, unless it is there or somebody else is building it already.
+    ///
+    /// A layer cannot be built here: it takes a machine. See [`Store::begin`].
     ///
     /// # Errors
     /// When a tool is missing or fails, or there is too little room. Nothing half made is ever
@@ -39,94 +45,136 @@ impl Store {
         agent: &Agent,
         progress: Progress<'_>,
     ) -> Result<Image, ImageError> {
-        recipe.check()?;
-        let digest = recipe.digest(agent);
-        if let Some(image) = self.find(digest).await? {
-            return Ok(image);
-        }
-        let command = format!("building image {}", recipe.name);
-        let waiting = |holder: Option<&updraft_host::Holder>| {
-            let who = holder.map_or_else(String::new, |holder| format!(" by {holder}"));
-            progress(&format!("waiting for the same image, being built{who}"));
+        let draft = match self.begin(recipe, agent, progress).await? {
+            Begun::There(image) => return Ok(image),
+            Begun::Draft(draft) => draft,
         };
-        let _lock = self.lock(digest, &command, OTHERS_WORK, &waiting).await?;
-        if let Some(image) = self.find(digest).await? {
-            return Ok(image);
-        }
-        self.discard_leftovers().await?;
-        let tmp = self.root.join("tmp");
-        self.host.make_dir(&tmp, 0o755).await?;
-        let dir = tmp.join(format!("{digest}.{}", std::process::id()));
-        self.host.remove(&dir).await?;
-        self.host.make_dir(&dir, 0o755).await?;
-        let build = Build { store: self, recipe, agent, progress, dir: dir.clone() };
-        let built = build.run().await;
-        let published = match built {
-            Ok(facts) => {
-                let text = serde_json::to_vec_pretty(&facts).expect("facts are JSON");
-                let image = dir.join("image");
-                self.host.write_atomic(&image.join("image.json"), &text, 0o644).await?;
-                self.host.make_dir(&self.root.join("images"), 0o755).await?;
-                self.host.publish(&image, &self.image_dir(digest)).await.map_err(ImageError::from)
-            }
-            Err(error) => Err(error),
+        let dir = draft.dir().to_owned();
+        let work = Work { store: self, name: &recipe.name, progress, dir: &dir };
+        let built = match &recipe.origin {
+            Origin::Bootstrap { .. } => Build { work, recipe, agent }.run().await,
+            Origin::Import { .. } => import::run(&work, recipe, agent).await,
+            Origin::Layer { .. } => Err(work.content("a layer is made inside a machine")),
         };
-        self.host.remove(&dir).await?;
-        published?;
-        let image = self.find(digest).await?.expect("an image that was published");
-        progress(&format!(
-            "image {} is ready: {} packages, {} stored",
-            recipe.name, image.facts.packages, image.facts.stored
-        ));
+        let image = draft.end(built).await?;
+        let facts = &image.facts;
+        let inside = match facts.packages {
+            0 => String::new(),
+            packages => format!("{packages} packages, "),
+        };
+        progress(&format!("image {} is ready: {inside}{} stored", recipe.name, facts.stored));
         Ok(image)
     }
 }
 
-struct Build<'a> {
-    store: &'a Store,
-    recipe: &'a Recipe,
-    agent: &'a Agent,
-    progress: Progress<'a>,
-    /// Ours alone, removed afterwards.
-    dir: PathBuf,
+/// What every kind of build works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Work<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) name: &'a ImageName,
+    pub(crate) progress: Progress<'a>,
+    /// The draft's directory.
+    pub(crate) dir: &'a Path,
 }
 
-impl Build<'_> {
-    async fn run(&self) -> Result<Facts, ImageError> {
-        let free = self.store.host.free_space(&self.dir).await?;
-        if free < ROOM {
+impl Work<'_> {
+    pub(crate) fn content(&self, what: impl Into<String>) -> ImageError {
+        ImageError::Content { image: self.name.clone(), what: what.into() }
+    }
+
+    /// Refuses to begin without this much room.
+    pub(crate) async fn need_room(&self, needed: ByteSize) -> Result<(), ImageError> {
+        let free = self.store.host.free_space(self.dir).await?;
+        if free < needed {
             return Err(ImageError::Space {
-                image: self.recipe.name.clone(),
-                needed: ROOM,
+                image: self.name.clone(),
+                needed,
                 free: ByteSize::mib(free.as_bytes() >> 20),
                 path: self.store.root.clone(),
             });
         }
+        Ok(())
+    }
+
+    pub(crate) async fn tool(
+        &self,
+        stage: &'static str,
+        cmd: Cmd,
+    ) -> Result<updraft_host::CmdOutput, ImageError> {
+        let ran = self.store.host.run(cmd).await;
+        ran.map_err(|source| ImageError::Build { image: self.name.clone(), stage, source })
+    }
+
+    /// Runs a tool that talks while it works, for as long as it talks.
+    pub(crate) async fn watched(&self, stage: &'static str, cmd: Cmd) -> Result<(), ImageError> {
+        let image = self.name.clone();
+        watch::run(self.store.host.as_ref(), cmd, IDLE, self.progress).await.map_err(
+            |how| match how {
+                watch::Fault::Lost(source) => ImageError::Build { image, stage, source },
+                watch::Fault::Stuck { said } => {
+                    ImageError::Stuck { image, stage, idle: IDLE, said }
+                }
+                watch::Fault::Ended { status, said } => {
+                    ImageError::Tool { image, stage, status, said }
+                }
+            },
+        )
+    }
+
+    pub(crate) async fn digest_of(&self, path: &Path) -> Result<Digest, ImageError> {
+        let cmd = Cmd::new("sha256sum").arg("--").arg(path).within(LOCAL_WORK);
+        let text = self.tool("reading a file back", cmd).await?.text();
+        // sha256sum(1) puts a backslash first when the name holds odd characters.
+        let word = text.split_whitespace().next().map(|word| word.trim_start_matches('\\'));
+        let digest = word.and_then(|word| word.parse().ok());
+        digest.ok_or_else(|| self.content(format!("sha256sum answered `{text}`")))
+    }
+
+    /// What a directory takes on the disk.
+    pub(crate) async fn stored(&self, dir: &Path) -> Result<ByteSize, ImageError> {
+        let cmd = Cmd::new("du").args(["-s", "--block-size=1M", "--"]).arg(dir);
+        let text = self.tool("measuring the image", cmd).await?.text();
+        let mib = text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        Ok(ByteSize::mib(mib))
+    }
+}
+
+struct Build<'a> {
+    work: Work<'a>,
+    recipe: &'a Recipe,
+    agent: &'a Agent,
+}
+
+impl Build<'_> {
+    async fn run(&self) -> Result<Facts, ImageError> {
+        self.work.need_room(ROOM).await?;
         let root = self.is_root().await?;
         self.check_tools(root).await?;
         let archive = self.base(root).await?;
         let tree = self.unpack(&archive, root).await?;
-        let image = self.dir.join("image");
-        self.store.host.make_dir(&image, 0o755).await?;
+        let image = self.work.dir.join("image");
+        self.work.store.host.make_dir(&image, 0o755).await?;
         let kernel = self.kernel(&archive, &tree, &image).await?;
         let (packages, package_list) = self.packages(&tree).await?;
         let disk = self.disk(&tree, &image, root).await?;
-        let content = self.digest_of(&image.join("disk.qcow2")).await?;
-        let stored = self.stored(&image).await?;
+        let content = self.work.digest_of(&image.join("disk.qcow2")).await?;
+        let stored = self.work.stored(&image).await?;
         // Here rather than with everything else: in a user namespace its files belong to others.
         let remove = Cmd::new("rm").args(["-rf", "--"]).arg(&tree).within(LOCAL_WORK);
-        self.tool("removing the unpacked system", inside(remove, root)).await?;
+        self.work.tool("removing the unpacked system", inside(remove, root)).await?;
         Ok(Facts {
             version: 1,
             recipe: self.recipe.clone(),
-            agent: self.agent.digest,
-            created: self.store.clock.now(),
+            agent: Some(self.agent.digest),
+            created: self.work.store.clock.now(),
             disk,
             stored,
             content,
             kernel,
             packages,
-            package_list,
+            package_list: Some(package_list),
+            firmware: None,
+            removed: Vec::new(),
             cmdline: Store::cmdline(),
         })
     }
@@ -136,7 +184,7 @@ impl Build<'_> {
         if !root {
             // It gives a user namespace more than one user; asked nothing, it only complains.
             let cmd = Cmd::new("newuidmap").accept_all();
-            self.tool("looking for the tools", cmd).await?;
+            self.work.tool("looking for the tools", cmd).await?;
         }
         for (tool, version) in [
             ("mmdebstrap", "--version"),
@@ -145,20 +193,20 @@ impl Build<'_> {
             ("tar", "--version"),
             ("sha256sum", "--version"),
         ] {
-            self.tool("looking for the tools", Cmd::new(tool).arg(version)).await?;
+            self.work.tool("looking for the tools", Cmd::new(tool).arg(version)).await?;
         }
         Ok(())
     }
 
     async fn is_root(&self) -> Result<bool, ImageError> {
-        Ok(self.tool("asking who we are", Cmd::new("id").arg("-u")).await?.text() == "0")
+        Ok(self.work.tool("asking who we are", Cmd::new("id").arg("-u")).await?.text() == "0")
     }
 
     /// The archive of the system: fetched and installed once for all images that hold the same
     /// packages, however often the agent inside changes.
     async fn base(&self, root: bool) -> Result<PathBuf, ImageError> {
-        let store = self.store;
-        let digest = self.recipe.base_digest();
+        let store = self.work.store;
+        let digest = self.recipe.base_digest().expect("a bootstrap has a base");
         let base = store.base_dir(digest);
         let archive = base.join("root.tar");
         let is_there = async || -> Result<bool, ImageError> {
@@ -169,13 +217,15 @@ impl Build<'_> {
         }
         let command = format!("installing the packages of image {}", self.recipe.name);
         let waiting = |_: Option<&updraft_host::Holder>| {
-            (self.progress)("waiting for the same packages, being installed for another image");
+            (self.work.progress)(
+                "waiting for the same packages, being installed for another image",
+            );
         };
         let _lock = store.lock(digest, &command, OTHERS_WORK, &waiting).await?;
         if is_there().await? {
             return Ok(archive);
         }
-        let dir = self.dir.join("base");
+        let dir = self.work.dir.join("base");
         store.host.make_dir(&dir, 0o755).await?;
         self.bootstrap(root, &dir.join("root.tar")).await?;
         store.host.make_dir(&store.root.join("bases"), 0o755).await?;
@@ -185,11 +235,13 @@ impl Build<'_> {
 
     async fn bootstrap(&self, root: bool, archive: &Path) -> Result<(), ImageError> {
         const STAGE: &str = "fetching and installing packages";
-        let packages = self.recipe.all_packages()?;
-        (self.progress)(&format!(
-            "fetching and installing {} packages of Debian {} and what they need",
+        let Origin::Bootstrap { bootstrap, packages, mirror } = &self.recipe.origin else {
+            return Err(self.work.content("it is no bootstrap"));
+        };
+        let packages = all_packages(bootstrap, packages)?;
+        (self.work.progress)(&format!(
+            "fetching and installing {} packages of {bootstrap} and what they need",
             packages.len(),
-            self.recipe.bootstrap
         ));
         let mut cmd = Cmd::new("mmdebstrap")
             .arg(if root { "--mode=root" } else { "--mode=unshare" })
@@ -202,21 +254,24 @@ impl Build<'_> {
             .arg(format!("--include={}", packages.join(",")))
             // The hooks of initramfs-tools honour it; nobody would use the result.
             .env("INITRD", "No")
-            .env("TMPDIR", &self.dir);
+            .env("TMPDIR", self.work.dir);
         for proxy in self.proxies().await? {
             cmd = cmd.arg(format!("--aptopt={proxy}"));
         }
-        cmd = cmd.arg(&self.recipe.bootstrap).arg(archive);
-        match &self.recipe.mirror {
+        if is_ubuntu(bootstrap) {
+            cmd = cmd.arg("--components=main,universe");
+        }
+        cmd = cmd.arg(bootstrap).arg(archive);
+        match mirror {
             Some(mirror) => cmd = cmd.arg(mirror),
             None => {
-                let lines = sources::serving(&self.lists().await?, &self.recipe.bootstrap);
+                let lines = sources::serving(&self.lists().await?, bootstrap);
                 if !lines.is_empty() {
                     cmd = cmd.arg("-").stdin(lines.join("\n") + "\n");
                 }
             }
         }
-        self.watched(STAGE, cmd).await
+        self.work.watched(STAGE, cmd).await
     }
 
     /// Settings for apt by which this computer's own apt gets out.
@@ -228,7 +283,7 @@ impl Build<'_> {
             "Acquire::http::Proxy",
             "Acquire::https::Proxy",
         ]);
-        match self.store.host.run(asked).await {
+        match self.work.store.host.run(asked).await {
             Ok(out) => Ok(out.text().lines().map(str::to_owned).collect()),
             // Not a Debian: then there is nothing to take over.
             Err(HostError::Missing { .. }) => Ok(Vec::new()),
@@ -240,14 +295,14 @@ impl Build<'_> {
     async fn lists(&self) -> Result<Vec<String>, ImageError> {
         let parts = Path::new("/etc/apt/sources.list.d");
         let mut paths = vec![PathBuf::from("/etc/apt/sources.list")];
-        for name in self.store.host.list(parts).await? {
+        for name in self.work.store.host.list(parts).await? {
             if name.ends_with(".list") || name.ends_with(".sources") {
                 paths.push(parts.join(name));
             }
         }
         let mut lists = Vec::new();
         for path in paths {
-            let bytes = self.store.host.read(&path).await?;
+            let bytes = self.work.store.host.read(&path).await?;
             lists.extend(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
         }
         Ok(lists)
@@ -256,17 +311,17 @@ impl Build<'_> {
     /// Unpacks the system and lays our own files over it.
     async fn unpack(&self, archive: &Path, root: bool) -> Result<PathBuf, ImageError> {
         const STAGE: &str = "unpacking the system";
-        (self.progress)("making the disk");
-        let tree = self.dir.join("tree");
-        self.store.host.make_dir(&tree, 0o755).await?;
+        (self.work.progress)("making the disk");
+        let tree = self.work.dir.join("tree");
+        self.work.store.host.make_dir(&tree, 0o755).await?;
         let unpack = || {
             let cmd = Cmd::new("tar").arg("-C").arg(&tree).args(["-xp", "--numeric-owner"]);
             cmd.args(["--xattrs", "--xattrs-include=*"]).within(LOCAL_WORK)
         };
         let left_out = guest::LEFT_OUT.iter().map(|path| format!("--exclude={path}"));
         let cmd = unpack().args(left_out).arg("-f").arg(archive);
-        self.tool(STAGE, inside(cmd, root)).await?;
-        let agent = self.store.host.read(&self.agent.binary).await?;
+        self.work.tool(STAGE, inside(cmd, root)).await?;
+        let agent = self.work.store.host.read(&self.agent.binary).await?;
         let agent = agent.filter(|bytes| Digest::of(bytes) == self.agent.digest);
         let Some(agent) = agent else {
             return Err(ImageError::NoAgent(self.agent.binary.clone()));
@@ -274,7 +329,7 @@ impl Build<'_> {
         let mut files = guest::files();
         files.push(Entry::file(guest::AGENT, 0o755, agent));
         let cmd = unpack().args(["-f", "-"]).stdin(tar(&files));
-        self.tool(STAGE, inside(cmd, root)).await?;
+        self.work.tool(STAGE, inside(cmd, root)).await?;
         Ok(tree)
     }
 
@@ -286,8 +341,8 @@ impl Build<'_> {
         image: &Path,
     ) -> Result<String, ImageError> {
         const STAGE: &str = "packing the initial RAM disk";
-        let content = |what: String| ImageError::Content { image: self.recipe.name.clone(), what };
-        let versions = self.store.host.list(&tree.join("usr/lib/modules")).await?;
+        let content = |what: String| self.work.content(what);
+        let versions = self.work.store.host.list(&tree.join("usr/lib/modules")).await?;
         let [version] = versions.as_slice() else {
             return Err(content(format!(
                 "{} kernels are installed instead of one",
@@ -297,12 +352,12 @@ impl Build<'_> {
         // `./boot` is not unpacked, so the kernel is taken from the archive.
         let member = format!("./boot/vmlinuz-{version}");
         let cmd = Cmd::new("tar").arg("-xOf").arg(archive).arg("--").arg(&member);
-        let kernel = self.tool(STAGE, cmd.within(LOCAL_WORK)).await?.stdout;
-        self.store.host.write_atomic(&image.join("vmlinuz"), &kernel, 0o644).await?;
+        let kernel = self.work.tool(STAGE, cmd.within(LOCAL_WORK)).await?.stdout;
+        self.work.store.host.write_atomic(&image.join("vmlinuz"), &kernel, 0o644).await?;
 
         let modules_dir = tree.join("usr/lib/modules").join(version);
         let read = async |path: PathBuf| -> Result<Vec<u8>, ImageError> {
-            let bytes = self.store.host.read(&path).await?;
+            let bytes = self.work.store.host.read(&path).await?;
             bytes.ok_or_else(|| content(format!("`{}` is missing", path.display())))
         };
         let text = async |name: &str| -> Result<String, ImageError> {
@@ -322,7 +377,7 @@ impl Build<'_> {
             let plain = match unpacker {
                 None => packed,
                 Some(tool) => {
-                    self.tool(STAGE, Cmd::new(tool).arg("-dc").stdin(packed)).await?.stdout
+                    self.work.tool(STAGE, Cmd::new(tool).arg("-dc").stdin(packed)).await?.stdout
                 }
             };
             let stem = name.split(".ko").next().unwrap_or(&name);
@@ -334,12 +389,12 @@ impl Build<'_> {
             other => other?,
         };
         let packed = initrd::pack(busybox, modules);
-        self.store.host.write_atomic(&image.join("initrd"), &packed, 0o644).await?;
+        self.work.store.host.write_atomic(&image.join("initrd"), &packed, 0o644).await?;
         Ok(version.clone())
     }
 
     async fn packages(&self, tree: &Path) -> Result<(u32, Digest), ImageError> {
-        let status = self.store.host.read(&tree.join("var/lib/dpkg/status")).await?;
+        let status = self.work.store.host.read(&tree.join("var/lib/dpkg/status")).await?;
         let list = package_list(&String::from_utf8_lossy(&status.unwrap_or_default()));
         Ok((u32::try_from(list.len()).unwrap_or(u32::MAX), Digest::of(list.join("\n"))))
     }
@@ -348,11 +403,11 @@ impl Build<'_> {
     async fn disk(&self, tree: &Path, image: &Path, root: bool) -> Result<ByteSize, ImageError> {
         const STAGE: &str = "making the filesystem";
         let cmd = Cmd::new("du").args(["-s", "--block-size=1M", "--"]).arg(tree);
-        let used = self.tool(STAGE, inside(cmd.within(LOCAL_WORK), root)).await?.text();
+        let used = self.work.tool(STAGE, inside(cmd.within(LOCAL_WORK), root)).await?.text();
         let used: u64 = used.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
         // Room to work in before it is grown, in whole GiB; it costs nothing until it is written.
         let size = ByteSize::gib((used * 3 / 2).div_ceil(1024).max(2));
-        let raw = self.dir.join("root.raw");
+        let raw = self.work.dir.join("root.raw");
         let cmd = Cmd::new("mke2fs")
             .args(["-q", "-t", "ext4", "-L", "root", "-m", "1", "-d"])
             .arg(tree)
@@ -360,60 +415,15 @@ impl Build<'_> {
             .arg(&raw)
             .arg(format!("{}M", size.as_mib()))
             .within(LOCAL_WORK);
-        self.tool(STAGE, inside(cmd, root)).await?;
+        self.work.tool(STAGE, inside(cmd, root)).await?;
         let cmd = Cmd::new("qemu-img")
             .args(["convert", "-f", "raw", "-O", "qcow2", "--"])
             .arg(&raw)
             .arg(image.join("disk.qcow2"))
             .within(LOCAL_WORK);
-        self.tool("making the disk", cmd).await?;
-        self.store.host.remove(&raw).await?;
+        self.work.tool("making the disk", cmd).await?;
+        self.work.store.host.remove(&raw).await?;
         Ok(size)
-    }
-
-    async fn digest_of(&self, path: &Path) -> Result<Digest, ImageError> {
-        let cmd = Cmd::new("sha256sum").arg("--").arg(path).within(LOCAL_WORK);
-        let text = self.tool("reading the disk back", cmd).await?.text();
-        let digest = text.split_whitespace().next().and_then(|word| word.parse().ok());
-        digest.ok_or_else(|| ImageError::Content {
-            image: self.recipe.name.clone(),
-            what: format!("sha256sum answered `{text}`"),
-        })
-    }
-
-    async fn stored(&self, image: &Path) -> Result<ByteSize, ImageError> {
-        let cmd = Cmd::new("du").args(["-s", "--block-size=1M", "--"]).arg(image);
-        let text = self.tool("measuring the image", cmd).await?.text();
-        let mib = text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
-        Ok(ByteSize::mib(mib))
-    }
-
-    async fn tool(
-        &self,
-        stage: &'static str,
-        cmd: Cmd,
-    ) -> Result<updraft_host::CmdOutput, ImageError> {
-        self.store.host.run(cmd).await.map_err(|source| ImageError::Build {
-            image: self.recipe.name.clone(),
-            stage,
-            source,
-        })
-    }
-
-    /// Runs a tool that talks while it works, for as long as it talks.
-    async fn watched(&self, stage: &'static str, cmd: Cmd) -> Result<(), ImageError> {
-        let image = self.recipe.name.clone();
-        watch::run(self.store.host.as_ref(), cmd, IDLE, self.progress).await.map_err(
-            |how| match how {
-                watch::Fault::Lost(source) => ImageError::Build { image, stage, source },
-                watch::Fault::Stuck { said } => {
-                    ImageError::Stuck { image, stage, idle: IDLE, said }
-                }
-                watch::Fault::Ended { status, said } => {
-                    ImageError::Tool { image, stage, status, said }
-                }
-            },
-        )
     }
 }
 
@@ -495,12 +505,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let clock = FixedClock("2026-01-01T00:00:00Z".parse().unwrap());
         let store = Store::new(dir.path().join("store"), Arc::new(Full), Arc::new(clock));
-        let recipe = Recipe {
-            name: "debian".parse().unwrap(),
-            bootstrap: "bookworm".to_owned(),
-            packages: Vec::new(),
-            mirror: None,
-        };
+        let recipe = Recipe::bootstrap("debian".parse().unwrap(), "bookworm", &[]);
         let agent = Agent { binary: "/agent".into(), digest: Digest::of("agent") };
         let error = store.build(&recipe, &agent, &|_| ()).await.unwrap_err();
         assert!(error.to_string().contains("needs 3GiB of disk space"), "{error}");

@@ -81,7 +81,35 @@ pub enum ImageError {
         /// What is wrong.
         what: String,
     },
-    /// Sites still use it.
+    /// A file is not the one that was asked for.
+    #[error("image `{image}`: `{place}` has the digest {found}, and {wanted} was asked for")]
+    Mismatch {
+        /// The image.
+        image: ImageName,
+        /// The file.
+        place: String,
+        /// What was asked for.
+        wanted: Digest,
+        /// What is there.
+        found: Digest,
+    },
+    /// A file is of no kind that an image can be made from.
+    #[error("cannot make image `{image}`: {what}")]
+    Foreign {
+        /// The image.
+        image: ImageName,
+        /// What it is instead.
+        what: String,
+    },
+    /// A file with images in it cannot be taken in.
+    #[error("nothing was taken out of `{}`: {what}", path.display())]
+    Bundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Somebody still uses it.
     #[error("image {} is in use by {}", digest.short(), users.join(", "))]
     InUse {
         /// The image.
@@ -105,7 +133,11 @@ pub enum ImageError {
 impl Blamed for ImageError {
     fn blame(&self) -> Blame {
         match self {
-            Self::Recipe { .. } | Self::InUse { .. } => Blame::Asked,
+            Self::Recipe { .. }
+            | Self::InUse { .. }
+            | Self::Mismatch { .. }
+            | Self::Foreign { .. }
+            | Self::Bundle { .. } => Blame::Asked,
             Self::NoAgent(_)
             | Self::Architecture(_)
             | Self::Space { .. }
@@ -141,7 +173,15 @@ impl Blamed for ImageError {
                     .to_owned(),
             ),
             Self::NoAgent(_) => Some("build the agent: cargo build -p updraft-agent".to_owned()),
-            Self::InUse { .. } => Some("destroy these sites first".to_owned()),
+            Self::InUse { .. } => Some(
+                "destroy the sites and remove the images that use it first; `updraft image ls` \
+                 shows them"
+                    .to_owned(),
+            ),
+            Self::Mismatch { found, .. } => Some(format!(
+                "fetch the file again; or, if this is the one you mean, write `digest: sha256:{found}`"
+            )),
+            Self::Bundle { .. } => Some("export the images again".to_owned()),
             Self::Description { path, .. } => path
                 .parent()
                 .map(|dir| format!("remove the directory `{}` and build again", dir.display())),

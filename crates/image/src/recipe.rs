@@ -1,6 +1,6 @@
 //! What an image is made from.
 
-use crate::{ImageError, guest, initrd};
+use crate::{ImageError, guest, initrd, seal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,56 +16,156 @@ const BUILDER: &str = "1";
 pub struct Recipe {
     /// Name in the site file; for people, no part of the digest.
     pub name: ImageName,
-    /// Debian release: `bookworm`.
-    pub bootstrap: String,
-    /// Packages to install beside what every guest needs.
-    pub packages: Vec<String>,
-    /// Where to get packages from; `None` takes what this computer's own apt uses.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mirror: Option<String>,
+    /// Where it begins.
+    #[serde(flatten)]
+    pub origin: Origin,
+}
+
+/// Where an image begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Origin {
+    /// Packages of a distribution.
+    Bootstrap {
+        /// Release: `bookworm`.
+        bootstrap: String,
+        /// Packages to install beside what every guest needs.
+        packages: Vec<String>,
+        /// Where to get packages from; `None` takes what this computer's own apt uses.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mirror: Option<String>,
+    },
+    /// A disk that others made.
+    Import {
+        /// Where its file is; no part of the digest.
+        import: Place,
+        /// What the file is.
+        format: Format,
+        /// Content of the file.
+        digest: Digest,
+        /// What starts its boot loader.
+        firmware: Firmware,
+    },
+    /// Another image, and what was done inside a machine that had booted it.
+    Layer {
+        /// The other image, as the store names it.
+        below: Digest,
+        /// What was done: packages, the play with everything it reaches, accounts.
+        dressing: Digest,
+        /// Packages that were installed, for people.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        packages: Vec<String>,
+        /// The play that was applied, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        play: Option<PathBuf>,
+    },
+}
+
+/// Where a file is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// On this computer.
+    File(PathBuf),
+    /// At a URL with http or https; there is no password in it.
+    Url(String),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
+}
+
+/// What the file of an imported disk is, once unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// What its first bytes say.
+    Detect,
+    /// A disk in QEMU's format.
+    Qcow2,
+    /// The bytes of the disk.
+    Raw,
+    /// A Vagrant box for libvirt.
+    Box,
+}
+
+/// What starts a machine's boot loader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Firmware {
+    /// A PC's BIOS.
+    Bios,
+    /// UEFI.
+    Uefi,
 }
 
 impl Recipe {
+    /// A recipe that begins with the packages of a release.
+    pub fn bootstrap(name: ImageName, release: &str, packages: &[&str]) -> Self {
+        let packages = packages.iter().map(|name| (*name).to_owned()).collect();
+        let origin = Origin::Bootstrap { bootstrap: release.to_owned(), packages, mirror: None };
+        Self { name, origin }
+    }
+
     /// The name of the image in the store: the same inputs give the same digest.
     ///
     /// The versions of packages are no input: an image that is there is good until it is removed.
+    /// The agent counts where it is put inside from without.
     pub fn digest(&self, agent: &Agent) -> Digest {
         let mut hasher = Hasher::default();
-        hasher.field(self.base_digest().to_string());
-        hasher.field(agent.digest.to_string());
-        for entry in guest::files() {
-            hasher.field(entry.path());
-            hasher.field(entry.content());
+        match &self.origin {
+            Origin::Bootstrap { .. } => {
+                let base = self.base_digest().expect("a bootstrap has a base");
+                hasher.field(base.to_string());
+                hasher.field(agent.digest.to_string());
+                for entry in guest::files() {
+                    hasher.field(entry.path());
+                    hasher.field(entry.content());
+                }
+                hasher.field(initrd::INIT);
+                initrd::DRIVERS.iter().for_each(|driver| hasher.field(driver));
+            }
+            Origin::Import { digest, format, firmware, import: _ } => {
+                hasher.field("import");
+                hasher.field(digest.to_string());
+                hasher.field(format!("{format:?} {firmware:?}"));
+            }
+            Origin::Layer { below, dressing, packages: _, play: _ } => {
+                hasher.field("layer");
+                hasher.field(below.to_string());
+                hasher.field(dressing.to_string());
+                hasher.field(seal::script());
+            }
         }
-        hasher.field(initrd::INIT);
-        initrd::DRIVERS.iter().for_each(|driver| hasher.field(driver));
         hasher.finish()
+    }
+
+    /// The image that this one lies on.
+    pub fn below(&self) -> Option<Digest> {
+        match &self.origin {
+            Origin::Layer { below, .. } => Some(*below),
+            Origin::Bootstrap { .. } | Origin::Import { .. } => None,
+        }
     }
 
     /// The name of the system before anything of ours is added: packages and where they come from.
-    pub(crate) fn base_digest(&self) -> Digest {
+    pub(crate) fn base_digest(&self) -> Option<Digest> {
+        let Origin::Bootstrap { bootstrap, packages, mirror } = &self.origin else { return None };
         let mut hasher = Hasher::default();
         hasher.field(BUILDER);
         hasher.field(std::env::consts::ARCH);
-        hasher.field(&self.bootstrap);
-        let own = self.packages.iter().map(String::as_str);
+        hasher.field(bootstrap);
+        let own = packages.iter().map(String::as_str);
         for package in guest::PACKAGES.iter().copied().chain(own).collect::<BTreeSet<_>>() {
             hasher.field(package);
         }
-        hasher.field(self.mirror.as_deref().unwrap_or_default());
-        hasher.finish()
-    }
-
-    /// Everything to install: what every guest needs, then the recipe's own.
-    pub(crate) fn all_packages(&self) -> Result<Vec<String>, ImageError> {
-        let mut all: Vec<String> = guest::PACKAGES.iter().map(|name| (*name).to_owned()).collect();
-        all.push(format!("linux-image-cloud-{}", debian_arch()?));
-        for package in &self.packages {
-            if !all.contains(package) {
-                all.push(package.clone());
-            }
-        }
-        Ok(all)
+        hasher.field(mirror.as_deref().unwrap_or_default());
+        Some(hasher.finish())
     }
 
     /// Refuses words that the tools would take for something else.
@@ -75,15 +175,39 @@ impl Recipe {
                 && text.starts_with(|c: char| c.is_ascii_alphanumeric())
                 && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._:~/".contains(c))
         };
-        let bad = std::iter::once(&self.bootstrap)
-            .chain(&self.packages)
-            .chain(&self.mirror)
-            .find(|text| !word(text));
+        let bad = match &self.origin {
+            Origin::Bootstrap { bootstrap, packages, mirror } => {
+                std::iter::once(bootstrap).chain(packages).chain(mirror).find(|text| !word(text))
+            }
+            Origin::Layer { packages, .. } => packages.iter().find(|text| !word(text)),
+            Origin::Import { .. } => None,
+        };
         match bad {
             Some(word) => Err(ImageError::Recipe { image: self.name.clone(), word: word.clone() }),
             None => Ok(()),
         }
     }
+}
+
+/// Everything to install: what every guest needs, then the recipe's own.
+pub(crate) fn all_packages(suite: &str, own: &[String]) -> Result<Vec<String>, ImageError> {
+    let mut all: Vec<String> = guest::PACKAGES.iter().map(|name| (*name).to_owned()).collect();
+    all.push(match is_ubuntu(suite) {
+        true => "linux-image-virtual".to_owned(),
+        false => format!("linux-image-cloud-{}", debian_arch()?),
+    });
+    for package in own {
+        if !all.contains(package) {
+            all.push(package.clone());
+        }
+    }
+    Ok(all)
+}
+
+/// Suites of Ubuntu that are or will be supported while this is used (releases.ubuntu.com,
+/// November 2026); every other suite is Debian's or made like it.
+pub(crate) fn is_ubuntu(suite: &str) -> bool {
+    ["focal", "jammy", "noble", "questing", "resolute"].contains(&suite)
 }
 
 /// Debian's word for this computer's architecture.
@@ -123,12 +247,7 @@ mod tests {
     use super::*;
 
     fn recipe(packages: &[&str]) -> Recipe {
-        Recipe {
-            name: "debian".parse().unwrap(),
-            bootstrap: "bookworm".to_owned(),
-            packages: packages.iter().map(|name| (*name).to_owned()).collect(),
-            mirror: None,
-        }
+        Recipe::bootstrap("debian".parse().unwrap(), "bookworm", packages)
     }
 
     fn agent(content: &str) -> Agent {
@@ -147,9 +266,44 @@ mod tests {
 
     #[test]
     fn a_package_is_installed_once() {
-        let all = recipe(&["sudo", "curl"]).all_packages().unwrap();
+        let own = ["sudo", "curl"].map(str::to_owned);
+        let all = all_packages("bookworm", &own).unwrap();
         assert_eq!(all.iter().filter(|name| *name == "sudo").count(), 1);
         assert_eq!(all.last().map(String::as_str), Some("curl"));
+    }
+
+    #[test]
+    fn where_a_file_comes_from_changes_nothing_and_what_lies_below_does() {
+        let import = |place: &str, firmware| Recipe {
+            name: "cloud".parse().unwrap(),
+            origin: Origin::Import {
+                import: Place::File(place.into()),
+                format: Format::Detect,
+                digest: Digest::of("disk"),
+                firmware,
+            },
+        };
+        let name = |recipe: Recipe| recipe.digest(&agent("a"));
+        assert_eq!(name(import("/a", Firmware::Bios)), name(import("/b", Firmware::Bios)));
+        assert_ne!(name(import("/a", Firmware::Bios)), name(import("/a", Firmware::Uefi)));
+        let layer = |below: &str, dressing: &str| Recipe {
+            name: "web".parse().unwrap(),
+            origin: Origin::Layer {
+                below: Digest::of(below),
+                dressing: Digest::of(dressing),
+                packages: Vec::new(),
+                play: None,
+            },
+        };
+        assert_ne!(name(layer("a", "x")), name(layer("b", "x")));
+        assert_ne!(name(layer("a", "x")), name(layer("a", "y")));
+    }
+
+    #[test]
+    fn a_description_of_an_earlier_version_is_read() {
+        let text = r#"{"name":"debian","bootstrap":"bookworm","packages":["curl"]}"#;
+        let read: Recipe = serde_json::from_str(text).unwrap();
+        assert_eq!(read, recipe(&["curl"]));
     }
 
     #[test]

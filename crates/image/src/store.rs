@@ -3,12 +3,14 @@
 //! ```text
 //! <root>/images/<digest>/{disk.qcow2,vmlinuz,initrd,image.json}
 //! <root>/bases/<digest>/root.tar     the system of images that differ only in what we add
-//! <root>/refs/<digest>/<site id>     one small file for each site that uses the image
+//! <root>/refs/<digest>/<user>        one small file for each site or template that uses the image
+//! <root>/downloads/<digest>          what was fetched so far
 //! <root>/locks/<digest>              held while the image is built or removed
 //! <root>/tmp/<digest>.<…>/           an image that is being built
 //! ```
 
-use crate::{ImageError, Recipe, guest};
+use crate::seal::Removed;
+use crate::{Firmware, ImageError, Recipe, guest};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,8 +58,9 @@ pub struct Facts {
     pub version: u32,
     /// What it was made from.
     pub recipe: Recipe,
-    /// Digest of the agent inside.
-    pub agent: Digest,
+    /// Digest of the agent that was put inside; an image made by others gets it when it boots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Digest>,
     /// When it was built.
     pub created: Timestamp,
     /// Size of the disk as its guest sees it: no guest's disk may be smaller.
@@ -66,28 +69,70 @@ pub struct Facts {
     pub stored: ByteSize,
     /// Content of `disk.qcow2`.
     pub content: Digest,
-    /// Version of the kernel.
+    /// Version of the kernel beside the disk; empty where the disk has its own boot loader.
+    #[serde(default)]
     pub kernel: String,
-    /// How many packages are installed.
+    /// How many packages are installed; 0 where nobody counted.
+    #[serde(default)]
     pub packages: u32,
-    /// Digest of the list of packages with their versions.
-    pub package_list: Digest,
-    /// The kernel's command line.
+    /// Digest of the list of packages with their versions, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package_list: Option<Digest>,
+    /// What starts the disk's own boot loader; `None` where a kernel lies beside the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<Firmware>,
+    /// What was taken out when the image was sealed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<Removed>,
+    /// The kernel's command line; empty where the disk has its own boot loader.
+    #[serde(default)]
     pub cmdline: String,
 }
 
-/// A site that uses an image.
+/// Who uses an image, beside the layers on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// The site.
-    pub site: SiteId,
-    /// Name and place of the site, for people.
+    /// Who.
+    pub user: User,
+    /// Name and place, for people.
     pub note: String,
+}
+
+/// Who may use an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum User {
+    /// A site, whose machines start from it.
+    Site(SiteId),
+    /// A booted template of it: a word of the one who keeps templates.
+    Template(String),
+}
+
+/// Before the word of a template in the name of its file.
+const TEMPLATE: &str = "template.";
+
+impl User {
+    /// The name of the file that says so.
+    fn file(&self) -> String {
+        match self {
+            Self::Site(site) => site.to_string(),
+            Self::Template(word) => format!("{TEMPLATE}{word}"),
+        }
+    }
+
+    fn of_file(name: &str) -> Option<Self> {
+        match name.strip_prefix(TEMPLATE) {
+            Some(word) => Some(Self::Template(word.to_owned())),
+            None => name.parse().ok().map(Self::Site),
+        }
+    }
 }
 
 impl std::fmt::Display for Reference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "site {} ({})", self.note, self.site)
+        match &self.user {
+            User::Site(site) => write!(f, "site {} ({site})", self.note),
+            User::Template(_) => write!(f, "template {}", self.note),
+        }
     }
 }
 
@@ -138,13 +183,13 @@ impl Store {
         Ok(Some(Image { digest, dir, facts }))
     }
 
-    /// Writes down that a site uses an image; `note` tells people which site that is.
+    /// Writes down that somebody uses an image; `note` tells people who that is.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn refer(&self, digest: Digest, site: SiteId, note: &str) -> Result<(), ImageError> {
+    pub async fn refer(&self, digest: Digest, user: &User, note: &str) -> Result<(), ImageError> {
         let dir = self.refs_dir(digest);
-        let path = dir.join(site.to_string());
+        let path = dir.join(user.file());
         if self.host.read(&path).await?.as_deref() != Some(note.as_bytes()) {
             self.host.make_dir(&dir, 0o755).await?;
             self.host.write_atomic(&path, note.as_bytes(), 0o644).await?;
@@ -152,20 +197,20 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets that a site uses an image.
+    /// Forgets that somebody uses an image.
     ///
     /// # Errors
     /// When the file cannot be removed.
-    pub async fn unrefer(&self, digest: Digest, site: SiteId) -> Result<(), ImageError> {
+    pub async fn unrefer(&self, digest: Digest, user: &User) -> Result<(), ImageError> {
         let dir = self.refs_dir(digest);
-        self.host.remove(&dir.join(site.to_string())).await?;
+        self.host.remove(&dir.join(user.file())).await?;
         if self.host.list(&dir).await?.is_empty() {
             self.host.remove(&dir).await?;
         }
         Ok(())
     }
 
-    /// Who uses an image.
+    /// Who uses an image, beside the layers on it.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -173,36 +218,96 @@ impl Store {
         let dir = self.refs_dir(digest);
         let mut references = Vec::new();
         for name in self.host.list(&dir).await? {
-            let Ok(site) = name.parse() else { continue };
+            let Some(user) = User::of_file(&name) else { continue };
             let note = self.host.read(&dir.join(&name)).await?.unwrap_or_default();
-            references.push(Reference { site, note: String::from_utf8_lossy(&note).into_owned() });
+            references.push(Reference { user, note: String::from_utf8_lossy(&note).into_owned() });
         }
         Ok(references)
+    }
+
+    /// The layers that lie directly on an image.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn layers_on(&self, digest: Digest) -> Result<Vec<Image>, ImageError> {
+        let mut layers = self.list().await?;
+        layers.retain(|image| image.facts.recipe.below() == Some(digest));
+        Ok(layers)
+    }
+
+    /// Everybody who uses an image, for people: sites, templates, layers that are there or being
+    /// made.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn users(&self, digest: Digest) -> Result<Vec<String>, ImageError> {
+        let references = self.references(digest).await?;
+        let mut users: Vec<String> = references.iter().map(Reference::to_string).collect();
+        for layer in self.layers_on(digest).await? {
+            let name = &layer.facts.recipe.name;
+            users.push(format!("image {} ({name})", layer.digest.short()));
+        }
+        users.extend(self.drafts_on(digest).await?);
+        Ok(users)
+    }
+
+    /// Removes every image that nobody uses, layers before what they lie on, and what builds and
+    /// transfers left behind. Returns the images removed.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub async fn remove_unused(&self) -> Result<Vec<Digest>, ImageError> {
+        for left in self.leftovers().await? {
+            if self.host.list(&left.dir.join("guests")).await?.is_empty() {
+                left.discard().await?;
+            }
+        }
+        let mut removed = Vec::new();
+        loop {
+            let mut unused = Vec::new();
+            for image in self.list().await? {
+                if self.users(image.digest).await?.is_empty() {
+                    unused.push(image.digest);
+                }
+            }
+            if unused.is_empty() {
+                break;
+            }
+            for digest in unused {
+                match self.remove(digest).await {
+                    Ok(()) => removed.push(digest),
+                    // Somebody was faster: then it is not unused.
+                    Err(ImageError::InUse { .. }) => return Ok(removed),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        self.host.remove(&self.root.join("downloads")).await?;
+        Ok(removed)
     }
 
     /// Removes an image, and with the last one of its packages the system they were made from, so
     /// that the next build fetches new versions. One that is not there is no error.
     ///
     /// # Errors
-    /// [`ImageError::InUse`] when a site uses it.
+    /// [`ImageError::InUse`] when somebody uses it.
     pub async fn remove(&self, digest: Digest) -> Result<(), ImageError> {
         let dir = self.image_dir(digest);
         if self.host.list(&dir).await?.is_empty() {
             return Ok(());
         }
         let _lock = self.lock(digest, "updraft image rm", Duration::from_secs(10), &|_| ()).await?;
-        let users = self.references(digest).await?;
+        let users = self.users(digest).await?;
         if !users.is_empty() {
-            let users = users.iter().map(Reference::to_string).collect();
             return Err(ImageError::InUse { digest, users });
         }
-        let base = self.find(digest).await?.map(|image| image.facts.recipe.base_digest());
+        let base = self.find(digest).await?.and_then(|image| image.facts.recipe.base_digest());
         // The description first: without it the rest is no image.
         self.host.remove(&dir.join("image.json")).await?;
         self.host.remove(&dir).await?;
         if let Some(base) = base {
             let others = self.list().await?;
-            if others.iter().all(|image| image.facts.recipe.base_digest() != base) {
+            if others.iter().all(|image| image.facts.recipe.base_digest() != Some(base)) {
                 self.host.remove(&self.base_dir(base)).await?;
             }
         }
@@ -235,23 +340,6 @@ impl Store {
         Ok(FileLock::acquire_within(&path, &holder, within, waiting).await?)
     }
 
-    /// Removes what builds that were interrupted left behind.
-    pub(crate) async fn discard_leftovers(&self) -> Result<(), ImageError> {
-        let tmp = self.root.join("tmp");
-        for name in self.host.list(&tmp).await? {
-            let Some(digest) = name.split('.').next().and_then(|text| text.parse().ok()) else {
-                continue;
-            };
-            // Whoever builds it holds its lock.
-            match self.lock(digest, "updraft", Duration::ZERO, &|_| ()).await {
-                Ok(_lock) => self.host.remove(&tmp.join(&name)).await?,
-                Err(ImageError::Host(updraft_host::HostError::Held { .. })) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) fn cmdline() -> String {
         guest::CMDLINE.to_owned()
     }
@@ -272,20 +360,17 @@ mod tests {
         let digest = Digest::of(content);
         let facts = Facts {
             version: 1,
-            recipe: Recipe {
-                name: "debian".parse().unwrap(),
-                bootstrap: "bookworm".to_owned(),
-                packages: Vec::new(),
-                mirror: None,
-            },
-            agent: Digest::of("agent"),
+            recipe: Recipe::bootstrap("debian".parse().unwrap(), "bookworm", &[]),
+            agent: Some(Digest::of("agent")),
             created: created.parse().unwrap(),
             disk: ByteSize::gib(2),
             stored: ByteSize::mib(400),
             content: Digest::of("disk"),
             kernel: "6.1.0-1-cloud-amd64".to_owned(),
             packages: 150,
-            package_list: Digest::of("packages"),
+            package_list: Some(Digest::of("packages")),
+            firmware: None,
+            removed: Vec::new(),
             cmdline: Store::cmdline(),
         };
         let dir = store.image_dir(digest);
@@ -295,8 +380,8 @@ mod tests {
         digest
     }
 
-    fn site(seed: u64) -> SiteId {
-        SiteId::draw(Timestamp::UNIX_EPOCH, &mut SeededChance::new(seed))
+    fn site(seed: u64) -> User {
+        User::Site(SiteId::draw(Timestamp::UNIX_EPOCH, &mut SeededChance::new(seed)))
     }
 
     #[tokio::test]
@@ -325,15 +410,75 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path());
         let digest = put(&store, "a", "2026-01-01T00:00:00Z").await;
-        store.refer(digest, site(1), "hello in /srv/hello").await.unwrap();
-        store.refer(digest, site(1), "hello in /srv/hello").await.unwrap();
+        store.refer(digest, &site(1), "hello in /srv/hello").await.unwrap();
+        store.refer(digest, &site(1), "hello in /srv/hello").await.unwrap();
         let error = store.remove(digest).await.unwrap_err();
         assert!(error.to_string().contains("hello in /srv/hello"), "{error}");
         assert!(error.hint().is_some());
-        store.unrefer(digest, site(1)).await.unwrap();
+        store.unrefer(digest, &site(1)).await.unwrap();
         store.remove(digest).await.unwrap();
         assert_eq!(store.find(digest).await.unwrap(), None);
         assert_eq!(store.references(digest).await.unwrap(), []);
+    }
+
+    /// An image that lies on another.
+    async fn put_on(store: &Store, below: Digest, content: &str) -> Digest {
+        let digest = put(store, content, "2026-03-01T00:00:00Z").await;
+        let mut facts = store.find(digest).await.unwrap().unwrap().facts;
+        facts.recipe.origin = crate::Origin::Layer {
+            below,
+            dressing: Digest::of(content),
+            packages: Vec::new(),
+            play: None,
+        };
+        let text = serde_json::to_vec(&facts).unwrap();
+        let path = store.image_dir(digest).join("image.json");
+        store.host.write_atomic(&path, &text, 0o644).await.unwrap();
+        digest
+    }
+
+    #[tokio::test]
+    async fn an_image_below_others_is_not_removed_and_all_unused_go_from_the_top() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let base = put(&store, "base", "2026-01-01T00:00:00Z").await;
+        let middle = put_on(&store, base, "middle").await;
+        let top = put_on(&store, middle, "top").await;
+        let used = put_on(&store, base, "used").await;
+        let error = store.remove(middle).await.unwrap_err();
+        assert!(error.to_string().contains(&top.short()), "{error}");
+        let template = User::Template("debian-256".to_owned());
+        store.refer(used, &template, "of 256MiB").await.unwrap();
+        let error = store.remove(used).await.unwrap_err();
+        assert!(error.to_string().contains("template of 256MiB"), "{error}");
+        assert_eq!(store.remove_unused().await.unwrap(), [top, middle]);
+        store.unrefer(used, &template).await.unwrap();
+        assert_eq!(store.remove_unused().await.unwrap(), [used, base]);
+    }
+
+    #[tokio::test]
+    async fn an_image_that_a_layer_is_being_made_on_is_not_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let base = put(&store, "base", "2026-01-01T00:00:00Z").await;
+        let recipe = Recipe {
+            name: "web".parse().unwrap(),
+            origin: crate::Origin::Layer {
+                below: base,
+                dressing: Digest::of("play"),
+                packages: Vec::new(),
+                play: None,
+            },
+        };
+        let agent = crate::Agent { binary: "/agent".into(), digest: Digest::of("agent") };
+        let crate::Begun::Draft(draft) = store.begin(&recipe, &agent, &|_| ()).await.unwrap()
+        else {
+            panic!("nobody made it")
+        };
+        let error = store.remove(base).await.unwrap_err();
+        assert!(error.to_string().contains("being made"), "{error}");
+        draft.discard().await.unwrap();
+        store.remove(base).await.unwrap();
     }
 
     #[tokio::test]
@@ -343,7 +488,7 @@ mod tests {
         let one = put(&store, "one", "2026-01-01T00:00:00Z").await;
         let two = put(&store, "two", "2026-01-01T00:00:00Z").await;
         let facts = store.find(one).await.unwrap().unwrap().facts;
-        let base = store.base_dir(facts.recipe.base_digest());
+        let base = store.base_dir(facts.recipe.base_digest().unwrap());
         store.host.make_dir(&base, 0o755).await.unwrap();
         store.remove(one).await.unwrap();
         assert!(base.exists());
@@ -362,7 +507,9 @@ mod tests {
         }
         let alive = Digest::of("alive");
         let lock = store.lock(alive, "build", Duration::ZERO, &|_| ()).await.unwrap();
-        store.discard_leftovers().await.unwrap();
+        for left in store.leftovers().await.unwrap() {
+            left.discard().await.unwrap();
+        }
         assert!(!left("dead").exists());
         assert!(left("alive").exists());
         drop(lock);

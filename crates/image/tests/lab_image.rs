@@ -17,12 +17,7 @@ fn target() -> PathBuf {
 }
 
 fn recipe(name: &str, packages: &[&str]) -> Recipe {
-    Recipe {
-        name: name.parse().unwrap(),
-        bootstrap: "bookworm".to_owned(),
-        packages: packages.iter().map(|name| (*name).to_owned()).collect(),
-        mirror: None,
-    }
+    Recipe::bootstrap(name.parse().unwrap(), "bookworm", packages)
 }
 
 fn store(root: &Path) -> Store {

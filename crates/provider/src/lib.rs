@@ -12,6 +12,7 @@ pub mod sim;
 
 pub use order::{
     Boot, Firmware, ImageFiles, MachineOrder, NetworkOrder, Nic, SiteMark, Start, TemplateOrder,
+    outlet,
 };
 pub use rest::{Nursling, bring_to_rest};
 pub use seen::{MachineSeen, NetworkSeen, Power, Progress, Seen, TemplateSeen};

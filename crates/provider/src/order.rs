@@ -187,6 +187,19 @@ pub enum Firmware {
     Uefi,
 }
 
+/// What a machine with [`MachineOrder::outlet`] finds: the fixed addresses of QEMU's user-mode
+/// networking (qemu(1), "-netdev user").
+pub mod outlet {
+    /// Its card.
+    pub const MAC: &str = "52:54:00:12:34:56";
+    /// Its own address.
+    pub const ADDRESS: &str = "10.0.2.15/24";
+    /// The way out.
+    pub const GATEWAY: &str = "10.0.2.2";
+    /// Who answers for names.
+    pub const RESOLVER: &str = "10.0.2.3";
+}
+
 /// One network card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nic {
