@@ -157,8 +157,8 @@ impl ImageStore {
         provider: &str,
         name: &ImageName,
         digest: Digest,
-    ) -> Result<ImageFiles, StepFault> {
         disk: ByteSize,
+    ) -> Result<ImageFiles, StepFault> {
         if provider == ProviderKind::Sim.as_str() {
             let nowhere = PathBuf::from("/dev/null");
             return Ok(ImageFiles {
@@ -175,13 +175,13 @@ impl ImageStore {
             StepFault::new(Blame::World, format!("image `{name}` is not in the store"))
                 .hinting("`updraft up` builds it")
         })?;
-        if let Some(id) = self.site {
         if disk < image.facts.disk {
             let needed = image.facts.disk;
             let message = format!("a disk of {disk} does not hold image `{name}`");
             return Err(StepFault::new(Blame::Asked, message)
                 .hinting(format!("write `disk: {}MiB` for the image", needed.as_mib())));
         }
+        if let Some(id) = self.site {
             let note = format!("{} ({})", site.name, absolute(site.file.clone().into()).display());
             let user = User::Site(id);
             self.store.refer(image.digest, &user, &note).await.map_err(|error| fault(&error))?;
@@ -222,7 +222,6 @@ impl ImageStore {
         Ok(json!({ "digest": built.digest.to_string() }))
     }
 
-    /// The site uses no image any more.
     /// The image of the store that an image of the site stands for: found, or made from the lowest
     /// layer that is missing.
     ///
@@ -296,6 +295,7 @@ impl ImageStore {
         Ok(image)
     }
 
+    /// The site uses no image any more.
     ///
     /// # Errors
     /// When the store cannot be read or written.
@@ -344,7 +344,6 @@ async fn work(
     if !dressing.packages.is_empty() {
         inside.install(&dressing.packages, report).await?;
     }
-}
     if let Some(play) = &dressing.play {
         inside.play(play, &dressing.vars, report).await?;
     }
@@ -356,6 +355,7 @@ async fn work(
         return Err(StepFault::new(Blame::World, format!("it cannot be sealed: {last}")));
     }
     Ok((counted.text.trim().parse().unwrap_or(0), seal::read_report(&said.text)))
+}
 
 /// How many packages are installed, where somebody knows.
 const COUNT_PACKAGES: &str =
