@@ -170,6 +170,9 @@ pub(crate) struct Run {
     /// Tell each step's progress, line by line.
     #[arg(short, long)]
     pub(crate) verbose: bool,
+    /// Show at the end where the time went: each step with its phases.
+    #[arg(long)]
+    pub(crate) timings: bool,
 }
 
 #[derive(Args, Debug)]

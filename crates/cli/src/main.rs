@@ -7,6 +7,7 @@ mod agent;
 mod args;
 mod commands;
 mod env;
+mod timings;
 mod ui;
 
 use clap::Parser as _;

@@ -8,10 +8,12 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
+use tokio::time::Instant;
 use updraft_base::Blamed;
 use updraft_control::{Event, Outcome, StepId};
 
-use crate::args::Color;
+use crate::args::{Color, Run};
+use crate::timings::Timings;
 
 /// What output may look like.
 #[derive(Clone, Copy, Debug)]
@@ -197,22 +199,26 @@ pub(crate) struct RunView {
     bars: MultiProgress,
     running: HashMap<StepId, ProgressBar>,
     last: HashMap<StepId, String>,
+    began: Instant,
+    timings: Option<Timings>,
     /// The last line of the run: what changed.
     pub(crate) summary: String,
 }
 
 impl RunView {
-    pub(crate) fn new(terminal: Terminal, verbose: bool) -> Self {
+    pub(crate) fn new(terminal: Terminal, run: &Run) -> Self {
         let target = match terminal.live {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
         };
         Self {
             terminal,
-            verbose,
+            verbose: run.verbose,
             bars: MultiProgress::with_draw_target(target),
             running: HashMap::new(),
             last: HashMap::new(),
+            began: Instant::now(),
+            timings: run.timings.then(Timings::default),
             summary: String::new(),
         }
     }
@@ -226,8 +232,17 @@ impl RunView {
         self.teller().line(text);
     }
 
+    /// Where the time of the run went, if that was asked for.
+    pub(crate) fn timings(&mut self) -> Option<String> {
+        let total = self.began.elapsed();
+        self.timings.as_mut().map(|timings| timings.render(total, self.terminal.columns))
+    }
+
     pub(crate) fn show(&mut self, event: Event) {
         let terminal = self.terminal;
+        if let Some(timings) = &mut self.timings {
+            timings.note(&event, self.began.elapsed());
+        }
         match event {
             Event::RunStarted { already, steps, .. } => {
                 if already > 0 {
@@ -254,6 +269,8 @@ impl RunView {
                 }
                 self.last.insert(step.id, text);
             }
+            // Where time goes is told at the end.
+            Event::StepPhase { .. } => {}
             Event::StepRetried { step, fault, pause } => {
                 let again = took(pause);
                 self.line(&format!("{}: {}; again in {again}", step.title, fault.message));

@@ -55,10 +55,12 @@ impl Actor {
         .filter(|previous| *previous != wanted.version);
         let between = ServiceMark { settled: false, previous: previous.clone(), ..wanted.clone() };
         self.set_service_mark(&party, service, &between).await?;
+        context.phase("drain");
         self.drain(service, machine, context).await?;
         let Err(failure) = self.bring(step, service, &party, &wanted.version, context).await else {
             let settled = ServiceMark { settled: true, previous: None, ..wanted.clone() };
             self.set_service_mark(&party, service, &settled).await?;
+            context.phase("admit");
             self.admit(service, machine, context).await?;
             return Ok(json!({ "version": wanted.version }));
         };
@@ -135,6 +137,7 @@ impl Actor {
         context: &StepContext,
     ) -> Result<(), StepFault> {
         context.report(format!("deploying {version}"));
+        context.phase("deploy");
         let vars = Map::from_iter([
             ("updraft_service".to_owned(), json!(service.name)),
             ("updraft_version".to_owned(), json!(version)),
@@ -143,6 +146,7 @@ impl Actor {
         let report = self.play(step, &service.deploy, machines, vars, context).await?;
         report.into_result(&service.deploy)?;
         if let Some(start) = &service.start {
+            context.phase("start");
             self.action(party, start, "started").await?;
         }
         self.await_health(service, party, version, context).await
@@ -242,6 +246,7 @@ impl Actor {
     ) -> Result<(), StepFault> {
         let Some(test) = &service.test else { return Ok(()) };
         context.report("testing");
+        context.phase("test");
         let began = tokio::time::Instant::now();
         loop {
             let (healthy, saw) = self.try_once(service, party).await?;

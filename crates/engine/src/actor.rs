@@ -111,7 +111,7 @@ pub enum Scope {
 #[derive(Clone, Debug)]
 pub struct StepContext {
     pub(crate) step: StepId,
-    pub(crate) progress: mpsc::Sender<(StepId, String)>,
+    pub(crate) progress: mpsc::Sender<(StepId, Said)>,
     pub(crate) results: Results,
     pub(crate) stop: StopSignal,
 }
@@ -121,7 +121,14 @@ impl StepContext {
     /// reading, the text is lost.
     pub fn report(&self, text: impl Into<String>) {
         // Progress is for eyes only: a full queue means that they see enough already.
-        drop(self.progress.try_send((self.step, text.into())));
+        drop(self.progress.try_send((self.step, Said::Progress(text.into()))));
+    }
+
+    /// Says that a phase of the step begins, and with it that the one before is over: one or two
+    /// words that say where the step's time goes. As [`StepContext::report`], for eyes only.
+    pub fn phase(&self, name: &'static str) {
+        // As for progress.
+        drop(self.progress.try_send((self.step, Said::Phase(name))));
     }
 
     /// What the step with this key returned; `None` when it has not ended well. Only of steps in
@@ -134,6 +141,15 @@ impl StepContext {
     pub fn stop(&self) -> &StopSignal {
         &self.stop
     }
+}
+
+/// What an act says while it goes on.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// What is going on.
+    Progress(String),
+    /// A phase begins.
+    Phase(&'static str),
 }
 
 /// Results of the steps that have ended well, by key.

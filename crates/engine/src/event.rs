@@ -74,6 +74,13 @@ pub enum Event {
         /// A few words.
         text: String,
     },
+    /// A phase of a step begins, and the one before is over.
+    StepPhase {
+        /// Which step.
+        step: Arc<StepLabel>,
+        /// One or two words.
+        name: &'static str,
+    },
     /// A step failed in passing and will be tried again.
     StepRetried {
         /// Which step.

@@ -4,7 +4,7 @@
 //! the journal together, and only then tells of the ends and begins the starts. All acts are
 //! futures of the one task that runs the loop; nothing here outlives the call.
 
-use crate::actor::Results;
+use crate::actor::{Results, Said};
 use crate::journal::{RunEnd, TakenUp};
 use crate::schedule::{Phase, Schedule};
 use crate::{
@@ -149,8 +149,8 @@ struct Execution<'a> {
     acts: FuturesUnordered<BoxFuture<'a, Finished>>,
     notes: mpsc::Receiver<Note>,
     note: mpsc::Sender<Note>,
-    progress: mpsc::Receiver<(StepId, String)>,
-    report: mpsc::Sender<(StepId, String)>,
+    progress: mpsc::Receiver<(StepId, Said)>,
+    report: mpsc::Sender<(StepId, Said)>,
     /// The first failure of the journal: nothing new starts.
     broken: Option<JournalError>,
 }
@@ -268,7 +268,7 @@ impl<'a> Execution<'a> {
                     }
                 }
                 Some(note) = self.notes.recv() => self.tell_note(note),
-                Some((step, text)) = self.progress.recv() => self.tell_progress(step, text),
+                Some((step, said)) = self.progress.recv() => self.tell_progress(step, said),
             }
         }
         self.broken.take().map_or(Ok(()), |error| Err(error.into()))
@@ -428,8 +428,8 @@ impl<'a> Execution<'a> {
         while let Ok(note) = self.notes.try_recv() {
             self.tell_note(note);
         }
-        while let Ok((step, text)) = self.progress.try_recv() {
-            self.tell_progress(step, text);
+        while let Ok((step, said)) = self.progress.try_recv() {
+            self.tell_progress(step, said);
         }
     }
 
@@ -438,9 +438,12 @@ impl<'a> Execution<'a> {
         (self.events)(Event::StepRetried { step, fault: note.fault, pause: note.pause });
     }
 
-    fn tell_progress(&mut self, step: StepId, text: String) {
+    fn tell_progress(&mut self, step: StepId, said: Said) {
         let step = self.labels[step.index()].clone();
-        (self.events)(Event::StepProgress { step, text });
+        (self.events)(match said {
+            Said::Progress(text) => Event::StepProgress { step, text },
+            Said::Phase(name) => Event::StepPhase { step, name },
+        });
     }
 
     fn sum_up(&self, already: usize) -> (Outcome, Counts) {

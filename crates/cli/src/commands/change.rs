@@ -88,20 +88,23 @@ impl Context {
                 return Err(Ended(FAILED));
             }
         }
-        let mut view = RunView::new(self.terminal, run.verbose);
+        let mut view = RunView::new(self.terminal, run);
         let teller = view.teller();
         let mut show = |event| view.show(event);
         let ran = while_telling(stop, &teller, change.run(plan, stop, &mut show)).await;
         let outcome = ran.map_err(|error| self.fail_control(&error))?;
-        self.tell_notices(change);
-        ui::say(&view.summary);
+        self.tell_end(change, &mut view);
         Ok(outcome)
     }
 
-    fn tell_notices(&self, change: &Change<'_>) {
+    fn tell_end(&self, change: &Change<'_>, view: &mut RunView) {
+        if let Some(timings) = view.timings() {
+            ui::say(timings.trim_end());
+        }
         for notice in change.notices() {
             ui::say(&format!("{}: {notice}", self.terminal.paint("1;36", "note")));
         }
+        ui::say(&view.summary);
     }
 
     fn outcome(&self, outcome: Outcome) -> Result {
@@ -154,15 +157,14 @@ pub(crate) async fn up(context: &Context, args: &Up) -> Result {
         let outcome = context.carry_out(&change, saved.plan, true, run, &stop).await?;
         return context.outcome(outcome);
     }
-    let mut view = RunView::new(context.terminal, run.verbose);
+    let mut view = RunView::new(context.terminal, run);
     let teller = view.teller();
     let mut show = |event| view.show(event);
     let resumed = while_telling(&stop, &teller, change.resume(&stop, &mut show)).await;
     match resumed.map_err(|error| context.fail_control(&error))? {
         None => {}
         Some(outcome) => {
-            context.tell_notices(&change);
-            ui::say(&view.summary);
+            context.tell_end(&change, &mut view);
             if outcome != Outcome::Done {
                 return context.outcome(outcome);
             }

@@ -52,8 +52,9 @@ pub(super) fn is_current(connection: &mut Connection, path: &Path) -> Result<boo
 
 fn is_current_within(transaction: &Transaction<'_>, path: &Path) -> Result<bool, JournalError> {
     let fault = |source| JournalError::Open { path: path.to_owned(), source };
-    let number =
-        |name| transaction.pragma_query_value(None, name, |row| row.get::<_, u32>(0)).map_err(fault);
+    let number = |name| {
+        transaction.pragma_query_value(None, name, |row| row.get::<_, u32>(0)).map_err(fault)
+    };
     let (owner, version) = (number("application_id")?, number("user_version")?);
     if owner != APPLICATION_ID {
         let tables: u32 = transaction

@@ -199,6 +199,7 @@ impl Actor for Model {
             (turn.unwrap_or(Turn::Works), before, after)
         };
         context.report(format!("{} at work", step.key));
+        context.phase("work");
         for _ in 0..before {
             tokio::task::yield_now().await;
         }
