@@ -210,6 +210,7 @@ impl Actor {
         (digest, agent): (String, Option<Digest>),
         context: &StepContext,
     ) -> Result<Value, StepFault> {
+        context.phase("wait");
         let mut seen = self.wait_for_agent(party, context).await?;
         if let (Some(wanted), Some(runs)) = (agent, seen.agent)
             && wanted != runs
@@ -218,6 +219,7 @@ impl Actor {
         }
         if seen.identity != digest {
             context.report("telling it who it is");
+            context.phase("identify");
             let hosts = self.hosts.get_or_init(|| identity::hosts(&self.plan)).clone();
             let identity = identity::render(
                 &self.site,
@@ -251,6 +253,7 @@ impl Actor {
                 .hinting("run `updraft up` again")
         })?;
         context.report("bringing its agent up to date");
+        context.phase("agent");
         let lost = |source| fault(&SessionError::Agent { machine: party.name.clone(), source });
         let session = self.sessions.get(party, SHORT).await.map_err(|e| fault(&e))?;
         let put = Put {
