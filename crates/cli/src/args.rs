@@ -1,5 +1,9 @@
 //! The command line as it is written. What it means is decided elsewhere.
 
+mod images;
+
+pub(crate) use images::{Build as ImageBuild, Image, Test as ImageTest};
+
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
@@ -124,7 +128,7 @@ pub(crate) enum Command {
     /// Deploy, start, stop and test services.
     #[command(subcommand)]
     Service(Service),
-    /// List and remove images.
+    /// Build, list, test, carry and remove images.
     #[command(subcommand)]
     Image(Image),
     /// Print completions for a shell.
@@ -411,24 +415,5 @@ pub(crate) enum Service {
         /// Print JSON.
         #[arg(long)]
         json: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Image {
-    /// List images in the store.
-    #[command(after_help = "Examples:\n  updraft image ls\n  updraft image ls --json")]
-    Ls(Json),
-    /// Remove images that nothing uses.
-    #[command(
-        after_help = "Examples:\n  updraft image rm 84938191021c\n  updraft image rm --unused"
-    )]
-    Rm {
-        /// Images: their digest or the beginning of it.
-        #[arg(required_unless_present = "unused")]
-        images: Vec<String>,
-        /// Every image that no site uses.
-        #[arg(long, conflicts_with = "images")]
-        unused: bool,
     },
 }
