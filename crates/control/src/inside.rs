@@ -22,7 +22,7 @@ use updraft_base::{
     Blame, ByteSize, Digest, ImageName, MachineId, SeededChance, SiteId, Timestamp,
 };
 use updraft_engine::StepFault;
-use updraft_host::{Host as _, LocalHost, OsChance};
+use updraft_host::{Cmd, Host as _, LocalHost, OsChance};
 use updraft_image::{Image, Store};
 use updraft_playbook::inventory::Inventory;
 use updraft_playbook::output::{Event, Sink};
@@ -92,6 +92,7 @@ fn provider_in(settings: &Settings, dir: &Path) -> Arc<dyn Provider> {
             state: dir.to_owned(),
             runtime: settings.runtime.clone(),
             verdicts: settings.store.join("kvm"),
+            templates: settings.store.join("templates"),
             accel: Accel::Auto,
         },
         Arc::new(LocalHost),
@@ -369,7 +370,7 @@ impl Inside {
     }
 
     /// Switches it off in order and hands over its disk. The rest of it is removed.
-    pub(crate) async fn into_disk(self) -> Result<PathBuf, StepFault> {
+    pub(crate) async fn hand_over(&self) -> Result<PathBuf, StepFault> {
         let off = Request::Power { action: PowerAction::Off };
         // When the agent cannot pass the word on, the power button does.
         drop(self.sessions.ask(&self.party, "power off", off, Duration::from_secs(5)).await);
@@ -378,8 +379,8 @@ impl Inside {
         stopped.map_err(|e| StepFault::from_error(&e))?;
         let disk = self.dir.join("guests").join(self.party.id.to_string()).join("disk.qcow2");
         let kept = self.dir.join("overlay.qcow2");
-        let moved = LocalHost.publish(&disk, &kept).await;
-        moved.map_err(|e| StepFault::from_error(&e))?;
+        let mv = Cmd::new("mv").arg("-T").arg("--").arg(&disk).arg(&kept);
+        LocalHost.run(mv).await.map_err(|e| StepFault::from_error(&e))?;
         self.end().await?;
         Ok(kept)
     }
@@ -418,7 +419,7 @@ const INSTALL: &str = r#"exec 2>&1
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 set -- PACKAGES
 if command -v apt-get >/dev/null; then
-    apt-get -q update && apt-get -q -y --no-install-recommends install -- "$@"
+    apt-get -q -o Acquire::Languages=none update && apt-get -q -y --no-install-recommends install -- "$@"
 elif command -v dnf >/dev/null; then
     dnf -y install -- "$@"
 elif command -v zypper >/dev/null; then

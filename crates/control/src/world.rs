@@ -40,6 +40,7 @@ pub(crate) fn providers(
                 state: absolute(place.root().to_owned()),
                 runtime: settings.runtime.clone(),
                 verdicts: settings.store.join("kvm"),
+                templates: settings.store.join("templates"),
                 accel: Accel::Auto,
             },
             Arc::new(LocalHost),
@@ -279,8 +280,12 @@ impl ImageStore {
                 return Err(fault.into());
             }
         };
-        let worked = work(&inside, dressing, report).await;
-        let (packages, removed) = match worked {
+        let worked = async {
+            let (packages, removed) = work(&inside, dressing, report).await?;
+            report("keeping what was done");
+            Ok::<_, StepFault>((inside.hand_over().await?, packages, removed))
+        };
+        let (overlay, packages, removed) = match worked.await {
             Ok(worked) => worked,
             Err(fault) => {
                 inside.end().await?;
@@ -288,8 +293,6 @@ impl ImageStore {
                 return Err(fault.into());
             }
         };
-        report("keeping what was done");
-        let overlay = inside.into_disk().await?;
         let image = draft.publish_layer(below, &overlay, packages, removed).await?;
         report(&format!("image {name} is ready: {} stored", image.facts.stored));
         Ok(image)

@@ -3,8 +3,9 @@
 use crate::Acceleration;
 use crate::place::Place;
 use std::ffi::OsString;
+use std::path::Path;
 use updraft_host::Cmd;
-use updraft_provider::{Boot, Firmware, MachineOrder};
+use updraft_provider::{Boot, Firmware, MachineOrder, outlet};
 
 /// Name of the virtio-serial port that the agent serves.
 pub(crate) const AGENT_PORT: &str = "updraft.agent.0";
@@ -30,15 +31,43 @@ pub(crate) fn acceleration_args(acceleration: &Acceleration) -> [&'static str; 4
     }
 }
 
+/// Where a guest's memory is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Memory<'a> {
+    /// In its process: it boots.
+    Own,
+    /// In a file that is written as the guest runs: it boots, to become a template. Nothing in
+    /// what it sees says who it is.
+    Kept(&'a Path),
+    /// In a file that is copied on write: it waits for the state of a template's devices, and gets
+    /// its cards only when it has that.
+    Copied(&'a Path),
+}
+
+/// Version of the devices that a template's guest has. Machines can only go on from a template of
+/// the same: raise it with every change to the command line that what runs inside can see.
+pub(crate) const LAYOUT: &str = "1";
+
+/// Slots for cards that are plugged in while a guest runs. Each costs what runs inside some time
+/// and memory, so no more than a site has use for.
+pub(crate) const SLOTS: usize = 4;
+
 /// The command that runs a guest. `place` is where its files are.
-pub(crate) fn qemu(order: &MachineOrder, place: &Place, acceleration: &Acceleration) -> Cmd {
+pub(crate) fn qemu(
+    order: &MachineOrder,
+    place: &Place,
+    acceleration: &Acceleration,
+    memory: Memory<'_>,
+) -> Cmd {
     let id = order.id;
     let uefi = matches!(order.files.boot, Boot::Firmware { firmware: Firmware::Uefi, .. });
     let flash = if uefi { ",pflash0=code,pflash1=state" } else { "" };
+    let backend = if matches!(memory, Memory::Own) { "" } else { ",memory-backend=ram" };
     let mut cmd = Cmd::new(emulator())
         .args(["-name", &format!("guest={},process=updraft-guest", order.name)])
-        .args(["-uuid", &id.as_uuid()])
-        .args(["-machine", &format!("q35,graphics=off,usb=off,vmport=off,hpet=off{flash}")])
+        .args(uuid_args(order, memory))
+        .args(memory_args(order, memory))
+        .args(["-machine", &format!("q35,graphics=off,usb=off,vmport=off,hpet=off{flash}{backend}")])
         .args(acceleration_args(acceleration))
         .args(["-m", &format!("{}M", order.memory.as_mib())])
         .args(["-smp", &order.cpus.to_string()])
@@ -46,7 +75,7 @@ pub(crate) fn qemu(order: &MachineOrder, place: &Place, acceleration: &Accelerat
         .args(["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"])
         .arg("-pidfile")
         .arg(place.pidfile())
-        .args(boot_args(order, place))
+        .args(boot_args(order, place, memory))
         .arg("-blockdev")
         .arg(format!(
             "driver=qcow2,node-name=disk,discard=unmap,file.driver=file,file.discard=unmap,file.filename={}",
@@ -56,7 +85,8 @@ pub(crate) fn qemu(order: &MachineOrder, place: &Place, acceleration: &Accelerat
         .args(seed_args(order, place))
         .args(["-device", "virtio-rng-pci"])
         .args(["-device", &format!("vmgenid,guid={}", id.as_uuid())])
-        .args(["-device", "virtio-serial-pci"]);
+        .args(["-device", "virtio-serial-pci"])
+        .args(slot_args(memory));
     let sockets = [
         ("agent", place.agent_socket(), String::new()),
         ("qmp", place.qmp_socket(), String::new()),
@@ -75,6 +105,9 @@ pub(crate) fn qemu(order: &MachineOrder, place: &Place, acceleration: &Accelerat
         .args(["-device", &format!("virtserialport,chardev=agent,name={AGENT_PORT}")])
         .args(["-mon", "chardev=qmp,mode=control"])
         .args(["-serial", "chardev:console"]);
+    if matches!(memory, Memory::Copied(_)) {
+        return cmd.args(["-S", "-incoming", "defer"]);
+    }
     let vhost = if matches!(acceleration, Acceleration::Kvm) { ",vhost=on" } else { "" };
     for (index, nic) in order.nics.iter().enumerate() {
         let tap = tap_name(order, index);
@@ -89,9 +122,10 @@ pub(crate) fn qemu(order: &MachineOrder, place: &Place, acceleration: &Accelerat
             ]);
     }
     if order.outlet {
-        cmd = cmd
-            .args(["-netdev", "user,id=outlet,ipv6=off"])
-            .args(["-device", "virtio-net-pci,netdev=outlet,romfile="]);
+        cmd = cmd.args(["-netdev", "user,id=outlet,ipv6=off"]).args([
+            "-device",
+            &format!("virtio-net-pci,netdev=outlet,mac={},romfile=", outlet::MAC),
+        ]);
     }
     cmd
 }
@@ -100,15 +134,49 @@ pub(crate) fn qemu(order: &MachineOrder, place: &Place, acceleration: &Accelerat
 pub(crate) const UEFI_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 pub(crate) const UEFI_STATE: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
+/// Who the firmware says it is. What a template's guest saw of that, all copies would see.
+fn uuid_args(order: &MachineOrder, memory: Memory<'_>) -> Vec<String> {
+    match memory {
+        Memory::Kept(_) => Vec::new(),
+        Memory::Own | Memory::Copied(_) => vec!["-uuid".to_owned(), order.id.as_uuid()],
+    }
+}
+
+/// Memory in a file. `share=off` maps it copy-on-write; from QEMU 8.2 on, `readonly=on,rom=off`
+/// would say the same and open the file for reading only.
+fn memory_args(order: &MachineOrder, memory: Memory<'_>) -> Vec<String> {
+    let (file, share) = match memory {
+        Memory::Own => return Vec::new(),
+        Memory::Kept(file) => (file, "on"),
+        Memory::Copied(file) => (file, "off"),
+    };
+    let (size, file) = (order.memory.as_mib(), comma_safe(&file.to_string_lossy()));
+    vec![
+        "-object".to_owned(),
+        format!("memory-backend-file,id=ram,size={size}M,mem-path={file},share={share}"),
+    ]
+}
+
+fn slot_args(memory: Memory<'_>) -> Vec<String> {
+    let slots = if matches!(memory, Memory::Own) { 0 } else { SLOTS };
+    let slot = |index| format!("pcie-root-port,id={},chassis={}", slot_name(index), index + 1);
+    (0..slots).flat_map(|index| ["-device".to_owned(), slot(index)]).collect()
+}
+
+/// Name of the slot for a card.
+pub(crate) fn slot_name(index: usize) -> String {
+    format!("slot{index}")
+}
+
 /// What boots: a kernel, or what the firmware finds.
-fn boot_args(order: &MachineOrder, place: &Place) -> Vec<OsString> {
+fn boot_args(order: &MachineOrder, place: &Place, memory: Memory<'_>) -> Vec<OsString> {
     match &order.files.boot {
         Boot::Kernel { kernel, initrd, cmdline } => {
-            let cmdline = format!(
-                "{cmdline} panic=10 systemd.machine_id={} systemd.hostname={}",
-                order.id.as_hex(),
-                order.name
-            );
+            let mut cmdline = format!("{cmdline} panic=10");
+            if !matches!(memory, Memory::Kept(_)) {
+                let (id, name) = (order.id.as_hex(), &order.name);
+                cmdline += &format!(" systemd.machine_id={id} systemd.hostname={name}");
+            }
             vec![
                 "-kernel".into(),
                 kernel.into(),
@@ -173,40 +241,43 @@ mod tests {
     use super::*;
     use crate::place::tests::{order, place};
 
-    #[test]
-    fn the_command_line_is_the_one_that_was_tested() {
-        let cmd = qemu(&order(), &place(), &Acceleration::Emulated { why: String::new() });
+    fn check_golden(memory: Memory<'_>, name: &str) {
+        let emulated = Acceleration::Emulated { why: String::new() };
+        let cmd = qemu(&order(), &place(), &emulated, memory);
         let mut text = String::new();
         for word in cmd.argv() {
             let word = word.to_string_lossy();
             text.push_str(if word.starts_with('-') { "\n" } else { " " });
             text.push_str(&word);
         }
-        let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/qemu.golden");
+        let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
         let expected = std::fs::read_to_string(&golden).unwrap_or_default();
         if text.trim() != expected.trim() {
             std::fs::write(golden.with_extension("new"), text.trim().to_owned() + "\n").unwrap();
         }
-        assert_eq!(text.trim(), expected.trim(), "see tests/qemu.new");
+        assert_eq!(text.trim(), expected.trim(), "see tests/{name} and the .new beside it");
     }
 
     #[test]
-    fn an_image_of_others_boots_by_its_firmware_and_is_told_by_a_seed() {
-        let words = |firmware| {
-            let mut order = order();
-            let agent = "/store/agents/x".into();
-            order.files.boot = Boot::Firmware { firmware, agent };
-            let cmd = qemu(&order, &place(), &Acceleration::Kvm);
-            let words: Vec<_> =
-                cmd.argv().iter().map(|word| word.to_string_lossy().into_owned()).collect();
-            words.join(" ")
-        };
-        let (bios, uefi) = (words(Firmware::Bios), words(Firmware::Uefi));
-        for text in [&bios, &uefi] {
-            assert!(text.contains("seed.iso") && !text.contains("-kernel"), "{text}");
-        }
-        assert!(uefi.contains("pflash0=code,pflash1=state") && uefi.contains("firmware.fd"));
-        assert!(!bios.contains("pflash"), "{bios}");
+    fn the_command_line_is_the_one_that_was_tested() {
+        check_golden(Memory::Own, "qemu.golden");
+    }
+
+    /// A change here needs a new [`LAYOUT`].
+    #[test]
+    fn a_template_and_its_machines_have_the_same_devices_in_the_same_places() {
+        check_golden(Memory::Kept("/store/templates/t/ram".as_ref()), "template.golden");
+        check_golden(Memory::Copied("/store/templates/t/ram".as_ref()), "live.golden");
+    }
+
+    #[test]
+    fn nothing_a_template_sees_says_who_it_is() {
+        let emulated = Acceleration::Emulated { why: String::new() };
+        let cmd = qemu(&order(), &place(), &emulated, Memory::Kept("/ram".as_ref()));
+        let words: Vec<String> =
+            cmd.argv().iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        assert!(!words.contains(&"-uuid".to_owned()));
+        assert!(words.iter().all(|word| !word.contains("systemd.hostname")), "{words:?}");
     }
 
     #[test]

@@ -1,20 +1,21 @@
 //! One guest: its directory, its process, its taps.
 
-use crate::command::{self, tap_name, tap_of};
+use crate::command::{self, Memory, tap_name, tap_of};
 use crate::link::{self, Link};
 use crate::place::Place;
 use crate::qmp::{Qmp, QmpError};
+use crate::template::Template;
 use crate::{Acceleration, fault, seed};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
-use updraft_base::{Blame, Blamed as _, MachineId};
+use updraft_base::{Blame, Blamed as _, Digest, MachineId};
 use updraft_host::{Cmd, Host, HostError};
 use updraft_provider::{
     Boot, Firmware, MachineOrder, MachineSeen, NetworkOrder, Power, Progress, ProviderError,
-    SiteMark, Stop,
+    SiteMark, Start, Stop,
 };
 
 /// QEMU opens its monitor some 0.1 s after its start; on a machine where everything starts at
@@ -22,13 +23,16 @@ use updraft_provider::{
 const MONITOR_OPENS: Duration = Duration::from_secs(30);
 
 /// For a monitor that is there.
-const MONITOR_ANSWERS: Duration = Duration::from_secs(5);
+pub(crate) const MONITOR_ANSWERS: Duration = Duration::from_secs(5);
 
 /// While looking: a monitor that is busy with somebody else is not waited for.
 const MONITOR_GLANCE: Duration = Duration::from_millis(300);
 
 /// For a process that was told to end at once.
 const ENDS_AT_ONCE: Duration = Duration::from_secs(10);
+
+/// How soon a process that has just begun is looked at.
+const LOOK_SOON: Duration = Duration::from_millis(4);
 
 /// How often a process is looked at while it is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -43,8 +47,17 @@ const CONSOLE_TAIL: usize = 4096;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
     version: u32,
-    site: SiteMark,
+    pub(crate) site: SiteMark,
     pub(crate) order: MachineOrder,
+    /// The template its disk rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) template: Option<Digest>,
+}
+
+impl Record {
+    pub(crate) fn new(site: &SiteMark, order: &MachineOrder, template: Option<Digest>) -> Self {
+        Self { version: 1, site: site.clone(), order: order.clone(), template }
+    }
 }
 
 /// One guest on one host.
@@ -100,7 +113,8 @@ impl Guest<'_> {
         let cmdline = self.host.read(Path::new(&format!("/proc/{pid}/cmdline"))).await;
         let cmdline = cmdline.ok().flatten().unwrap_or_default();
         let uuid = self.id.as_uuid();
-        let ours = cmdline.split(|byte| *byte == 0).any(|word| word == uuid.as_bytes());
+        // As a word of its own, or as the end of its generation id: a template has no uuid.
+        let ours = cmdline.split(|byte| *byte == 0).any(|word| word.ends_with(uuid.as_bytes()));
         Ok(ours.then_some(pid))
     }
 
@@ -113,7 +127,14 @@ impl Guest<'_> {
     }
 
     /// Makes its directory with order and disk, or what is missing of them.
-    pub(crate) async fn create(&self, order: &MachineOrder) -> Result<(), ProviderError> {
+    ///
+    /// A machine that is to start live has its disk on `template`, and is among its users before
+    /// it has a disk.
+    pub(crate) async fn create(
+        &self,
+        order: &MachineOrder,
+        template: Option<&Template>,
+    ) -> Result<(), ProviderError> {
         let what = || format!("cannot make machine {}", order.name);
         let disk = self.place.disk();
         let known = self.record().await?.map(|record| record.order);
@@ -130,15 +151,24 @@ impl Guest<'_> {
             _ => {}
         }
         self.check_image(order).await?;
-        let record = Record { version: 1, site: self.mark.clone(), order: order.clone() };
+        let record = Record::new(self.mark, order, template.map(|template| template.name));
         let text = serde_json::to_vec_pretty(&record).expect("a record is JSON");
         self.host.make_dir(&self.place.dir, 0o700).await.map_err(fault(what()))?;
         let written = self.host.write_atomic(&self.place.order(), &text, 0o600).await;
         written.map_err(fault(what()))?;
+        let backing = match template {
+            Some(template) => {
+                template
+                    .join(self.host, self.id, &self.place.dir, &self.alias_for_people(order))
+                    .await?;
+                template.disk()
+            }
+            None => order.files.disk.clone(),
+        };
         let new = self.place.dir.join("disk.new");
         let create = Cmd::new("qemu-img")
             .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
-            .arg(&order.files.disk)
+            .arg(&backing)
             .arg("--")
             .arg(&new)
             .arg(order.disk.as_bytes().to_string());
@@ -147,12 +177,16 @@ impl Guest<'_> {
         self.host.run(rename).await.map(drop).map_err(fault(what()))
     }
 
-    async fn exists(&self, path: &Path) -> Result<bool, HostError> {
+    fn alias_for_people(&self, order: &MachineOrder) -> String {
+        format!("{} of site {}", order.name, self.mark.name)
+    }
+
+    pub(crate) async fn exists(&self, path: &Path) -> Result<bool, HostError> {
         let found = self.host.run(Cmd::new("test").arg("-e").arg(path).accept(1)).await?;
         Ok(found.status == 0)
     }
 
-    async fn check_image(&self, order: &MachineOrder) -> Result<(), ProviderError> {
+    pub(crate) async fn check_image(&self, order: &MachineOrder) -> Result<(), ProviderError> {
         let what = || format!("cannot look at the image of machine {}", order.name);
         for path in order.files.paths() {
             if !self.exists(path).await.map_err(fault(what()))? {
@@ -229,6 +263,7 @@ impl Guest<'_> {
         acceleration: &Acceleration,
         bridges: &[(usize, String)],
         networks: &[NetworkOrder],
+        template: Option<&Template>,
     ) -> Result<(), ProviderError> {
         let order = self.order().await?;
         let what = || format!("cannot start machine {}", order.name);
@@ -238,10 +273,24 @@ impl Guest<'_> {
         }
         self.host.make_dir(&self.place.run, 0o700).await.map_err(fault(what()))?;
         self.want("on").await.map_err(fault(what()))?;
+        let unborn = template.filter(|_| order.start == Start::Live);
+        let unborn = match unborn {
+            Some(_) if self.exists(&self.place.born()).await.map_err(fault(what()))? => None,
+            other => other,
+        };
+        if unborn.is_some() {
+            // One that was cut off on its way to life may be in any state.
+            self.kill().await?;
+        }
         if self.pid().await.map_err(fault(what()))?.is_none() {
             self.ensure_taps(&order, bridges).await?;
-            self.prepare_boot(&order, networks).await?;
-            self.launch(&order, acceleration).await?;
+            match unborn {
+                Some(template) => self.revive(&order, acceleration, template).await?,
+                None => {
+                    self.prepare_boot(&order, networks).await?;
+                    self.launch(&order, acceleration, Memory::Own).await?;
+                }
+            }
         }
         self.run(&order).await
     }
@@ -309,17 +358,19 @@ impl Guest<'_> {
         self.host.write_atomic(&self.place.seed(), &seed, 0o600).await.map_err(fault(what()))
     }
 
-    async fn launch(
+    pub(crate) async fn launch(
         &self,
         order: &MachineOrder,
         acceleration: &Acceleration,
+        memory: Memory<'_>,
     ) -> Result<(), ProviderError> {
         let what = || format!("cannot start machine {}", order.name);
         let log = self.place.qemu_log();
         self.host.remove(&log).await.map_err(fault(what()))?;
-        let cmd = command::qemu(order, &self.place, acceleration);
+        let cmd = command::qemu(order, &self.place, acceleration, memory);
         let pid = self.host.spawn_detached(cmd, &log).await.map_err(fault(what()))?;
         let deadline = Instant::now() + MONITOR_OPENS;
+        let mut pause = LOOK_SOON;
         loop {
             if self.pid().await.map_err(fault(what()))?.is_some()
                 && Qmp::connect(&self.place.qmp_socket(), MONITOR_GLANCE).await.is_ok()
@@ -334,7 +385,8 @@ impl Guest<'_> {
                 let happened = if ended { "QEMU ended" } else { "QEMU's monitor did not open" };
                 return Err(refusal(&what(), happened, &said));
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LOOK_EVERY);
         }
     }
 
@@ -367,6 +419,20 @@ impl Guest<'_> {
                 return Ok(());
             }
         }
+        self.end(pid).await
+    }
+
+    /// Ends its process at once, whatever it is doing. Whether it ought to run stays as it was.
+    pub(crate) async fn kill(&self) -> Result<(), ProviderError> {
+        let what = || format!("cannot stop machine {}", self.id);
+        match self.pid().await.map_err(fault(what()))? {
+            Some(pid) => self.end(pid).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn end(&self, pid: u32) -> Result<(), ProviderError> {
+        let what = || format!("cannot stop machine {}", self.id);
         drop(self.tell("quit").await);
         if self.ends_within(ENDS_AT_ONCE / 2).await? {
             return Ok(());
@@ -399,9 +465,10 @@ impl Guest<'_> {
     }
 
     /// Removes everything of it, its mark last.
-    pub(crate) async fn destroy(&self) -> Result<(), ProviderError> {
+    pub(crate) async fn destroy(&self, templates: &Path) -> Result<(), ProviderError> {
         let what = || format!("cannot remove machine {}", self.id);
         self.stop(Stop::Now).await?;
+        let template = self.record().await?.and_then(|record| record.template);
         let links = link::links(self.host).await.map_err(fault(what()))?;
         let tails = [tap_of(&self.id.tail(), 0), format!("{}n", tap_of(&self.id.tail(), 0))];
         let lines: Vec<String> = links
@@ -418,6 +485,9 @@ impl Guest<'_> {
             if name != "order.json" {
                 self.host.remove(&self.place.dir.join(name)).await.map_err(fault(what()))?;
             }
+        }
+        if let Some(name) = template {
+            Template::at(templates, name).leave(self.host, self.id).await?;
         }
         self.host.remove(&self.place.dir).await.map_err(fault(what()))
     }
@@ -475,7 +545,7 @@ fn last_line(console: &[u8]) -> String {
 }
 
 /// Why QEMU did not start, from its own words.
-fn refusal(what: &str, happened: &str, said: &str) -> ProviderError {
+pub(crate) fn refusal(what: &str, happened: &str, said: &str) -> ProviderError {
     let said = if said.is_empty() { "it said nothing" } else { said };
     let error = ProviderError::new(Blame::World, format!("{what}: {happened}: {said}"));
     let hints = [

@@ -11,12 +11,14 @@ mod command;
 mod firewall;
 mod guest;
 mod link;
+mod live;
 mod network;
 mod nft;
 mod place;
 mod provider;
 mod qmp;
 mod seed;
+mod template;
 
 pub use accel::{Accel, Acceleration};
 pub use firewall::{Barrier, barriers};

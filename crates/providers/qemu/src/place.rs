@@ -40,6 +40,16 @@ impl Place {
         self.dir.join("firmware.fd")
     }
 
+    /// Says that it has come to life once: from then on its disk is ahead of any template.
+    pub(crate) fn born(&self) -> PathBuf {
+        self.dir.join("born")
+    }
+
+    /// Where the state of its devices is handed over.
+    pub(crate) fn state_socket(&self) -> PathBuf {
+        self.run.join("state")
+    }
+
     pub(crate) fn console_log(&self) -> PathBuf {
         self.dir.join("console.log")
     }

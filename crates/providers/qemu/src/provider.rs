@@ -4,17 +4,18 @@ use crate::command::tap_name;
 use crate::guest::Guest;
 use crate::network::Networks;
 use crate::place::Place;
+use crate::template::{self, Maker, Template, Templates};
 use crate::{Accel, Acceleration, Barrier, accel, fault, firewall, link};
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::UnixStream;
 use tokio::sync::OnceCell;
-use updraft_base::{Blame, MachineId, NetworkName};
+use updraft_base::{Blame, Digest, MachineId, NetworkName};
 use updraft_host::Host;
 use updraft_provider::{
     Channel, ImageFiles, MachineOrder, NetworkOrder, Power, Progress, Provider, ProviderError,
-    Seen, SiteMark, Stop,
+    Seen, SiteMark, Start, Stop, TemplateOrder, TemplateSeen,
 };
 
 /// Where a site's guests live and how they run.
@@ -30,6 +31,8 @@ pub struct Settings {
     pub runtime: PathBuf,
     /// Where verdicts on KVM are kept: a directory in the image store.
     pub verdicts: PathBuf,
+    /// Where templates are kept: a directory in the image store.
+    pub templates: PathBuf,
     /// KVM or emulation.
     pub accel: Accel,
 }
@@ -39,6 +42,7 @@ pub struct QemuProvider {
     settings: Settings,
     host: Arc<dyn Host>,
     acceleration: OnceCell<Acceleration>,
+    made_by: OnceCell<Maker>,
     /// What keeps guests from getting out, as it was when a network was made or a guest started.
     barriers: Mutex<Vec<Barrier>>,
 }
@@ -46,7 +50,13 @@ pub struct QemuProvider {
 impl QemuProvider {
     /// A provider; nothing is looked at or made yet.
     pub fn new(settings: Settings, host: Arc<dyn Host>) -> Self {
-        Self { settings, host, acceleration: OnceCell::new(), barriers: Mutex::default() }
+        Self {
+            settings,
+            host,
+            acceleration: OnceCell::new(),
+            made_by: OnceCell::new(),
+            barriers: Mutex::default(),
+        }
     }
 
     /// How guests made from this image run here. The first call may take some seconds: KVM is
@@ -97,6 +107,19 @@ impl QemuProvider {
     fn networks(&self) -> Networks<'_> {
         let Settings { mark, state, runtime, .. } = &self.settings;
         Networks { host: self.host.as_ref(), mark, state, shared: runtime }
+    }
+
+    fn templates(&self) -> Templates<'_> {
+        let Settings { mark, templates, runtime, .. } = &self.settings;
+        Templates { host: self.host.as_ref(), mark, root: templates, runtime }
+    }
+
+    /// How templates of this image are made here.
+    async fn maker(&self, files: &ImageFiles) -> Result<(Acceleration, Maker), ProviderError> {
+        let acceleration = self.acceleration(files).await?;
+        let ask = || async { self.templates().maker(&acceleration).await };
+        let maker = self.made_by.get_or_try_init(ask).await?.clone();
+        Ok((acceleration, maker))
     }
 
     /// The guests that carry the site's mark, by id.
@@ -166,7 +189,35 @@ impl Provider for QemuProvider {
     }
 
     async fn create_machine(&self, order: &MachineOrder) -> Result<(), ProviderError> {
-        self.guest(order.id).create(order).await
+        let template = match order.start {
+            Start::Cold => None,
+            Start::Live => {
+                template::check(order)?;
+                let (_, maker) = self.maker(&order.files).await?;
+                // One that is there already rests on what it rests on.
+                match self.guest(order.id).record().await? {
+                    Some(record) if record.order == *order => {
+                        record.template.map(|name| Template::at(&self.settings.templates, name))
+                    }
+                    _ => Some(self.templates().find(&order.template(), &maker).await?),
+                }
+            }
+        };
+        self.guest(order.id).create(order, template.as_ref()).await
+    }
+
+    async fn templates(&self) -> Result<Vec<TemplateSeen>, ProviderError> {
+        // None are made here before it is known how guests run; then none is current either.
+        self.templates().list(self.made_by.get()).await
+    }
+
+    async fn ensure_template(&self, order: &TemplateOrder) -> Result<(), ProviderError> {
+        let (acceleration, maker) = self.maker(&order.files).await?;
+        self.templates().ensure(order, &acceleration, &maker).await
+    }
+
+    async fn drop_template(&self, name: Digest) -> Result<(), ProviderError> {
+        self.templates().drop(name).await
     }
 
     async fn start_machine(&self, id: MachineId) -> Result<(), ProviderError> {
@@ -186,7 +237,9 @@ impl Provider for QemuProvider {
             bridges.push((index, network.bridge.clone()));
         }
         let acceleration = self.acceleration(&order.files).await?;
-        guest.start(&acceleration, &bridges, &networks).await?;
+        let template = guest.record().await?.and_then(|record| record.template);
+        let template = template.map(|name| Template::at(&self.settings.templates, name));
+        guest.start(&acceleration, &bridges, &networks, template.as_ref()).await?;
         self.look_for_barriers().await;
         Ok(())
     }
@@ -196,7 +249,7 @@ impl Provider for QemuProvider {
     }
 
     async fn destroy_machine(&self, id: MachineId) -> Result<(), ProviderError> {
-        self.guest(id).destroy().await?;
+        self.guest(id).destroy(&self.settings.templates).await?;
         let what = || format!("cannot tidy up after machine {id}");
         for dir in
             [self.settings.state.join("guests"), self.runtime(), self.settings.runtime.clone()]

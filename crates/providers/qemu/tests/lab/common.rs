@@ -139,6 +139,7 @@ impl Lab {
             state: dir.join(format!("site{seed}")),
             runtime: dir.join("run"),
             verdicts: dir.join("verdicts"),
+            templates: dir.join("templates"),
             accel,
         };
         QemuProvider::new(settings, Arc::new(self.host()))

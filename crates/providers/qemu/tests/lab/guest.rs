@@ -13,10 +13,10 @@ use updraft_remote::{AgentSession, Output, Session as _, Stream};
 use updraft_wire::{AdminAccount, Exec, Identity, Interface, Request, Response};
 
 /// An emulated guest on a busy machine.
-const BOOT: Duration = Duration::from_secs(180);
-const SOON: Duration = Duration::from_secs(30);
+pub(crate) const BOOT: Duration = Duration::from_secs(180);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-fn lan() -> NetworkOrder {
+pub(crate) fn lan() -> NetworkOrder {
     NetworkOrder {
         name: "lan".parse().unwrap(),
         cidr: "10.77.0.0/24".parse().unwrap(),
@@ -24,7 +24,7 @@ fn lan() -> NetworkOrder {
     }
 }
 
-fn order(image: &Image) -> MachineOrder {
+pub(crate) fn order(image: &Image) -> MachineOrder {
     MachineOrder {
         id: MachineId::draw(Timestamp::UNIX_EPOCH, &mut OsChance),
         name: "worker-1".parse().unwrap(),
@@ -44,7 +44,11 @@ fn order(image: &Image) -> MachineOrder {
     }
 }
 
-async fn session(provider: &QemuProvider, id: MachineId, within: Duration) -> AgentSession {
+pub(crate) async fn session(
+    provider: &QemuProvider,
+    id: MachineId,
+    within: Duration,
+) -> AgentSession {
     let channel = provider.channel(id).await.unwrap();
     AgentSession::start("worker-1", channel, within).await.unwrap()
 }
@@ -58,7 +62,7 @@ impl Output for Text {
 }
 
 /// Runs shell text in the guest; returns what it printed and its exit status.
-async fn shell(session: &AgentSession, text: &str) -> (String, i32) {
+pub(crate) async fn shell(session: &AgentSession, text: &str) -> (String, i32) {
     let argv = ["/bin/bash", "-c", text].map(str::to_owned).into();
     let exec = Exec { argv, deadline_ms: 60_000, ..Exec::default() };
     let mut output = Text(String::new());
@@ -66,7 +70,7 @@ async fn shell(session: &AgentSession, text: &str) -> (String, i32) {
     (output.0.trim().to_owned(), exit.code)
 }
 
-async fn keypair(dir: &Path, name: &str) -> (PathBuf, String) {
+pub(crate) async fn keypair(dir: &Path, name: &str) -> (PathBuf, String) {
     let path = dir.join(name);
     let make = Cmd::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]);
     LocalHost.run(make.arg(&path)).await.unwrap();
@@ -74,7 +78,7 @@ async fn keypair(dir: &Path, name: &str) -> (PathBuf, String) {
     (path, public.trim().to_owned())
 }
 
-fn identity(order: &MachineOrder, admin: &str) -> Identity {
+pub(crate) fn identity(order: &MachineOrder, admin: &str) -> Identity {
     Identity {
         digest: "lab".to_owned(),
         machine: order.id.to_string(),
@@ -99,13 +103,13 @@ fn identity(order: &MachineOrder, admin: &str) -> Identity {
     }
 }
 
-async fn pid(lab: &Lab, order: &MachineOrder) -> String {
+pub(crate) async fn pid(lab: &Lab, order: &MachineOrder) -> String {
     let run = lab.dir.path().join("run").join(site_mark(1).id.tail()).join(order.id.tail());
     std::fs::read_to_string(run.join("pid")).unwrap().trim().to_owned()
 }
 
 /// Waits until something is so, saying what was seen last when it never is.
-async fn until<F: Future<Output = Result<(), String>>>(
+pub(crate) async fn until<F: Future<Output = Result<(), String>>>(
     within: Duration,
     mut look: impl FnMut() -> F,
 ) {

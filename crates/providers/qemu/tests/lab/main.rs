@@ -10,4 +10,5 @@ mod common;
 mod conformance;
 mod guest;
 mod image;
+mod live;
 mod network;
