@@ -11,6 +11,16 @@ use updraft_provider::{MachineOrder, NetworkOrder};
 /// The unit that runs the agent, as our own images have it.
 const UNIT: &str = include_str!("../../../agent/units/updraft-agent.service");
 
+/// The same for an image of others, where the agent configures a network that runs already: after
+/// the bus by which it tells networkd, and so not before what that waits for.
+fn unit() -> String {
+    UNIT.replace(
+        "DefaultDependencies=no\n",
+        "DefaultDependencies=no\nWants=dbus.socket\nAfter=dbus.socket\n",
+    )
+    .replace("WantedBy=sysinit.target", "WantedBy=multi-user.target")
+}
+
 /// Installs the agent on each boot, which does nothing when it is there. It runs before
 /// cloud-init's other work, and waits for nobody.
 const USER_DATA: &str = r#"#cloud-config
@@ -51,7 +61,7 @@ pub(crate) fn seed(order: &MachineOrder, networks: &[NetworkOrder], agent: &[u8]
         "cidata",
         &[
             ("AGENT", agent),
-            ("AGENT.SER", UNIT.as_bytes()),
+            ("AGENT.SER", unit().as_bytes()),
             ("INSTALL.SH", INSTALL.as_bytes()),
             ("META-DATA", meta.as_bytes()),
             ("NETWORK-CONFIG", network.as_bytes()),
@@ -216,6 +226,7 @@ mod tests {
     #[test]
     fn the_agent_serves_the_port_that_the_machine_has() {
         assert!(UNIT.contains(AGENT_PORT), "{UNIT}");
+        assert!(unit().contains("After=dbus.socket") && !unit().contains("sysinit.target"));
     }
 
     #[test]
