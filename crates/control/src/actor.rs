@@ -5,6 +5,7 @@ use crate::observe::{play_mark, service_mark};
 use crate::place::Place;
 use crate::sessions::{Party, SessionError, Sessions};
 use crate::settings::Settings;
+use crate::still;
 use crate::world::ImageStore;
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -70,6 +71,41 @@ impl updraft_engine::Actor for Actor {
         let act: Act = serde_json::from_value(step.spec.clone()).map_err(|error| {
             StepFault::new(Blame::Bug, format!("the step `{}` cannot be read: {error}", step.key))
         })?;
+        let machines = still::waited_for(&act);
+        self.while_moving(&machines, self.carry_out(act, step, context)).await
+    }
+
+    async fn undo(&self, step: &Step, _context: &StepContext) -> Result<(), StepFault> {
+        let act: Act = serde_json::from_value(step.spec.clone())
+            .map_err(|error| StepFault::new(Blame::Bug, error.to_string()))?;
+        match act {
+            Act::CreateMachine(drawn) => {
+                let provider = self.provider(&drawn.provider)?;
+                provider.destroy_machine(drawn.id).await.map_err(|e| fault(&e))
+            }
+            Act::EnsureNetwork { provider, network, .. } => {
+                // A network that machines are on is left as it is: it was there before, and this
+                // step only failed to repair it.
+                let provider = self.provider(&provider)?;
+                let seen = provider.observe().await.map_err(|e| fault(&e))?;
+                let on_it = |order: &MachineOrder| order.nics.iter().any(|n| n.network == network);
+                if seen.machines.iter().any(|machine| machine.order.as_ref().is_some_and(on_it)) {
+                    return Ok(());
+                }
+                provider.destroy_network(&network).await.map_err(|e| fault(&e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Actor {
+    async fn carry_out(
+        &self,
+        act: Act,
+        step: &Step,
+        context: &StepContext,
+    ) -> Result<Value, StepFault> {
         match act {
             Act::BuildImage { image, digest } => {
                 self.images.build(&self.site, &image, digest, context).await
@@ -128,31 +164,6 @@ impl updraft_engine::Actor for Actor {
         }
     }
 
-    async fn undo(&self, step: &Step, _context: &StepContext) -> Result<(), StepFault> {
-        let act: Act = serde_json::from_value(step.spec.clone())
-            .map_err(|error| StepFault::new(Blame::Bug, error.to_string()))?;
-        match act {
-            Act::CreateMachine(drawn) => {
-                let provider = self.provider(&drawn.provider)?;
-                provider.destroy_machine(drawn.id).await.map_err(|e| fault(&e))
-            }
-            Act::EnsureNetwork { provider, network, .. } => {
-                // A network that machines are on is left as it is: it was there before, and this
-                // step only failed to repair it.
-                let provider = self.provider(&provider)?;
-                let seen = provider.observe().await.map_err(|e| fault(&e))?;
-                let on_it = |order: &MachineOrder| order.nics.iter().any(|n| n.network == network);
-                if seen.machines.iter().any(|machine| machine.order.as_ref().is_some_and(on_it)) {
-                    return Ok(());
-                }
-                provider.destroy_network(&network).await.map_err(|e| fault(&e))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Actor {
     pub(crate) fn provider(&self, kind: &str) -> Result<&Arc<dyn Provider>, StepFault> {
         self.sessions.provider(kind).map_err(|error| fault(&error))
     }

@@ -21,6 +21,7 @@ mod sessions;
 mod settings;
 mod site;
 mod status;
+mod still;
 mod store;
 mod targets;
 mod world;

@@ -1,6 +1,6 @@
 //! Looks at the world: what providers have of ours, and what the agents inside say.
 
-use crate::sessions::{Party, Sessions};
+use crate::sessions::{Party, SessionError, Sessions};
 use futures::StreamExt as _;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub struct Sight {
 /// What people want to know of a machine besides what a plan needs.
 #[derive(Clone, Debug, Default)]
 pub struct Details {
+    /// Who talks to its agent, so that it cannot be asked anything now.
+    pub busy: Option<String>,
     /// Why its agent did not answer.
     pub silent: Option<String>,
     /// What is wrong with it, says its provider.
@@ -90,7 +92,7 @@ async fn look(
         id: seen.id,
         name: seen.name.clone(),
         group: group.clone(),
-        power: power(seen.power),
+        power: power(&seen),
         made: seen.order.as_ref().and_then(made),
         agent: AgentFacts::Silent,
         health: BTreeMap::new(),
@@ -105,6 +107,10 @@ async fn look(
             details.agent = Some(*answer);
         }
         Ok(_) => details.silent = Some("it gave an answer to another question".to_owned()),
+        Err(SessionError::Busy { holder, .. }) => {
+            let holder = holder.map(|holder| holder.to_string());
+            details.busy = Some(holder.unwrap_or_else(|| "another command".to_owned()));
+        }
         Err(error) => details.silent = Some(updraft_base::chain(&error)),
     }
     if let (AgentFacts::Answers { services, .. }, Some(address)) = (&facts.agent, address) {
@@ -126,8 +132,9 @@ async fn look(
     (facts, details)
 }
 
-fn power(power: updraft_provider::Power) -> Power {
-    match power {
+fn power(seen: &MachineSeen) -> Power {
+    match seen.power {
+        updraft_provider::Power::On if seen.fault.is_some() => Power::Stuck,
         updraft_provider::Power::On => Power::On,
         updraft_provider::Power::Off => Power::Off,
         updraft_provider::Power::Dead => Power::Dead,

@@ -31,7 +31,8 @@ pub struct MachineStatus {
     pub name: String,
     /// Group.
     pub group: String,
-    /// In a word: `running`, `booting`, `off`, `dead`, `absent`, `half-made`, `unwanted`.
+    /// In a word: `running`, `busy`, `booting`, `stuck`, `off`, `dead`, `absent`,
+    /// `half-made`, `unwanted`.
     pub state: String,
     /// Kind of provider.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,6 +53,9 @@ pub struct MachineStatus {
     pub configured: bool,
     /// Services deployed on it.
     pub services: BTreeMap<String, ServiceStatus>,
+    /// Who talks to its agent, which can be asked nothing meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub busy: Option<String>,
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
@@ -156,6 +160,7 @@ fn absent(name: String, group: String) -> MachineStatus {
         load: None,
         configured: false,
         services: BTreeMap::new(),
+        busy: None,
         fault: None,
     }
 }
@@ -165,6 +170,8 @@ fn machine(site: &Site, facts: &MachineFacts, details: &Details, unwanted: bool)
         (false, ..) => "half-made",
         (true, Power::Off, _) => "off",
         (true, Power::Dead, _) => "dead",
+        (true, Power::Stuck, _) => "stuck",
+        (true, Power::On, AgentFacts::Silent) if details.busy.is_some() => "busy",
         (true, Power::On, AgentFacts::Silent) => "booting",
         (true, Power::On, AgentFacts::Answers { .. }) => "running",
     };
@@ -197,6 +204,7 @@ fn machine(site: &Site, facts: &MachineFacts, details: &Details, unwanted: bool)
         load: details.agent.as_ref().map(|agent| agent.load),
         configured,
         services,
+        busy: details.busy.clone(),
         fault: details.fault.clone().or_else(|| details.silent.clone()),
     }
 }

@@ -43,6 +43,8 @@ pub enum Power {
     Off,
     /// It ought to run and does not.
     Dead,
+    /// It is on, but stands still or is cut off: to start it again mends it.
+    Stuck,
 }
 
 /// A machine that carries our mark.

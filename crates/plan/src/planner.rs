@@ -419,6 +419,10 @@ impl<'a> Planner<'a, '_> {
                 self.builder.change(ChangeKind::Change, group, &w.name, "start: it died");
                 self.start(w, after, identities);
             }
+            (Power::Stuck, _) => {
+                self.builder.change(ChangeKind::Change, group, &w.name, "start: it stands still");
+                self.start(w, after, identities);
+            }
             (Power::On, AgentFacts::Silent) => {
                 self.builder.change(
                     ChangeKind::Change,

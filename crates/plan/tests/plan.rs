@@ -155,6 +155,19 @@ fn a_machine_that_died_is_started_and_looked_at() {
 }
 
 #[test]
+fn a_machine_that_stands_still_is_started_again() {
+    let mut world = World::new();
+    world.up(&hello(2));
+    let worker = &mut world.observed.machines[1];
+    worker.power = Power::Stuck;
+    worker.agent = AgentFacts::Silent;
+    let plan = world.plan(&hello(2));
+    assert!(!plan.destroys());
+    assert!(keys(&plan).contains(&"machine/worker-1/start"), "{:?}", keys(&plan));
+    assert!(render(&plan).contains("start: it stands still"), "{}", render(&plan));
+}
+
+#[test]
 fn a_service_that_is_down_is_started() {
     let mut world = World::new();
     world.up(&hello(2));

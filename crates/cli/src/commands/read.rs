@@ -38,8 +38,13 @@ pub(crate) async fn status(context: &Context, json: bool) -> Result {
         true => ui::json(&status),
         false => ui::out(&render_status(&status)),
     }
-    if let Some(holder) = &status.busy {
-        ui::say(&format!("It is being changed by {holder}."));
+    match &status.busy {
+        Some(holder) => ui::say(&format!("It is being changed by {holder}.")),
+        None => status.machines.iter().for_each(|machine| {
+            if let Some(holder) = &machine.busy {
+                ui::say(&format!("{} is in use by {holder}.", machine.name));
+            }
+        }),
     }
     Ok(0)
 }
@@ -62,6 +67,7 @@ fn render_status(status: &Status) -> String {
             .collect();
         let state = match &machine.fault {
             Some(fault) => format!("{} ({fault})", machine.state),
+            None if machine.busy.is_some() => "busy".to_owned(),
             None if !machine.configured && machine.state == "running" => {
                 "running, not configured".to_owned()
             }

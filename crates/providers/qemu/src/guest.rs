@@ -34,6 +34,9 @@ const ENDS_AT_ONCE: Duration = Duration::from_secs(10);
 /// How soon a process that has just begun is looked at.
 const LOOK_SOON: Duration = Duration::from_millis(4);
 
+/// How long a guest that lost its network may take to power itself off before it is started anew.
+const RECONNECTS_WITHIN: Duration = Duration::from_secs(60);
+
 /// How often a process is looked at while it is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -272,6 +275,12 @@ impl Guest<'_> {
             return Err(ProviderError::new(Blame::World, format!("{}: it has no disk", what())));
         }
         self.host.make_dir(&self.place.run, 0o700).await.map_err(fault(what()))?;
+        let links = link::links(self.host).await.map_err(fault(what()))?;
+        let on = self.pid().await.map_err(fault(what()))?.is_some();
+        if on && self.cut_off(&order, &links).is_some() {
+            // A card that lost its interface gets no other one: only a new start connects it.
+            self.stop(Stop::Orderly(RECONNECTS_WITHIN)).await?;
+        }
         self.want("on").await.map_err(fault(what()))?;
         let unborn = template.filter(|_| order.start == Start::Live);
         let unborn = match unborn {
