@@ -13,8 +13,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use updraft_base::{Blame, Blamed, Clock, Digest, MachineName, RunId};
 use updraft_engine::{Attempt, Journal, Step, StepContext, StepFault};
+use updraft_host::FileLock;
 use updraft_plan::{Act, MachineDrawn, Plan, ServiceMark};
-use updraft_provider::{MachineOrder, NetworkOrder, Nic, Progress, Provider, Stop};
+use updraft_provider::{
+    MachineOrder, NetworkOrder, Nic, Progress, Provider, Start, Stop, TemplateOrder,
+};
 use updraft_site::{Service, Site};
 use updraft_wire::{Exec, HostsLine, Observed, PowerAction, Put, Request, Response};
 
@@ -109,6 +112,16 @@ impl Actor {
         match act {
             Act::BuildImage { image, digest } => {
                 self.images.build(&self.site, &image, digest, context).await
+            }
+            Act::EnsureTemplate { provider, image, digest, memory, cpus, disk } => {
+                let files = self.images.files(&self.site, &provider, &image, digest, disk).await?;
+                let order = TemplateOrder { image: digest, files, memory, cpus, disk };
+                self.provider(&provider)?.ensure_template(&order).await.map_err(|e| fault(&e))?;
+                Ok(Value::Null)
+            }
+            Act::DropTemplate { provider, template } => {
+                self.provider(&provider)?.drop_template(template).await.map_err(|e| fault(&e))?;
+                Ok(Value::Null)
             }
             Act::EnsureNetwork { provider, network, cidr, bridge } => {
                 let order = NetworkOrder { name: network, cidr, bridge };
@@ -207,7 +220,7 @@ impl Actor {
                 address: drawn.address,
             }],
             outlet: false,
-            start: updraft_provider::Start::Cold,
+            start: if drawn.live { Start::Live } else { Start::Cold },
         };
         let provider = self.provider(&drawn.provider)?;
         provider.create_machine(&order).await.map_err(|e| fault(&e))?;
@@ -219,6 +232,38 @@ impl Actor {
         party: &Party,
         interface: updraft_wire::Interface,
         (digest, agent): (String, Option<Digest>),
+        context: &StepContext,
+    ) -> Result<Value, StepFault> {
+        let told = self.tell_identity(party, interface, digest, agent, context).await;
+        if told.is_ok() {
+            return told;
+        }
+        self.sessions.forget(party.id).await;
+        // Somebody else who talks to it may be doing this very work.
+        let busy = FileLock::holder(&self.place.channel_lock(party.id)).is_some();
+        if !busy && self.is_unborn(party).await? {
+            // It goes on as the template that it comes from, and nobody knows how far it got.
+            context.report("removing it: it did not become itself");
+            let provider = self.provider(&party.provider)?;
+            provider.destroy_machine(party.id).await.map_err(|e| fault(&e))?;
+        }
+        told
+    }
+
+    /// Whether a machine that started live was never told who it is.
+    async fn is_unborn(&self, party: &Party) -> Result<bool, StepFault> {
+        let known = identity::is_remembered(&self.journal, party).map_err(|e| fault(&e))?;
+        let seen = self.provider(&party.provider)?.observe().await.map_err(|e| fault(&e))?;
+        let order = seen.machines.into_iter().find(|m| m.id == party.id).and_then(|m| m.order);
+        Ok(!known && order.is_some_and(|order| order.start == Start::Live))
+    }
+
+    async fn tell_identity(
+        &self,
+        party: &Party,
+        interface: updraft_wire::Interface,
+        digest: String,
+        agent: Option<Digest>,
         context: &StepContext,
     ) -> Result<Value, StepFault> {
         context.phase("wait");

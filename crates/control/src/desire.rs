@@ -96,6 +96,7 @@ fn group_wanted(
         memory: group.memory,
         cpus: group.cpus,
         disk: group.disk.unwrap_or_else(|| site.image_disk(image)),
+        live: site.starts_live(group),
         play,
     })
 }

@@ -118,6 +118,15 @@ pub(crate) fn remember(
     Ok(())
 }
 
+/// Whether a machine's host keys were ever kept: it has been itself.
+///
+/// # Errors
+/// When the state cannot be read.
+pub(crate) fn is_remembered(journal: &Journal, party: &Party) -> Result<bool, KeepError> {
+    let known = journal.state_get(&key_of(&party.name))?;
+    Ok(known.as_ref().and_then(|k| k.get("id")?.as_str()) == Some(&party.id.to_string()))
+}
+
 /// Forgets a machine's host keys, unless another machine has its name by now.
 ///
 /// # Errors

@@ -139,6 +139,28 @@ pub enum Act {
         /// Its identity.
         digest: Digest,
     },
+    /// Boots an image once and keeps it with its memory, or finds that this was done.
+    EnsureTemplate {
+        /// Kind of provider.
+        provider: String,
+        /// Image, by name.
+        image: ImageName,
+        /// Image, by content.
+        digest: Digest,
+        /// Memory.
+        memory: ByteSize,
+        /// Virtual CPUs.
+        cpus: u32,
+        /// Disk.
+        disk: ByteSize,
+    },
+    /// Removes a template, unless machines rest on it by now.
+    DropTemplate {
+        /// Kind of provider.
+        provider: String,
+        /// Its name there.
+        template: Digest,
+    },
     /// Makes or repairs a network.
     EnsureNetwork {
         /// Kind of provider.
@@ -302,4 +324,7 @@ pub struct MachineDrawn {
     pub mac: Mac,
     /// Address.
     pub address: Ipv4Addr,
+    /// It comes to life from a template of its image.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
 }

@@ -70,6 +70,8 @@ pub struct GroupWanted {
     pub cpus: u32,
     /// Disk of each.
     pub disk: ByteSize,
+    /// They come to life from a template of their image.
+    pub live: bool,
     /// Digest of the play that configures them, with every file it reaches and its variables.
     pub play: Option<Digest>,
 }

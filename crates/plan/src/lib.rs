@@ -27,7 +27,9 @@ pub use desired::{
 };
 pub use memory::{Drawn, Memory};
 pub use narrow::{ServiceVerb, plan_service, plan_start, plan_stop};
-pub use observed::{AgentFacts, MachineFacts, Made, NetworkFacts, Observed, Power, ServiceMark};
+pub use observed::{
+    AgentFacts, MachineFacts, Made, NetworkFacts, Observed, Power, ServiceMark, TemplateFacts,
+};
 pub use planner::plan_up;
 pub use render::{render, summary_line};
 pub use saved::SavedPlan;

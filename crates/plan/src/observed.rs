@@ -7,15 +7,51 @@ use updraft_base::{
     ByteSize, Digest, GroupName, Hasher, Mac, MachineId, MachineName, NetworkName, ServiceName,
 };
 
+use crate::GroupWanted;
+
 /// Everything seen of a site.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
     /// Images that are there.
     pub images: BTreeSet<Digest>,
+    /// Templates that are there, of this site or of others. Looked for only where a group wants
+    /// one or the site has one.
+    pub templates: Vec<TemplateFacts>,
     /// Networks that carry our mark.
     pub networks: Vec<NetworkFacts>,
     /// Machines that carry our mark.
     pub machines: Vec<MachineFacts>,
+}
+
+/// A template: an image that was booted once and kept with its memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TemplateFacts {
+    /// Kind of provider it is at.
+    pub provider: String,
+    /// Its name there.
+    pub name: Digest,
+    /// Image it was booted from.
+    pub image: Digest,
+    /// Memory.
+    pub memory: ByteSize,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Disk.
+    pub disk: ByteSize,
+    /// Machines can still start from it.
+    pub current: bool,
+    /// Machines rest on it.
+    pub used: bool,
+}
+
+impl TemplateFacts {
+    /// Whether the machines of this group, made from this image, can start from it.
+    pub(crate) fn fits(&self, group: &GroupWanted, image: Digest) -> bool {
+        self.current
+            && self.provider == group.provider
+            && self.image == image
+            && (self.memory, self.cpus, self.disk) == (group.memory, group.cpus, group.disk)
+    }
 }
 
 /// A network that carries our mark.
@@ -135,6 +171,10 @@ impl Observed {
         }
         for machine in &self.machines {
             print(format!("machine {} ({})", machine.name, machine.id), format!("{machine:?}"));
+        }
+        for template in &self.templates {
+            let subject = format!("template {} at {}", template.name.short(), template.provider);
+            print(subject, format!("{template:?}"));
         }
         if !self.images.is_empty() {
             let mut hasher = Hasher::default();

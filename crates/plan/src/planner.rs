@@ -7,7 +7,8 @@ use crate::builder::Builder;
 use crate::survey::{Standing, Survey, Wanted};
 use crate::{
     Act, AgentFacts, ChangeKind, Desired, Draw, Drawn, GroupWanted, MachineDrawn, MachineFacts,
-    Memory, NameEntry, NetworkWanted, Observed, Plan, PlanError, Power, VERSION, planner_services,
+    Memory, NameEntry, NetworkWanted, Observed, Plan, PlanError, Power, TemplateFacts, VERSION,
+    planner_services,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -115,6 +116,7 @@ impl<'a> Planner<'a, '_> {
         }
 
         let images = self.images(wanted);
+        let templates = self.templates(wanted, &images);
         let (network_ready, bulk_destroyed) = self.networks(wanted);
         let mut previous_in_group: BTreeMap<&str, u32> = BTreeMap::new();
         let mut to_configure: BTreeMap<&str, Vec<&Wanted<'a>>> = BTreeMap::new();
@@ -123,6 +125,7 @@ impl<'a> Planner<'a, '_> {
             let before_create: Vec<u32> = [
                 images.get(&w.group.image).copied(),
                 network_ready.get(&(&w.group.provider, &w.group.network)).copied(),
+                templates.get(w.group.name.as_str()).copied(),
             ]
             .into_iter()
             .flatten()
@@ -208,6 +211,7 @@ impl<'a> Planner<'a, '_> {
             })
             .collect();
         self.drop_networks(wanted, &destroyed);
+        self.drop_templates(&destroyed);
     }
 
     fn why_unwanted(&self, facts: &MachineFacts) -> (String, String) {
@@ -241,6 +245,78 @@ impl<'a> Planner<'a, '_> {
             built.insert(image.clone(), step);
         }
         built
+    }
+
+    /// Templates that must be made before machines of a group can come to life, by group.
+    fn templates(
+        &mut self,
+        wanted: &[Wanted<'a>],
+        images: &BTreeMap<ImageName, u32>,
+    ) -> BTreeMap<&'a str, u32> {
+        let mut made = BTreeMap::new();
+        let mut shapes = BTreeMap::new();
+        for w in wanted.iter().filter(|w| w.group.live && w.stays().is_none()) {
+            let group = w.group;
+            let digest = self.survey.image(group);
+            let there = self.observed.templates.iter().any(|seen| seen.fits(group, digest));
+            if there || made.contains_key(group.name.as_str()) {
+                continue;
+            }
+            let shape = (&group.provider, digest, group.memory, group.cpus, group.disk);
+            let step = *shapes.entry(shape).or_insert_with(|| {
+                let image = &group.image;
+                let (memory, cpus, disk) = (group.memory, group.cpus, group.disk);
+                let plural = if cpus == 1 { "" } else { "s" };
+                let because =
+                    format!("{memory}, {cpus} cpu{plural}: booted once for {}", group.name);
+                self.builder.change(ChangeKind::Create, "template", image, because);
+                self.builder.step(
+                    format!("template/{image}/{}", group.name),
+                    format!("boot image {image} once, as a template"),
+                    image.as_str(),
+                    images.get(image).copied(),
+                    Act::EnsureTemplate {
+                        provider: group.provider.clone(),
+                        image: image.clone(),
+                        digest,
+                        memory,
+                        cpus,
+                        disk,
+                    },
+                )
+            });
+            made.insert(group.name.as_str(), step);
+        }
+        made
+    }
+
+    /// Removes templates that nothing rests on and that nothing can start from any more: the
+    /// emulator changed, or the groups of this site's images have other shapes now.
+    fn drop_templates(&mut self, destroyed: &[u32]) {
+        let groups = || self.desired.groups.iter().map(|group| (group, self.survey.image(group)));
+        let stale = |seen: &&TemplateFacts| {
+            let ours = groups().any(|(_, image)| image == seen.image);
+            let wanted = groups().any(|(group, image)| group.live && seen.fits(group, image));
+            !seen.used && !wanted && (ours || !seen.current)
+        };
+        let stale: Vec<&TemplateFacts> = self.observed.templates.iter().filter(stale).collect();
+        for seen in stale {
+            let name = seen.name.short();
+            // Nothing is lost that could not be made again, so nobody has to be asked.
+            self.builder.change(
+                ChangeKind::Change,
+                "template",
+                &name,
+                "remove: nothing starts from it",
+            );
+            self.builder.step(
+                format!("template/{name}/drop"),
+                format!("remove template {name}"),
+                &name,
+                destroyed.iter().copied(),
+                Act::DropTemplate { provider: seen.provider.clone(), template: seen.name },
+            );
+        }
     }
 
     /// Networks that must be made or repaired; and, where a network's addresses changed, the
@@ -351,6 +427,7 @@ impl<'a> Planner<'a, '_> {
             network: group.network.clone(),
             mac: w.drawn.mac,
             address: w.drawn.address,
+            live: group.live,
         };
         let created = self.builder.step(
             format!("machine/{name}/create"),

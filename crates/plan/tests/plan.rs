@@ -369,3 +369,54 @@ mod walks {
         }
     }
 }
+
+#[test]
+fn machines_that_start_live_wait_for_one_template_of_their_shape() {
+    let mut world = World::new();
+    let mut site = hello(2);
+    site.groups.iter_mut().for_each(|group| group.live = true);
+    let plan = world.plan(&site);
+    let at = |key: &str| plan.steps.iter().find(|step| step.key == key).unwrap();
+    let templates: Vec<u32> = plan
+        .steps
+        .iter()
+        .filter(|step| matches!(step.act, Act::EnsureTemplate { .. }))
+        .map(|step| step.id)
+        .collect();
+    assert_eq!(templates.len(), 1, "both groups have the same image and shape");
+    let built = plan.steps.iter().find(|s| matches!(s.act, Act::BuildImage { .. })).unwrap();
+    assert_eq!(plan.steps[templates[0] as usize].after, [built.id]);
+    for machine in ["balancer-1", "worker-1", "worker-2"] {
+        assert!(at(&format!("machine/{machine}/create")).after.contains(&templates[0]));
+    }
+    world.up(&site);
+    assert!(world.plan(&site).is_empty());
+
+    // Whether a machine started live is its past: it stays what it is.
+    site.groups.iter_mut().for_each(|group| group.live = false);
+    assert!(world.plan(&site).is_empty());
+}
+
+#[test]
+fn a_template_goes_when_nothing_rests_on_it_and_nothing_starts_from_it() {
+    let mut world = World::new();
+    let mut site = hello(1);
+    site.groups[1].live = true;
+    world.up(&site);
+    assert_eq!(world.observed.templates.len(), 1);
+    world.observed.templates[0].used = false;
+    assert!(world.plan(&site).is_empty(), "the next machine will start from it");
+    site.groups[1].live = false;
+    let plan = world.plan(&site);
+    assert!(keys(&plan)[0].ends_with("/drop") && !plan.destroys(), "{:?}", keys(&plan));
+
+    // Another site's, which nothing can start from any more, is of use to nobody.
+    site.groups[1].live = true;
+    world.observed.templates[0].image = Digest::of("another site's image");
+    assert!(world.plan(&site).steps.iter().all(|s| !matches!(s.act, Act::DropTemplate { .. })));
+    world.observed.templates[0].current = false;
+    let plan = world.plan(&site);
+    assert!(plan.steps.iter().any(|step| matches!(step.act, Act::DropTemplate { .. })));
+    world.observed.templates[0].used = true;
+    assert!(world.plan(&site).steps.iter().all(|s| !matches!(s.act, Act::DropTemplate { .. })));
+}

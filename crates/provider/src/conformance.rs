@@ -6,7 +6,7 @@
 
 use crate::{
     Channel, MachineOrder, MachineSeen, NetworkOrder, NetworkSeen, Power, Provider, ProviderError,
-    Seen, Stop,
+    Seen, Start, Stop,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -93,6 +93,7 @@ checks!(
     a_killed_machine_is_seen_dead_and_starts_again,
     a_channel_serves_one_user_at_a_time,
     signs_of_life_move_while_a_machine_boots,
+    a_template_is_made_once_and_stays_while_machines_rest_on_it,
     another_site_never_notices,
 );
 
@@ -297,6 +298,51 @@ async fn a_channel_serves_one_user_at_a_time(ground: &dyn Ground) -> Result<(), 
     provider.stop_machine(id, Stop::Now).await?;
     let after = greet(channel, 4, Duration::from_millis(300)).await;
     so(after.is_none(), || "the agent of a stopped machine answers".to_owned())?;
+    clear(ground, Whose::Mine).await
+}
+
+async fn a_template_is_made_once_and_stays_while_machines_rest_on_it(
+    ground: &dyn Ground,
+) -> Result<(), Saw> {
+    let provider = with_machines(ground, &[]).await?;
+    let order = MachineOrder { start: Start::Live, ..ground.machine(Whose::Mine, 1) };
+    let template = order.template();
+    let there = async || {
+        let seen = provider.templates().await?;
+        Ok::<_, Saw>(seen.into_iter().filter(|seen| seen.order == template).collect::<Vec<_>>())
+    };
+    so(there().await?.is_empty(), || "a template is there that nobody made".to_owned())?;
+    so(provider.create_machine(&order).await.is_err(), || {
+        "a machine starts live without a template".to_owned()
+    })?;
+    provider.destroy_machine(order.id).await?;
+    for _ in 0..2 {
+        provider.ensure_template(&template).await?;
+        let seen = there().await?;
+        so(seen.len() == 1 && seen[0].current && seen[0].users.is_empty(), || format!("{seen:?}"))?;
+    }
+    let name = there().await?[0].name;
+    for _ in 0..2 {
+        provider.create_machine(&order).await?;
+        provider.start_machine(order.id).await?;
+        expect_power(&*provider, order.id, Power::On, "started live").await?;
+    }
+    greet_patiently(ground, order.id, 5).await?;
+    let users = there().await?.remove(0).users;
+    so(users.len() == 1, || format!("the machines on the template are {users:?}"))?;
+    so(provider.drop_template(name).await.is_err(), || {
+        "a template was removed from under its machine".to_owned()
+    })?;
+    // Its second life begins from its own disk.
+    provider.stop_machine(order.id, Stop::Now).await?;
+    provider.start_machine(order.id).await?;
+    greet_patiently(ground, order.id, 6).await?;
+    provider.stop_machine(order.id, Stop::Now).await?;
+    provider.destroy_machine(order.id).await?;
+    for _ in 0..2 {
+        provider.drop_template(name).await?;
+        so(there().await?.is_empty(), || "a removed template is still there".to_owned())?;
+    }
     clear(ground, Whose::Mine).await
 }
 

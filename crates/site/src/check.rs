@@ -190,7 +190,8 @@ impl<'a> Decoder<'a> {
             admins: admins.into_iter().cloned().collect(),
         };
         let test = node.get("test").map(texts).unwrap_or_default();
-        Some(Image { name: self.key(key)?, recipe, test })
+        let live = node.get("live").and_then(Node::flag).unwrap_or_default();
+        Some(Image { name: self.key(key)?, recipe, test, live })
     }
 
     fn origin(&mut self, node: &'a Node) -> Option<Origin> {
@@ -259,6 +260,7 @@ impl<'a> Decoder<'a> {
             memory: memory?,
             cpus: cpus?,
             disk: all(disk)?,
+            cold: node.get("start").and_then(Node::text) == Some("cold"),
             play: all(play)?,
             vars: vars(node),
         })

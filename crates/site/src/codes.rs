@@ -30,6 +30,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("name-clash", "a group that is called like a machine"),
     ("no-network", "a group that is on no network, or does not say which"),
     ("not-yet", "something this version of Updraft cannot do"),
+    ("not-live", "machines that cannot start from a template, and are to"),
     ("nothing-to-remove", "null for a key that the extended file does not have"),
     ("out-of-range", "a number or size that is too small or too large"),
     ("overlap", "networks that share addresses"),

@@ -74,6 +74,8 @@ pub struct Image {
     pub recipe: Recipe,
     /// Commands that must succeed inside, through `/bin/sh -c`, in the order of the file.
     pub test: Vec<String>,
+    /// It is booted once and kept with its memory, for machines to start from.
+    pub live: bool,
 }
 
 /// How an image is made: where it begins, and what is added to that.
@@ -211,6 +213,8 @@ pub struct Group {
     pub cpus: u32,
     /// Disk of each, at least the image's; the image's when not given.
     pub disk: Option<ByteSize>,
+    /// They boot, even when their image is `live`; see [`Site::starts_live`].
+    pub cold: bool,
     /// The play that configures them. Its file was there when the site was loaded.
     pub play: Option<Utf8PathBuf>,
     /// Variables for the play.
@@ -318,6 +322,11 @@ impl Site {
                 self.image_disk(below)
             }
         }
+    }
+
+    /// Whether a group's machines come to life from their image's template.
+    pub fn starts_live(&self, group: &Group) -> bool {
+        !group.cold && self.image(&group.image).is_some_and(|image| image.live)
     }
 
     /// The image of that name.

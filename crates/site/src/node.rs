@@ -67,6 +67,13 @@ impl Node {
         }
     }
 
+    pub(crate) fn flag(&self) -> Option<bool> {
+        match &self.kind {
+            Kind::Scalar(Scalar { value: ScalarValue::Bool(flag), .. }) => Some(*flag),
+            _ => None,
+        }
+    }
+
     pub(crate) fn list(&self) -> &[Node] {
         match &self.kind {
             Kind::List(items) => items,

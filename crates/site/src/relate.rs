@@ -22,6 +22,7 @@ pub(crate) fn check(root: &Node, sink: &mut Sink) {
     overlaps(networks, sink);
     cycles(images, sink);
     disks(images, groups, sink);
+    templates(images, groups, sink);
     addresses(networks, groups, sink);
     hostnames(groups, sink);
     ports(services, sink);
@@ -177,6 +178,46 @@ fn addresses(networks: &[Entry], groups: &[Entry], sink: &mut Sink) {
             draft = draft.also(place(group, "count"), format!("{most} for `{}`", group.key.text));
         }
         sink.add(draft);
+    }
+}
+
+/// Machines start live only from an image that is `live`, and an image can only be that when it
+/// boots without a boot loader of its own.
+fn templates(images: &[Entry], groups: &[Entry], sink: &mut Sink) {
+    let by_name: HashMap<&str, &Node> =
+        images.iter().map(|entry| (entry.key.text.as_str(), &entry.value)).collect();
+    let flag = |node: &Node| node.get("live").and_then(Node::flag).unwrap_or_default();
+    for entry in images.iter().filter(|entry| flag(&entry.value)) {
+        let mut below = &entry.value;
+        // As many steps as there are images: a circle is told elsewhere.
+        for _ in images {
+            let from = below.get("from").and_then(Node::text);
+            below = from.and_then(|name| by_name.get(name).copied()).unwrap_or(below);
+        }
+        let imported = ["file", "url", "box"].iter().find_map(|key| below.get(key));
+        if let (Some(imported), Some(live)) = (imported, entry.value.get("live")) {
+            let message = format!("image `{}` cannot be `live`", entry.key.text);
+            sink.add(
+                Draft::new("not-live", live.at, message)
+                    .also(imported.at, "it boots through a boot loader of its own")
+                    .help("leave out `live`: its machines boot".to_owned()),
+            );
+        }
+    }
+    for group in groups {
+        let Some(start) = group.value.get("start").filter(|node| node.text() == Some("live"))
+        else {
+            continue;
+        };
+        let name = group.value.get("image").and_then(Node::text).unwrap_or_default();
+        if let Some(image) = by_name.get(name).filter(|image| !flag(image)) {
+            let message = format!("the machines of `{}` cannot start live", group.key.text);
+            sink.add(
+                Draft::new("not-live", start.at, message)
+                    .also(image.at, format!("image `{name}` is not `live`"))
+                    .help(format!("add `live: true` to image `{name}`")),
+            );
+        }
     }
 }
 

@@ -333,10 +333,10 @@ static IMAGE: Shape = Shape {
         field(
             "live",
             Flag,
-            NotYet,
+            Default("false"),
             "true",
-            "Keep a booted template, so that clones skip the boot.",
-            &[],
+            "Boot it once, keep the booted machine with its memory as a template, and start machines from that: they skip the boot.",
+            &["template", "warm"],
         ),
     ],
     one_of: &["bootstrap", "file", "url", "box", "from"],
@@ -410,6 +410,14 @@ static GROUP: Shape = Shape {
             "10GiB",
             "Disk of each, at least the image's.",
             &["storage", "size"],
+        ),
+        field(
+            "start",
+            Word(&["live", "cold"], &[]),
+            Default("live when the image is `live`, otherwise cold"),
+            "cold",
+            "How its machines come to life: `cold` boots them, `live` goes on from the image's template. Only the first time; later each boots from its own disk.",
+            &["boot"],
         ),
         field(
             "play",

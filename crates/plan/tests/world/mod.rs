@@ -7,7 +7,7 @@ use updraft_base::{ByteSize, Digest, GroupName, SeededChance};
 use updraft_plan::{
     Act, AgentFacts, BalancerWanted, Desired, Draw, GroupWanted, ImageWanted, MachineFacts, Made,
     Memory, NetworkFacts, NetworkWanted, Observed, Plan, Power, ServiceMark, ServiceWanted,
-    plan_up,
+    TemplateFacts, plan_up,
 };
 
 pub struct World {
@@ -26,6 +26,7 @@ pub fn group(name: &str, count: u32) -> GroupWanted {
         memory: ByteSize::mib(256),
         cpus: 1,
         disk: ByteSize::gib(2),
+        live: false,
         play: Some(Digest::of(name)),
     }
 }
@@ -97,6 +98,24 @@ impl World {
             Act::BuildImage { digest, .. } => {
                 self.observed.images.insert(digest);
             }
+            Act::EnsureTemplate { provider, digest, memory, cpus, disk, .. } => {
+                assert!(self.observed.images.contains(&digest), "no image");
+                let name = Digest::of(format!("{digest} {memory} {cpus} {disk}"));
+                self.observed.templates.retain(|seen| seen.name != name);
+                self.observed.templates.push(TemplateFacts {
+                    provider,
+                    name,
+                    image: digest,
+                    memory,
+                    cpus,
+                    disk,
+                    current: true,
+                    used: false,
+                });
+            }
+            Act::DropTemplate { template, .. } => {
+                self.observed.templates.retain(|seen| seen.name != template);
+            }
             Act::EnsureNetwork { provider, network, cidr, bridge } => {
                 self.observed.networks.retain(|seen| seen.name != network);
                 self.observed.networks.push(NetworkFacts {
@@ -115,6 +134,13 @@ impl World {
             }
             Act::CreateMachine(drawn) => {
                 assert!(self.observed.images.contains(&drawn.image_digest), "no image");
+                let template = self.observed.templates.iter_mut().find(|seen| {
+                    (seen.image, seen.memory, seen.cpus, seen.disk)
+                        == (drawn.image_digest, drawn.memory, drawn.cpus, drawn.disk)
+                });
+                if drawn.live {
+                    template.expect("no template").used = true;
+                }
                 assert!(self.observed.networks.iter().any(|n| n.name == drawn.network));
                 self.observed.machines.retain(|m| m.id != drawn.id);
                 let same = self.observed.machines.iter().any(|m| m.name == drawn.machine);

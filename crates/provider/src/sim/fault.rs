@@ -11,6 +11,10 @@ pub enum Op {
     EnsureNetwork,
     /// Remove a network.
     DestroyNetwork,
+    /// Make a template.
+    EnsureTemplate,
+    /// Remove a template.
+    DropTemplate,
     /// Make a machine.
     Create,
     /// Power a machine on.

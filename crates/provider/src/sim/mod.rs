@@ -26,7 +26,7 @@ pub use session::SimSession;
 
 use crate::{
     Channel, MachineOrder, NetworkOrder, Power, Progress, Provider, ProviderError, Seen, SiteMark,
-    Stop,
+    Stop, TemplateOrder, TemplateSeen,
 };
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::{Access, Store};
 use tokio::sync::watch;
-use updraft_base::{Blame, MachineId, NetworkName};
+use updraft_base::{Blame, Digest, MachineId, NetworkName};
 use updraft_remote::Session;
 use world::World;
 
@@ -383,6 +383,23 @@ impl Provider for SimProvider {
         let (site, pause) = (self.mark.id, self.shared.tempo.remove);
         let work = |world: &mut World| world.destroy_network(site, name);
         self.shared.simply(Op::DestroyNetwork, name.as_str(), pause, work).await
+    }
+
+    async fn templates(&self) -> Result<Vec<TemplateSeen>, ProviderError> {
+        let look = move |world: &mut World| Ok(world.templates());
+        self.shared.simply(Op::Observe, "the site", Duration::ZERO, look).await
+    }
+
+    async fn ensure_template(&self, order: &TemplateOrder) -> Result<(), ProviderError> {
+        let (subject, pause) = (order.digest().short(), self.shared.tempo.make);
+        let work = |world: &mut World| world.ensure_template(order);
+        self.shared.simply(Op::EnsureTemplate, &subject, pause, work).await
+    }
+
+    async fn drop_template(&self, name: Digest) -> Result<(), ProviderError> {
+        let (subject, pause) = (name.short(), self.shared.tempo.remove);
+        let work = |world: &mut World| world.drop_template(name);
+        self.shared.simply(Op::DropTemplate, &subject, pause, work).await
     }
 
     async fn create_machine(&self, order: &MachineOrder) -> Result<(), ProviderError> {

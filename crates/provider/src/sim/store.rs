@@ -5,7 +5,7 @@
 //! a line that was cut off by a crash is as if it had never been. An empty world has no file.
 
 use super::world::World;
-use crate::{NetworkOrder, ProviderError};
+use crate::{NetworkOrder, ProviderError, TemplateOrder};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use updraft_base::{Blame, MachineId, NetworkName, SiteId};
+use updraft_base::{Blame, Digest, MachineId, NetworkName, SiteId};
 
 use super::machine::SimMachine;
 
@@ -32,6 +32,8 @@ pub(super) enum Line {
     Network { site: SiteId, order: NetworkOrder, intact: bool },
     NetworkGone { site: SiteId, name: NetworkName },
     Unhealthy { versions: BTreeSet<String> },
+    Template { order: TemplateOrder },
+    TemplateGone { template: Digest },
 }
 
 /// Whether a transaction may change the world.

@@ -4,10 +4,11 @@ use super::machine::{Around, SimMachine, Wires, answer};
 use super::store::Line;
 use crate::{
     MachineOrder, MachineSeen, NetworkOrder, NetworkSeen, Power, Progress, ProviderError, Seen,
+    Start, TemplateOrder, TemplateSeen,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
-use updraft_base::{Blame, Mac, MachineId, NetworkName, SiteId};
+use updraft_base::{Blame, Digest, Mac, MachineId, NetworkName, SiteId};
 use updraft_wire::{ProbeTarget, Request, Response};
 
 /// Machines and networks of any number of sites.
@@ -16,6 +17,8 @@ pub(super) struct World {
     pub(super) machines: BTreeMap<MachineId, SimMachine>,
     pub(super) networks: BTreeMap<(SiteId, NetworkName), (NetworkOrder, bool)>,
     pub(super) unhealthy: BTreeSet<String>,
+    /// Templates by name, of all sites. They go with the world when nothing else is in it.
+    pub(super) templates: BTreeMap<Digest, TemplateOrder>,
     /// Which machine has an address, or an Ethernet address.
     addresses: HashMap<(SiteId, NetworkName, Ipv4Addr), MachineId>,
     macs: HashMap<(SiteId, Mac), MachineId>,
@@ -28,6 +31,7 @@ enum Changed {
     Machine(MachineId),
     Network(SiteId, NetworkName),
     Unhealthy,
+    Template(Digest),
 }
 
 /// Whether a request may change the machine it is asked of.
@@ -122,6 +126,46 @@ impl World {
         Ok(())
     }
 
+    pub(super) fn templates(&self) -> Vec<TemplateSeen> {
+        let seen = |(name, order): (&Digest, &TemplateOrder)| TemplateSeen {
+            name: *name,
+            order: order.clone(),
+            current: true,
+            stored: order.memory,
+            users: self.rest_on(*name),
+        };
+        self.templates.iter().map(seen).collect()
+    }
+
+    /// Names of the machines that rest on a template.
+    fn rest_on(&self, template: Digest) -> Vec<String> {
+        let on_it = |machine: &&SimMachine| {
+            let order = machine.order.as_ref();
+            order.is_some_and(|o| o.start == Start::Live && o.template().digest() == template)
+        };
+        self.machines.values().filter(on_it).map(|machine| machine.name.to_string()).collect()
+    }
+
+    pub(super) fn ensure_template(&mut self, order: &TemplateOrder) -> Result<(), ProviderError> {
+        let name = order.digest();
+        if self.templates.insert(name, order.clone()).is_none() {
+            self.changed.insert(Changed::Template(name));
+        }
+        Ok(())
+    }
+
+    pub(super) fn drop_template(&mut self, name: Digest) -> Result<(), ProviderError> {
+        let users = self.rest_on(name);
+        if !users.is_empty() {
+            let (name, users) = (name.short(), users.join(", "));
+            return Err(world(format!("cannot remove template {name}: {users} rest on it")));
+        }
+        if self.templates.remove(&name).is_some() {
+            self.changed.insert(Changed::Template(name));
+        }
+        Ok(())
+    }
+
     /// Makes a machine, or only its mark.
     pub(super) fn create(
         &mut self,
@@ -143,6 +187,11 @@ impl World {
                 }
                 None => {}
             }
+        }
+        let template = order.template().digest();
+        if order.start == Start::Live && !self.templates.contains_key(&template) {
+            return Err(world(format!("template {} is not there", template.short()))
+                .hinting("`updraft up` makes it again"));
         }
         for nic in &order.nics {
             let address = (site, nic.network.clone(), nic.address);
@@ -378,6 +427,10 @@ impl World {
                     None => Line::NetworkGone { site, name },
                 },
                 Changed::Unhealthy => Line::Unhealthy { versions: self.unhealthy.clone() },
+                Changed::Template(name) => match self.templates.get(&name) {
+                    Some(order) => Line::Template { order: order.clone() },
+                    None => Line::TemplateGone { template: name },
+                },
             })
             .collect()
     }
@@ -388,6 +441,7 @@ impl World {
         all.changed = self.machines.keys().map(|id| Changed::Machine(*id)).collect();
         all.changed
             .extend(self.networks.keys().map(|(site, name)| Changed::Network(*site, name.clone())));
+        all.changed.extend(self.templates.keys().map(|name| Changed::Template(*name)));
         if !self.unhealthy.is_empty() {
             all.changed.insert(Changed::Unhealthy);
         }
@@ -411,6 +465,12 @@ impl World {
                 self.networks.remove(&(site, name));
             }
             Line::Unhealthy { versions } => self.unhealthy = versions,
+            Line::Template { order } => {
+                self.templates.insert(order.digest(), order);
+            }
+            Line::TemplateGone { template } => {
+                self.templates.remove(&template);
+            }
         }
     }
 }

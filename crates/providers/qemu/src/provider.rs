@@ -207,8 +207,14 @@ impl Provider for QemuProvider {
     }
 
     async fn templates(&self) -> Result<Vec<TemplateSeen>, ProviderError> {
-        // None are made here before it is known how guests run; then none is current either.
-        self.templates().list(self.made_by.get()).await
+        let seen = self.templates().list(None).await?;
+        let Some(first) = seen.first() else { return Ok(seen) };
+        // Where one was made, it is known how guests run. An emulator that is gone makes none
+        // current.
+        match self.maker(&first.order.files).await {
+            Ok((_, maker)) => self.templates().list(Some(&maker)).await,
+            Err(_) => Ok(seen),
+        }
     }
 
     async fn ensure_template(&self, order: &TemplateOrder) -> Result<(), ProviderError> {

@@ -91,6 +91,19 @@ impl Provider for Careless {
             _ => self.inner.destroy_network(name).await,
         }
     }
+    async fn templates(&self) -> Result<Vec<TemplateSeen>, ProviderError> {
+        let mut seen = self.inner.templates().await?;
+        if self.breaks == "users" {
+            seen.iter_mut().for_each(|seen| seen.users.clear());
+        }
+        Ok(seen)
+    }
+    async fn ensure_template(&self, order: &TemplateOrder) -> Result<(), ProviderError> {
+        self.inner.ensure_template(order).await
+    }
+    async fn drop_template(&self, name: Digest) -> Result<(), ProviderError> {
+        self.inner.drop_template(name).await
+    }
     async fn create_machine(&self, order: &MachineOrder) -> Result<(), ProviderError> {
         let mut order = order.clone();
         if self.breaks == "twice" {
@@ -183,6 +196,7 @@ async fn the_suite_notices_every_kind_of_carelessness() {
         ("dead", "a_killed_machine_is_seen_dead_and_starts_again"),
         ("channel", "a_channel_serves_one_user_at_a_time"),
         ("progress", "signs_of_life_move_while_a_machine_boots"),
+        ("users", "a_template_is_made_once_and_stays_while_machines_rest_on_it"),
         ("others", "another_site_never_notices"),
     ] {
         let ground = SimGround(SimWorld::new(Tempo::INSTANT));
