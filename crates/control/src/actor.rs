@@ -37,6 +37,9 @@ const UP_WITHIN: Duration = Duration::from_secs(900);
 /// How long a machine may take to start an agent that was brought to it: seconds, emulated.
 const RENEWED_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long a machine may take to begin with that: a fraction of a second, emulated.
+const RESTART_BEGUN_WITHIN: Duration = Duration::from_secs(5);
+
 /// Where the agent is on a machine.
 const AGENT: &str = "/usr/lib/updraft/updraft-agent";
 
@@ -319,10 +322,10 @@ impl Actor {
             mode: 0o755,
         };
         session.put(put, &mut &*ours).await.map_err(lost)?;
-        // It ends itself with this, so its answer may never come.
+        // It ends itself with this, so its answer may never come, and need not.
         let argv = ["systemctl", "--no-block", "restart", "updraft-agent.service"];
         let restart = Exec { argv: argv.map(str::to_owned).to_vec(), ..Exec::default() };
-        drop(session.call(Request::Exec(restart), SHORT).await);
+        drop(session.call(Request::Exec(restart), RESTART_BEGUN_WITHIN).await);
         drop(session);
         let began = tokio::time::Instant::now();
         loop {
