@@ -90,6 +90,7 @@ const CLEARED: &[(&str, &[&str])] = &[
             "/var/lib/updraft",
             "/etc/systemd/network/10-updraft-*",
             "/var/lib/cloud",
+            "/etc/systemd/network/10-cloud-init-*",
             "/etc/netplan/50-cloud-init.yaml",
             "/etc/network/interfaces.d/50-cloud-init*",
             "/etc/udev/rules.d/70-persistent-net.rules",
