@@ -55,11 +55,14 @@ pub(crate) struct Record {
     /// The template its disk rests on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) template: Option<Digest>,
+    /// The build of its image that its disk rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) build: Option<Digest>,
 }
 
 impl Record {
     pub(crate) fn new(site: &SiteMark, order: &MachineOrder, template: Option<Digest>) -> Self {
-        Self { version: 1, site: site.clone(), order: order.clone(), template }
+        Self { version: 1, site: site.clone(), order: order.clone(), template, build: None }
     }
 }
 
@@ -98,8 +101,11 @@ impl Guest<'_> {
     }
 
     pub(crate) async fn order(&self) -> Result<MachineOrder, ProviderError> {
-        let record = self.record().await?;
-        record.map(|record| record.order).ok_or_else(|| {
+        self.expect_record().await.map(|record| record.order)
+    }
+
+    async fn expect_record(&self) -> Result<Record, ProviderError> {
+        self.record().await?.ok_or_else(|| {
             ProviderError::new(Blame::World, format!("there is no machine {} here", self.id))
         })
     }
@@ -154,7 +160,8 @@ impl Guest<'_> {
             _ => {}
         }
         self.check_image(order).await?;
-        let record = Record::new(self.mark, order, template.map(|template| template.name));
+        let mut record = Record::new(self.mark, order, template.map(|template| template.name));
+        record.build = Some(self.build(order).await?);
         let text = serde_json::to_vec_pretty(&record).expect("a record is JSON");
         self.host.make_dir(&self.place.dir, 0o700).await.map_err(fault(what()))?;
         let written = self.host.write_atomic(&self.place.order(), &text, 0o600).await;
@@ -187,25 +194,6 @@ impl Guest<'_> {
     pub(crate) async fn exists(&self, path: &Path) -> Result<bool, HostError> {
         let found = self.host.run(Cmd::new("test").arg("-e").arg(path).accept(1)).await?;
         Ok(found.status == 0)
-    }
-
-    pub(crate) async fn check_image(&self, order: &MachineOrder) -> Result<(), ProviderError> {
-        let what = || format!("cannot look at the image of machine {}", order.name);
-        for path in order.files.paths() {
-            if !self.exists(path).await.map_err(fault(what()))? {
-                return Err(ProviderError::new(
-                    Blame::World,
-                    format!(
-                        "image {} of machine {} is not there: `{}` is missing",
-                        order.image.short(),
-                        order.name,
-                        path.display()
-                    ),
-                )
-                .hinting("`updraft up` builds it again"));
-            }
-        }
-        Ok(())
     }
 
     /// What there is of it. `status` asks the monitor too.
@@ -268,16 +256,19 @@ impl Guest<'_> {
         networks: &[NetworkOrder],
         template: Option<&Template>,
     ) -> Result<(), ProviderError> {
-        let order = self.order().await?;
+        let record = self.expect_record().await?;
+        let order = &record.order;
         let what = || format!("cannot start machine {}", order.name);
-        self.check_image(&order).await?;
+        self.check_image(order).await?;
         if !self.exists(&self.place.disk()).await.map_err(fault(what()))? {
             return Err(ProviderError::new(Blame::World, format!("{}: it has no disk", what())));
         }
         self.host.make_dir(&self.place.run, 0o700).await.map_err(fault(what()))?;
         let links = link::links(self.host).await.map_err(fault(what()))?;
         let on = self.pid().await.map_err(fault(what()))?.is_some();
-        if on && self.cut_off(&order, &links).is_some() {
+        if !on {
+            self.check_build(&record).await?;
+        } else if self.cut_off(order, &links).is_some() {
             // A card that lost its interface gets no other one: only a new start connects it.
             self.stop(Stop::Orderly(RECONNECTS_WITHIN)).await?;
         }
@@ -292,16 +283,16 @@ impl Guest<'_> {
             self.kill().await?;
         }
         if self.pid().await.map_err(fault(what()))?.is_none() {
-            self.ensure_taps(&order, bridges).await?;
+            self.ensure_taps(order, bridges).await?;
             match unborn {
-                Some(template) => self.revive(&order, acceleration, template).await?,
+                Some(template) => self.revive(order, acceleration, template).await?,
                 None => {
-                    self.prepare_boot(&order, networks).await?;
-                    self.launch(&order, acceleration, Memory::Own).await?;
+                    self.prepare_boot(order, networks).await?;
+                    self.launch(order, acceleration, Memory::Own).await?;
                 }
             }
         }
-        self.run(&order).await
+        self.run(order).await
     }
 
     async fn ensure_taps(

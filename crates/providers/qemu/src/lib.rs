@@ -7,6 +7,7 @@
 //! Never here: building images, choosing names or addresses, talking to what runs inside.
 
 mod accel;
+mod backing;
 mod command;
 mod firewall;
 mod guest;

@@ -124,6 +124,32 @@ pub(crate) async fn until<F: Future<Output = Result<(), String>>>(
 }
 
 #[tokio::test]
+async fn a_disk_is_not_started_on_another_build_of_its_image() {
+    let image = crate::image::build().await;
+    let lab = Lab::new("build").await;
+    let provider = lab.provider(1);
+    provider.ensure_network(&lan()).await.unwrap();
+    let mut order = order(&image);
+    order.files.disk = lab.dir.path().join("image.qcow2");
+    let build = async |content: &str| {
+        let raw = lab.dir.path().join("raw");
+        std::fs::write(&raw, content.repeat(1 << 20)).unwrap();
+        let (raw, disk) = (raw.display(), order.files.disk.display());
+        lab.sh(&format!("qemu-img convert -f raw -O qcow2 -c {raw} {disk}")).await;
+    };
+    build("one").await;
+    provider.create_machine(&order).await.unwrap();
+    build("two").await;
+    let error = provider.start_machine(order.id).await.unwrap_err();
+    assert!(error.to_string().contains("worker-1 was made on another build"), "{error}");
+    assert!(error.hint().unwrap().contains("image.qcow2"));
+    assert_eq!(provider.observe().await.unwrap().machines[0].power, Power::Off);
+    build("one").await;
+    provider.start_machine(order.id).await.unwrap();
+    provider.destroy_machine(order.id).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_guest_lives_dies_is_repaired_and_leaves_nothing() {
     let image = crate::image::build().await;
     let lab = Lab::new("guest").await;
