@@ -422,11 +422,20 @@ impl Change<'_> {
         let options = Options::new(settings.width, Arc::clone(&settings.clock));
         let ran =
             updraft_engine::run(&self.journal, run, work, &actor, &options, stop, events).await;
+        let mut left = Ok(());
+        if stop.now() {
+            // A build that was broken off leaves its machine to whoever comes next: to us.
+            left = crate::store::sweep_images(settings).await;
+        }
         let wrote =
             identity::write_ssh_files(&self.journal, &self.control.place, &self.control.site);
         let learned = actor.sessions.providers().values().filter_map(|provider| provider.notice());
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         notices.extend(learned);
+        if let Err(error) = left {
+            notices
+                .insert(format!("a build that was broken off left something: {}", chain(&error)));
+        }
         // How the run ended is told whatever became of these files; the next run writes them again.
         if let Err(error) = wrote {
             notices.insert(format!("`ssh` may not know the machines: {}", chain(&error)));

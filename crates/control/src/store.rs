@@ -323,6 +323,14 @@ impl SiteControl {
         names.iter().map(find).collect()
     }
 
+    /// The digest of the image in the store that an image of the site stands for now, if it is
+    /// there.
+    pub async fn image_digest(&self, name: &str) -> Option<String> {
+        let image = self.site().images.iter().find(|image| image.name.as_str() == name)?;
+        let found = ImageStore::new(self.settings(), None).find(self.site(), image).await?;
+        Some(found.digest.to_string())
+    }
+
     /// Builds images of the site: those that are named, or all. What is there is found.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ pub(crate) enum Image {
         after_help = "Examples:\n  updraft image show web\n  updraft image show 84938191021c --json"
     )]
     Show {
-        /// Image: its digest, the beginning of it, or its name.
+        /// Image: its digest, the beginning of it, or its name, here in the site file first.
         image: String,
         /// Print JSON.
         #[arg(long)]
@@ -47,7 +47,7 @@ pub(crate) enum Image {
     /// Write an image, with those it lies on, to one file.
     #[command(after_help = "Example:\n  updraft image export web web.images")]
     Export {
-        /// Image: its digest, the beginning of it, or its name.
+        /// Image: its digest, the beginning of it, or its name, here in the site file first.
         image: String,
         /// File to write.
         file: Utf8PathBuf,

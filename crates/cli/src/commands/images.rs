@@ -6,7 +6,7 @@ use crate::ui::{self, table};
 use camino::Utf8Path;
 use std::future::Future;
 use std::time::Instant;
-use updraft_control::{BuiltImage, ImageDetails, ImageView};
+use updraft_control::{BuiltImage, ImageDetails, ImageView, SiteControl};
 
 /// `updraft image …`
 pub(crate) async fn image(context: &Context, command: &Image) -> Result {
@@ -149,8 +149,19 @@ fn users(image: &ImageView) -> String {
     }
 }
 
+/// The image that a name means: of several with this name, that of the site file here.
+async fn meant(context: &Context, name: &str) -> String {
+    let site = SiteControl::open(&context.global.site, context.settings.clone());
+    match site {
+        Ok(site) => site.image_digest(name).await.unwrap_or_else(|| name.to_owned()),
+        // Images are shared by sites, so none is needed to look at them.
+        Err(_) => name.to_owned(),
+    }
+}
+
 async fn show(context: &Context, name: &str, json: bool) -> Result {
-    let image = updraft_control::image_details(&context.settings, name)
+    let name = meant(context, name).await;
+    let image = updraft_control::image_details(&context.settings, &name)
         .await
         .map_err(|error| context.fail_control(&error))?;
     if json {
@@ -267,7 +278,8 @@ async fn export(context: &Context, image: &str, file: &Utf8Path, json: bool) -> 
     if file.is_dir() {
         return Err(context.asked(&format!("`{file}` is a directory, not a file"), None));
     }
-    let work = updraft_control::export_image(&context.settings, image, file.as_std_path());
+    let image = meant(context, image).await;
+    let work = updraft_control::export_image(&context.settings, &image, file.as_std_path());
     let images =
         interruptible(context, work).await?.map_err(|error| context.fail_control(&error))?;
     if json {
