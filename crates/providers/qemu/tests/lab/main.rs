@@ -8,6 +8,7 @@
 
 mod common;
 mod conformance;
+mod firmware;
 mod guest;
 mod image;
 mod live;
