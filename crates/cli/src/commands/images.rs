@@ -5,7 +5,7 @@ use crate::args::{Image, ImageBuild, ImageTest};
 use crate::ui::{self, table};
 use camino::Utf8Path;
 use std::future::Future;
-use std::time::Instant;
+use tokio::time::Instant;
 use updraft_control::{BuiltImage, ImageDetails, ImageView, SiteControl};
 
 /// `updraft image …`

@@ -2,7 +2,8 @@
 
 use crate::common::Lab;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use updraft_base::{ByteSize, Digest, MachineId, Timestamp};
 use updraft_host::{Cmd, Host as _, LocalHost, OsChance};
 use updraft_provider::{Boot, Firmware, ImageFiles, MachineOrder, Power, Provider as _, Start};
