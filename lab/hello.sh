@@ -36,6 +36,10 @@ nothing_to_do() {
 
 state_of() { "$updraft" -C "$site" status --json | jq -er --arg name "$1" '.machines[] | select(.name == $name) | .state'; }
 
+plans_an_agent() { "$updraft" -C "$site" plan | grep -q 'worker-2  agent: it is of another updraft'; }
+
+checksum_of_agent() { "$updraft" -C "$site" exec "$1" -- cksum /usr/lib/updraft/updraft-agent 2>/dev/null | cut -d '|' -f 2; }
+
 # Takes away what a reboot of this machine would, and nothing that was there before the site.
 forget_like_a_reboot() {
   local bridge=$1 pid cable table
@@ -175,6 +179,18 @@ same "$(jq -c '[.machines[].id]' "$scratch/out")" "$identities" "identities"
 until_true "both workers" 30 both_serve
 check_alternates v2
 nothing_to_do
+
+claim "a machine that runs the agent of another updraft gets ours, and nothing else of it changes"
+agent=/usr/lib/updraft/updraft-agent
+# A byte more makes it another one that works. It is restarted from outside its own service.
+must exec worker-2 -- sh -c "cp $agent $agent.other && echo >>$agent.other && mv $agent.other $agent &&
+  systemd-run --quiet --on-active=1 systemctl restart updraft-agent"
+until_true "a plan that names the agent" 60 plans_an_agent
+must up
+says "$scratch/err" 'it is of another updraft'
+same "$(checksum_of_agent worker-1)" "$(checksum_of_agent worker-2)" "checksum of the agents"
+nothing_to_do
+check_alternates v2
 
 claim "a machine is stopped and started by name"
 must machine stop worker-2
