@@ -98,16 +98,16 @@ async fn key(host: &dyn Host, files: &ImageFiles) -> Result<String, HostError> {
     let processors = String::from_utf8_lossy(&processors).into_owned();
     let model = processors.lines().find(|line| line.starts_with("model name"));
     hasher.field(model.unwrap_or_default());
-    hasher.field(what_boots(files).as_os_str().as_encoded_bytes());
-    Ok(hasher.finish().short())
-}
-
-/// What a guest runs first.
-fn what_boots(files: &ImageFiles) -> &Path {
     match &files.boot {
-        Boot::Kernel { kernel, .. } => kernel,
-        Boot::Firmware { .. } => &files.disk,
+        // The layers of an image share its kernel: one file by several names.
+        Boot::Kernel { kernel, .. } => {
+            let stat = Cmd::new("stat").args(["--format=%d %i %s %Y", "--"]).arg(kernel).accept(1);
+            hasher.field(host.run(stat).await?.stdout);
+        }
+        // What is on a disk changes with every layer; its proof is long, and one has to do.
+        Boot::Firmware { firmware, .. } => hasher.field(format!("{firmware:?}")),
     }
+    Ok(hasher.finish().short())
 }
 
 /// Boots the image under KVM, writing nothing; the inner error says what the guest did instead.
