@@ -57,9 +57,19 @@ as_root() {
   fi
 }
 
+# Never at the price of a package that is there: QEMU's tools of one version would take those of
+# another one away, and what was installed before us is not ours.
 apt_install() {
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-remove \
     -o DPkg::Lock::Timeout=300 "$@" >&2
+}
+
+# Parts of QEMU that are installed, asked for in the version of this release.
+qemu_of() {
+  local package
+  for package in qemu-utils qemu-system-x86; do
+    if is_installed $package; then echo "$package/$1"; fi
+  done
 }
 
 # Whether the package lists of this machine have all of them.
@@ -101,10 +111,16 @@ install_missing() {
     return
   fi
   # QEMU's packages must be of one version; some of them may be from backports already.
-  say "trying the same from backports"
+  local release
   # shellcheck source=/dev/null
-  apt_install -t "$(. /etc/os-release && echo "$VERSION_CODENAME")-backports" "${missing[@]}" ||
-    die "could not install ${missing[*]}"
+  release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  say "trying the same from backports"
+  if ! apt_install -t "$release-backports" "${missing[@]}"; then
+    say "bringing QEMU to the version of $release"
+    # shellcheck disable=SC2046 # words
+    apt_install --allow-downgrades "${missing[@]}" $(qemu_of "$release") ||
+      die "could not install ${missing[*]}"
+  fi
   after_install "${missing[@]}"
 }
 
