@@ -75,11 +75,13 @@ fn worth_telling(line: &str) -> Option<&str> {
 
 /// What a failed bootstrap says about why, among a thousand lines about what it did.
 fn reason(said: &[String]) -> String {
-    let telling: Vec<&str> = said
+    let mut telling: Vec<&str> = said
         .iter()
         .map(|line| line.trim())
         .filter(|line| line.starts_with("E:") || line.contains("No space left on device"))
         .collect();
+    // A full disk is told once for each package.
+    telling.dedup();
     let lines: Vec<&str> = if telling.is_empty() {
         said[said.len().saturating_sub(3)..].iter().map(|line| line.trim()).collect()
     } else {
@@ -133,6 +135,8 @@ mod tests {
             "E: Unable to locate package no-such; E: mmdebstrap failed to run"
         );
         assert_eq!(reason(&lines("a\nb\nc\nd")), "b; c; d");
+        let full = "Error writing to file - write (28: No space left on device)\n".repeat(9);
+        assert_eq!(reason(&lines(&full)), full.lines().next().unwrap());
     }
 
     #[test]
