@@ -63,7 +63,6 @@ python3 -u -m http.server --bind 127.0.0.1 --directory "$scratch/served" 0 >"$sc
 server=$!
 until_true "the server" 20 grep -q 'port [0-9]' "$scratch/server"
 port=$(sed -nE 's/.* port ([0-9]+).*/\1/p' "$scratch/server" | head -n 1)
-look_at_world >"$scratch/before"
 
 claim "a file that is not the one that was named is refused, and nothing of it stays"
 export UPDRAFT_STORE=$store
@@ -153,7 +152,8 @@ for UPDRAFT_STORE in "$scratch/elsewhere" "$store"; do
   export UPDRAFT_STORE
   must image rm --unused
   same "$("$updraft" image ls --json | jq length)" 0 "images left"
+  same "$(find "$UPDRAFT_STORE" -name '*.qcow2' -o -name root.tar | wc -l)" 0 "disks and systems left"
+  same "$(left_behind)" 0 "files left behind"
 done
-look_at_world >"$scratch/after"
-diff "$scratch/before" "$scratch/after" >&2 || fail "something is left on this machine"
+same "$(machines)" 0 "machines left behind"
 end_claim
