@@ -24,6 +24,7 @@ mod status;
 mod still;
 mod store;
 mod targets;
+mod templates;
 mod world;
 
 pub use doctor::{Check, Doctor, Kept, doctor};

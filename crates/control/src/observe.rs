@@ -5,9 +5,7 @@ use futures::StreamExt as _;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use updraft_base::{Digest, GroupName, MachineId, ServiceName};
-use updraft_plan::{
-    AgentFacts, MachineFacts, Made, NetworkFacts, Observed, Power, ServiceMark, TemplateFacts,
-};
+use updraft_plan::{AgentFacts, MachineFacts, Made, NetworkFacts, Observed, Power, ServiceMark};
 use updraft_provider::{MachineSeen, ProviderError, Seen};
 use updraft_site::{Probe, Service, Site};
 use updraft_wire::{ProbeTarget, Request, Response};
@@ -67,20 +65,6 @@ pub(crate) async fn observe(
             bridge: network.order.bridge,
             intact: network.intact,
         }));
-        // A site without live images has nothing to do with templates.
-        if site.images.iter().any(|image| image.live) {
-            let templates = provider.templates().await?;
-            sight.observed.templates.extend(templates.into_iter().map(|seen| TemplateFacts {
-                provider: kind.clone(),
-                name: seen.name,
-                image: seen.order.image,
-                memory: seen.order.memory,
-                cpus: seen.order.cpus,
-                disk: seen.order.disk,
-                current: seen.current,
-                used: !seen.users.is_empty(),
-            }));
-        }
         asked.extend(machines.into_iter().map(|seen| (kind.clone(), seen)));
     }
     let answers = futures::stream::iter(asked)

@@ -7,7 +7,7 @@ use crate::place::Place;
 use crate::sessions::{Providers, Sessions};
 use crate::settings::Settings;
 use crate::world::{self, ImageStore};
-use crate::{ControlError, desire};
+use crate::{ControlError, desire, templates};
 use camino::Utf8Path;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -136,7 +136,11 @@ impl SiteControl {
     /// When a provider cannot be asked.
     pub async fn look(&self, sessions: &Sessions) -> Result<Sight, ControlError> {
         let images = ImageStore::new(&self.settings, None).present(&self.site).await;
-        Ok(observe::observe(&self.site, sessions, images).await?)
+        let mut sight = observe::observe(&self.site, sessions, images).await?;
+        let id = self.memory()?.site;
+        sight.observed.templates =
+            templates::observe(&self.site, id, &self.place, &self.settings).await?;
+        Ok(sight)
     }
 
     /// What `up` would do. Changes nothing.

@@ -16,7 +16,7 @@ use updraft_base::{Blame, ByteSize, Digest, ImageName, SiteId};
 use updraft_engine::{StepContext, StepFault};
 use updraft_host::{Host, HostError, LocalHost};
 use updraft_image::seal::{self, Removed};
-use updraft_image::{Agent, Begun, Image, ImageError, Store, User};
+use updraft_image::{Agent, Begun, Image, ImageError, Store};
 use updraft_provider::sim::{SimWorld, Tempo};
 use updraft_provider::{Boot, Firmware, ImageFiles, Provider, ProviderError, SiteMark};
 use updraft_qemu::{Accel, QemuProvider};
@@ -125,7 +125,7 @@ impl ImageStore {
         present
     }
 
-    fn identity(&self, site: &Site, image: &SiteImage) -> Result<Digest, ControlError> {
+    pub(crate) fn identity(&self, site: &Site, image: &SiteImage) -> Result<Digest, ControlError> {
         layers::identity(site, image, &mut |play| crate::play::digest(play, &self.settings))
     }
 
@@ -184,8 +184,7 @@ impl ImageStore {
         }
         if let Some(id) = self.site {
             let note = format!("{} ({})", site.name, absolute(site.file.clone().into()).display());
-            let user = User::Site(id);
-            self.store.refer(image.digest, &user, &note).await.map_err(|error| fault(&error))?;
+            self.store.refer(image.digest, id, &note).await.map_err(|error| fault(&error))?;
         }
         image_files(&image, &self.settings).await.map_err(|error| fault(&error))
     }
@@ -305,7 +304,7 @@ impl ImageStore {
     pub async fn release(&self) -> Result<(), ImageError> {
         let Some(site) = self.site else { return Ok(()) };
         for image in self.store.list().await? {
-            self.store.unrefer(image.digest, &User::Site(site)).await?;
+            self.store.unrefer(image.digest, site).await?;
         }
         Ok(())
     }

@@ -123,10 +123,12 @@ pub struct TemplateOrder {
 }
 
 impl TemplateOrder {
-    /// What makes two templates the same, wherever the image's files are.
+    /// What makes two templates the same. The place of the image's disk tells builds of one image
+    /// apart.
     pub fn digest(&self) -> Digest {
         let mut hasher = Hasher::default();
         hasher.field(self.image.to_string());
+        hasher.field(self.files.disk.as_os_str().as_encoded_bytes());
         for number in [self.memory.as_bytes(), u64::from(self.cpus), self.disk.as_bytes()] {
             hasher.field(number.to_le_bytes());
         }
