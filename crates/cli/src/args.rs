@@ -54,7 +54,7 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     /// Write a first site file here.
     #[command(
-        after_help = "Examples:\n  updraft init\n  updraft init --name shop\n  updraft -C ~/sites/shop init"
+        after_help = "Examples:\n  updraft init\n  updraft init --name shop\n  mkdir -p ~/sites/shop && updraft -C ~/sites/shop init"
     )]
     Init(Init),
     /// Check the site file and every play it names; change nothing.
@@ -88,7 +88,7 @@ pub(crate) enum Command {
     Status(Json),
     /// Show past runs, or the steps of one.
     #[command(
-        after_help = "Examples:\n  updraft log\n  updraft log 01J9ZD…      # the steps of this run; a part of its id is enough\n  updraft log last --json"
+        after_help = "Examples:\n  updraft log\n  updraft log last           # the steps of the newest run; of another one, by a part of its id\n  updraft log last --json"
     )]
     Log(Log),
     /// Check what Updraft needs on this computer, and list everything it keeps here.
@@ -96,7 +96,7 @@ pub(crate) enum Command {
     Doctor(Json),
     /// Log in to a machine of the site.
     #[command(
-        after_help = "Examples:\n  updraft ssh worker-1\n  updraft ssh worker-1 -- journalctl -u hello\n  updraft ssh ops@worker-1"
+        after_help = "Examples:\n  updraft ssh worker-1\n  updraft ssh worker-1 -- sudo journalctl -u hello\n  updraft ssh ops@worker-1"
     )]
     Ssh(Ssh),
     /// Run a command on machines, many at a time.
@@ -109,7 +109,7 @@ pub(crate) enum Command {
     Ping(Ping),
     /// Copy a file to or from machines.
     #[command(
-        after_help = "Examples:\n  updraft cp app.conf worker:/etc/app.conf    # to each machine of the group\n  updraft cp worker-1:/var/log/syslog .\n  updraft cp -i hosts.ini motd all:/etc/motd"
+        after_help = "Examples:\n  updraft cp app.conf worker:/etc/app.conf    # to each machine of the group\n  updraft cp worker-1:/etc/os-release .\n  updraft cp -i hosts.ini motd all:/etc/motd"
     )]
     Cp(Cp),
     /// Run Ansible playbooks, on the site's machines or on an inventory's hosts.

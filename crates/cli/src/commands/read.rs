@@ -110,7 +110,11 @@ pub(crate) async fn doctor(context: &Context, json: bool) -> Result {
     } else {
         let mut rows = Vec::new();
         for check in &report.checks {
-            let mark = if check.ok { "ok" } else { "missing" };
+            let mark = match (check.ok, check.needed) {
+                (true, _) => "ok",
+                (false, true) => "missing",
+                (false, false) => "warning",
+            };
             rows.push(vec![mark.to_owned(), check.what.clone(), check.found.clone()]);
         }
         ui::out(&table(&rows));
