@@ -254,7 +254,7 @@ impl Actor {
                 return Ok(());
             }
             if began.elapsed() >= test.within {
-                return Err(StepFault::new(
+                let fault = StepFault::new(
                     Blame::Asked,
                     format!(
                         "{} {version} does not pass its test on `{}` within {}: {saw}",
@@ -262,7 +262,14 @@ impl Actor {
                         party.name,
                         updraft_base::span::render(test.within)
                     ),
-                ));
+                );
+                return Err(match &service.start {
+                    Some(Action::Unit(unit)) => fault.hinting(format!(
+                        "`updraft exec {} -- journalctl -u {unit} -n 20` shows what it says",
+                        party.name
+                    )),
+                    _ => fault,
+                });
             }
             tokio::time::sleep(test.every).await;
         }
