@@ -246,8 +246,8 @@ pub async fn remove_images(
     unused: bool,
 ) -> Result<Vec<String>, ControlError> {
     let store = ImageStore::new(settings, None);
+    inside::sweep(settings, store.store()).await?;
     if unused {
-        inside::sweep(settings, store.store()).await?;
         let removed = store.store().remove_unused().await?;
         return Ok(removed.iter().map(Digest::to_string).collect());
     }

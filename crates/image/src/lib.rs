@@ -28,4 +28,4 @@ pub use bundle::Taken;
 pub use draft::{Begun, Draft, Leftover};
 pub use error::ImageError;
 pub use recipe::{Agent, Firmware, Format, Origin, Place, Recipe};
-pub use store::{Facts, Image, Reference, Store, User};
+pub use store::{Facts, Image, Reference, Store};

@@ -3,7 +3,7 @@
 //! ```text
 //! <root>/images/<digest>/{disk.qcow2,vmlinuz,initrd,image.json}
 //! <root>/bases/<digest>/root.tar     the system of images that differ only in what we add
-//! <root>/refs/<digest>/<user>        one small file for each site or template that uses the image
+//! <root>/refs/<digest>/<site id>     one small file for each site that uses the image
 //! <root>/downloads/<digest>          what was fetched so far
 //! <root>/locks/<digest>              held while the image is built or removed
 //! <root>/tmp/<digest>.<…>/           an image that is being built
@@ -89,50 +89,18 @@ pub struct Facts {
     pub cmdline: String,
 }
 
-/// Who uses an image, beside the layers on it.
+/// A site that uses an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Who.
-    pub user: User,
-    /// Name and place, for people.
+    /// The site.
+    pub site: SiteId,
+    /// Name and place of the site, for people.
     pub note: String,
-}
-
-/// Who may use an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum User {
-    /// A site, whose machines start from it.
-    Site(SiteId),
-    /// A booted template of it: a word of the one who keeps templates.
-    Template(String),
-}
-
-/// Before the word of a template in the name of its file.
-const TEMPLATE: &str = "template.";
-
-impl User {
-    /// The name of the file that says so.
-    fn file(&self) -> String {
-        match self {
-            Self::Site(site) => site.to_string(),
-            Self::Template(word) => format!("{TEMPLATE}{word}"),
-        }
-    }
-
-    fn of_file(name: &str) -> Option<Self> {
-        match name.strip_prefix(TEMPLATE) {
-            Some(word) => Some(Self::Template(word.to_owned())),
-            None => name.parse().ok().map(Self::Site),
-        }
-    }
 }
 
 impl std::fmt::Display for Reference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.user {
-            User::Site(site) => write!(f, "site {} ({site})", self.note),
-            User::Template(_) => write!(f, "template {}", self.note),
-        }
+        write!(f, "site {} ({})", self.note, self.site)
     }
 }
 
@@ -183,13 +151,13 @@ impl Store {
         Ok(Some(Image { digest, dir, facts }))
     }
 
-    /// Writes down that somebody uses an image; `note` tells people who that is.
+    /// Writes down that a site uses an image; `note` tells people which site that is.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn refer(&self, digest: Digest, user: &User, note: &str) -> Result<(), ImageError> {
+    pub async fn refer(&self, digest: Digest, site: SiteId, note: &str) -> Result<(), ImageError> {
         let dir = self.refs_dir(digest);
-        let path = dir.join(user.file());
+        let path = dir.join(site.to_string());
         if self.host.read(&path).await?.as_deref() != Some(note.as_bytes()) {
             self.host.make_dir(&dir, 0o755).await?;
             self.host.write_atomic(&path, note.as_bytes(), 0o644).await?;
@@ -197,20 +165,20 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets that somebody uses an image.
+    /// Forgets that a site uses an image.
     ///
     /// # Errors
     /// When the file cannot be removed.
-    pub async fn unrefer(&self, digest: Digest, user: &User) -> Result<(), ImageError> {
+    pub async fn unrefer(&self, digest: Digest, site: SiteId) -> Result<(), ImageError> {
         let dir = self.refs_dir(digest);
-        self.host.remove(&dir.join(user.file())).await?;
+        self.host.remove(&dir.join(site.to_string())).await?;
         if self.host.list(&dir).await?.is_empty() {
             self.host.remove(&dir).await?;
         }
         Ok(())
     }
 
-    /// Who uses an image, beside the layers on it.
+    /// The sites that use an image.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -218,9 +186,9 @@ impl Store {
         let dir = self.refs_dir(digest);
         let mut references = Vec::new();
         for name in self.host.list(&dir).await? {
-            let Some(user) = User::of_file(&name) else { continue };
+            let Ok(site) = name.parse() else { continue };
             let note = self.host.read(&dir.join(&name)).await?.unwrap_or_default();
-            references.push(Reference { user, note: String::from_utf8_lossy(&note).into_owned() });
+            references.push(Reference { site, note: String::from_utf8_lossy(&note).into_owned() });
         }
         Ok(references)
     }
@@ -247,8 +215,25 @@ impl Store {
             let name = &layer.facts.recipe.name;
             users.push(format!("image {} ({name})", layer.digest.short()));
         }
+        users.extend(self.templates_of(digest).await?);
         users.extend(self.drafts_on(digest).await?);
         Ok(users)
+    }
+
+    /// Booted templates of an image. Whoever keeps them says in `template.json` which files of an
+    /// image each is made from.
+    async fn templates_of(&self, digest: Digest) -> Result<Vec<String>, ImageError> {
+        let templates = self.root.join("templates");
+        let mut found = Vec::new();
+        for name in self.host.list(&templates).await? {
+            let text = self.host.read(&templates.join(&name).join("template.json")).await;
+            // What is no directory holds no template.
+            let text = text.ok().flatten().unwrap_or_default();
+            if String::from_utf8_lossy(&text).contains(&format!("/images/{digest}/")) {
+                found.push(format!("template {}", name.get(..12).unwrap_or(&name)));
+            }
+        }
+        Ok(found)
     }
 
     /// Removes every image that nobody uses, layers before what they lie on, and what builds and
@@ -380,8 +365,8 @@ mod tests {
         digest
     }
 
-    fn site(seed: u64) -> User {
-        User::Site(SiteId::draw(Timestamp::UNIX_EPOCH, &mut SeededChance::new(seed)))
+    fn site(seed: u64) -> SiteId {
+        SiteId::draw(Timestamp::UNIX_EPOCH, &mut SeededChance::new(seed))
     }
 
     #[tokio::test]
@@ -410,12 +395,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path());
         let digest = put(&store, "a", "2026-01-01T00:00:00Z").await;
-        store.refer(digest, &site(1), "hello in /srv/hello").await.unwrap();
-        store.refer(digest, &site(1), "hello in /srv/hello").await.unwrap();
+        store.refer(digest, site(1), "hello in /srv/hello").await.unwrap();
+        store.refer(digest, site(1), "hello in /srv/hello").await.unwrap();
         let error = store.remove(digest).await.unwrap_err();
         assert!(error.to_string().contains("hello in /srv/hello"), "{error}");
         assert!(error.hint().is_some());
-        store.unrefer(digest, &site(1)).await.unwrap();
+        store.unrefer(digest, site(1)).await.unwrap();
         store.remove(digest).await.unwrap();
         assert_eq!(store.find(digest).await.unwrap(), None);
         assert_eq!(store.references(digest).await.unwrap(), []);
@@ -447,12 +432,15 @@ mod tests {
         let used = put_on(&store, base, "used").await;
         let error = store.remove(middle).await.unwrap_err();
         assert!(error.to_string().contains(&top.short()), "{error}");
-        let template = User::Template("debian-256".to_owned());
-        store.refer(used, &template, "of 256MiB").await.unwrap();
+        let template = dir.path().join("templates/0123456789abcdef");
+        store.host.make_dir(&template, 0o755).await.unwrap();
+        let disk = store.image_dir(used).join("disk.qcow2");
+        let text = format!("{{\"files\": {{\"disk\": \"{}\"}}}}", disk.display());
+        std::fs::write(template.join("template.json"), text).unwrap();
         let error = store.remove(used).await.unwrap_err();
-        assert!(error.to_string().contains("template of 256MiB"), "{error}");
+        assert!(error.to_string().contains("template 0123456789ab"), "{error}");
         assert_eq!(store.remove_unused().await.unwrap(), [top, middle]);
-        store.unrefer(used, &template).await.unwrap();
+        store.host.remove(&template).await.unwrap();
         assert_eq!(store.remove_unused().await.unwrap(), [used, base]);
     }
 
