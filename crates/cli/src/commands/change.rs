@@ -129,8 +129,10 @@ async fn while_telling<T>(stop: &StopSignal, teller: &Teller, run: impl Future<O
         std::future::pending().await
     };
     tokio::select! {
-        ended = run => ended,
+        // Told before the run hears of it and ends.
+        biased;
         ended = tell => ended,
+        ended = run => ended,
     }
 }
 
