@@ -57,6 +57,9 @@ pub(crate) struct Actor {
     pub(crate) journal: Arc<Journal>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
+    /// Machines that start live become themselves so many at a time as there are processors: each
+    /// needs one of them for a second, and all at once would each wait for all others.
+    pub(crate) becoming: tokio::sync::Semaphore,
     /// Lines for `/etc/hosts`, made once for all machines.
     pub(crate) hosts: OnceLock<Arc<Vec<HostsLine>>>,
 }
@@ -237,7 +240,15 @@ impl Actor {
         (digest, agent): (String, Option<Digest>),
         context: &StepContext,
     ) -> Result<Value, StepFault> {
+        let drawn_live =
+            |act: &Act| matches!(act, Act::CreateMachine(d) if d.live && d.id == party.id);
+        let live = self.plan.steps.iter().any(|step| drawn_live(&step.act));
+        let turn = match live {
+            true => Some(self.becoming.acquire().await.expect("it is never closed")),
+            false => None,
+        };
         let told = self.tell_identity(party, interface, digest, agent, context).await;
+        drop(turn);
         if told.is_ok() {
             return told;
         }

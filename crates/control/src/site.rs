@@ -421,6 +421,9 @@ impl Change<'_> {
             journal: Arc::clone(&self.journal),
             clock: Arc::clone(&settings.clock),
             settings: settings.clone(),
+            becoming: tokio::sync::Semaphore::new(
+                std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            ),
             hosts: OnceLock::new(),
         };
         let options = Options::new(settings.width, Arc::clone(&settings.clock));

@@ -5,12 +5,12 @@ use crate::guest::Guest;
 use crate::network::Networks;
 use crate::place::Place;
 use crate::template::{self, Maker, Template, Templates};
-use crate::{Accel, Acceleration, Barrier, accel, fault, firewall, link};
+use crate::{Accel, Acceleration, Barrier, accel, fault, firewall, link, room};
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::UnixStream;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use updraft_base::{Blame, Digest, MachineId, NetworkName};
 use updraft_host::Host;
 use updraft_provider::{
@@ -43,6 +43,7 @@ pub struct QemuProvider {
     host: Arc<dyn Host>,
     acceleration: OnceCell<Acceleration>,
     made_by: OnceCell<Maker>,
+    starting: Semaphore,
     /// What keeps guests from getting out, as it was when a network was made or a guest started.
     barriers: Mutex<Vec<Barrier>>,
 }
@@ -55,6 +56,9 @@ impl QemuProvider {
             host,
             acceleration: OnceCell::new(),
             made_by: OnceCell::new(),
+            starting: Semaphore::new(
+                std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            ),
             barriers: Mutex::default(),
         }
     }
@@ -107,6 +111,21 @@ impl QemuProvider {
     fn networks(&self) -> Networks<'_> {
         let Settings { mark, state, runtime, .. } = &self.settings;
         Networks { host: self.host.as_ref(), mark, state, shared: runtime }
+    }
+
+    /// Refuses a start for which there is not enough memory, before it hurts what runs: each guest
+    /// of the site that runs may still take what it has not touched yet, and this one all of its.
+    async fn check_room(&self, order: &MachineOrder) -> Result<(), ProviderError> {
+        let mut running = Vec::new();
+        for guest in self.guests().await? {
+            let pid = guest.pid().await.map_err(fault("cannot look at the guests".to_owned()))?;
+            match pid {
+                Some(_) if guest.id == order.id => return Ok(()),
+                Some(pid) => running.push((guest.order().await?.memory, pid)),
+                None => {}
+            }
+        }
+        room::check(self.host.as_ref(), order, &running).await
     }
 
     fn templates(&self) -> Templates<'_> {
@@ -243,6 +262,9 @@ impl Provider for QemuProvider {
             bridges.push((index, network.bridge.clone()));
         }
         let acceleration = self.acceleration(&order.files).await?;
+        // So many at a time as there are processors: an emulator's start keeps one busy.
+        let _turn = self.starting.acquire().await.expect("it is never closed");
+        self.check_room(&order).await?;
         let template = guest.record().await?.and_then(|record| record.template);
         let template = template.map(|name| Template::at(&self.settings.templates, name));
         guest.start(&acceleration, &bridges, &networks, template.as_ref()).await?;
