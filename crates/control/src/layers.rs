@@ -189,3 +189,98 @@ fn dressing(
 fn sorted(packages: &[String]) -> impl Iterator<Item = &String> {
     packages.iter().collect::<BTreeSet<_>>().into_iter()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use updraft_site::MemorySource;
+
+    const IMAGES: &str = "
+site: pictures
+admins: { ops: { keys: [ops.pub] } }
+images:
+  debian: { bootstrap: bookworm, packages: [curl] }
+  base: { from: debian, play: base.yaml }
+  web: { from: base, packages: [nginx-light], play: web.yaml, vars: { port: 80 } }
+  same: { from: base }
+  cloud: { file: base.yaml, digest: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 }
+";
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
+
+    fn site(text: &str) -> Site {
+        let source = MemorySource::default()
+            .with("updraft.yaml", text)
+            .with("base.yaml", "[]")
+            .with("web.yaml", "[]")
+            .with("ops.pub", KEY);
+        updraft_site::load("updraft.yaml".into(), &source)
+            .unwrap_or_else(|faults| panic!("{}", faults.render(false, 100)))
+    }
+
+    /// Names of an image in the store, the lowest layer first, and its identity in plans. Plays
+    /// are told apart by their path and `edited`.
+    fn names(text: &str, image: &str, edited: &str) -> (Vec<Digest>, Digest) {
+        let site = site(text);
+        let image = site.image(&image.parse().unwrap()).unwrap();
+        let agent = Agent { binary: "/agent".into(), digest: Digest::of("agent") };
+        let mut plays = |play: &Utf8Path| {
+            let content = if edited == play.as_str() { "edited" } else { play.as_str() };
+            Ok::<_, ControlError>(Digest::of(content))
+        };
+        let stack = stack(&site, image, &agent, &mut plays).unwrap();
+        let digests = stack.iter().map(|layer| layer.recipe.digest(&agent)).collect();
+        (digests, identity(&site, image, &mut plays).unwrap())
+    }
+
+    #[test]
+    fn a_changed_play_makes_its_layer_anew_and_keeps_those_below() {
+        let (before, was) = names(IMAGES, "web", "");
+        assert_eq!(before.len(), 3);
+        let (after, is) = names(IMAGES, "web", "web.yaml");
+        assert_eq!(before[..2], after[..2]);
+        assert_ne!(before[2], after[2]);
+        assert_ne!(was, is);
+        // One further down takes those on top of it along.
+        let (lower, _) = names(IMAGES, "web", "base.yaml");
+        assert_eq!(before[0], lower[0]);
+        assert!(before[1] != lower[1] && before[2] != lower[2]);
+    }
+
+    #[test]
+    fn everything_that_is_put_inside_counts_and_names_do_not() {
+        let (_, before) = names(IMAGES, "web", "");
+        for (old, new) in [
+            ("port: 80", "port: 81"),
+            ("nginx-light", "haproxy"),
+            ("vars: { port: 80 }", "vars: { port: 80 }, admins: [ops]"),
+            ("bookworm", "trixie"),
+        ] {
+            assert_ne!(names(&IMAGES.replace(old, new), "web", "").1, before, "{new}");
+        }
+        let renamed = IMAGES.replace("  base:", "  other:").replace("from: base", "from: other");
+        assert_eq!(names(&renamed, "web", "").1, before);
+        let tested = IMAGES.replace("play: web.yaml", "play: web.yaml, test: [\"true\"]");
+        assert_eq!(names(&tested, "web", "").1, before);
+    }
+
+    #[test]
+    fn an_image_that_adds_nothing_is_the_one_below() {
+        assert_eq!(names(IMAGES, "same", "").0, names(IMAGES, "base", "").0);
+    }
+
+    #[test]
+    fn machines_made_before_there_were_layers_keep_their_image() {
+        // Written down on machines since the first version.
+        let mut hasher = Hasher::default();
+        ["bootstrap", "bookworm", "", "curl"].iter().for_each(|field| hasher.field(field));
+        assert_eq!(names(IMAGES, "debian", "").1, hasher.finish());
+    }
+
+    #[test]
+    fn where_a_disk_comes_from_does_not_count() {
+        let moved = IMAGES.replace("file: base.yaml", "url: http://mirror.test/disk");
+        assert_eq!(names(IMAGES, "cloud", ""), names(&moved, "cloud", ""));
+    }
+}
