@@ -242,7 +242,8 @@ impl Templates<'_> {
             let size = size.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
             seen.push(TemplateSeen {
                 name,
-                current: maker.is_some_and(|maker| *maker == facts.maker),
+                // Its name says all that matters: emulator, processor, and our layout of devices.
+                current: maker.is_some_and(|maker| self.of(&facts.order, maker).name == name),
                 order: facts.order,
                 stored: ByteSize::bytes(size),
                 users: template.users(self.host).await?,
