@@ -200,7 +200,7 @@ claim "two sites do not share a network"
 cp -r "$site" "$scratch/other"
 rm -rf "$scratch/other/.updraft"
 site=$scratch/other fails 1 "overlaps 10.73.0.0/24 on interface $bridge" up --yes
-must -C "$scratch/other" destroy --yes
+"$updraft" -C "$scratch/other" destroy --yes >"$scratch/out" 2>&1 || fail "destroy ended with $?"
 must up
 
 claim "what would be destroyed is asked for on a terminal, and refused elsewhere"
