@@ -310,7 +310,7 @@ impl Inside {
         packages: &[String],
         report: Report<'_>,
     ) -> Result<(), StepFault> {
-        report(&format!("installing {} packages", packages.len()));
+        report(&format!("installing {}", crate::store::counted(packages.len(), "package")));
         let names = shlex::try_join(packages.iter().map(String::as_str)).unwrap_or_default();
         let text = INSTALL.replace("PACKAGES", &names);
         let said = self.shell(&text, Duration::from_secs(3600), Some(report)).await?;
