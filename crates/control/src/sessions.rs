@@ -99,12 +99,15 @@ pub struct Sessions {
     command: String,
     since: Timestamp,
     open: Mutex<HashMap<MachineId, Arc<Open>>>,
+    /// Taken while a machine's line is opened. Without it two steps that need the same machine at
+    /// the same moment would both lock its channel, and the second would be told that we have it.
+    opening: Mutex<HashMap<MachineId, Arc<Mutex<()>>>>,
 }
 
 impl Sessions {
     /// None yet. `command` and `since` tell others who holds a channel.
     pub fn new(providers: Providers, place: Place, command: String, since: Timestamp) -> Self {
-        Self { providers, place, command, since, open: Mutex::new(HashMap::new()) }
+        Self { providers, place, command, since, open: Mutex::default(), opening: Mutex::default() }
     }
 
     /// The provider of this kind.
@@ -128,6 +131,12 @@ impl Sessions {
         party: &Party,
         within: Duration,
     ) -> Result<Arc<dyn Session>, SessionError> {
+        if let Some(open) = self.open.lock().await.get(&party.id) {
+            return Ok(Arc::clone(&open.session));
+        }
+        let gate = Arc::clone(self.opening.lock().await.entry(party.id).or_default());
+        // Whoever has it opens the line within a time of its own, and leaves it open for us.
+        let _turn = gate.lock().await;
         if let Some(open) = self.open.lock().await.get(&party.id) {
             return Ok(Arc::clone(&open.session));
         }
