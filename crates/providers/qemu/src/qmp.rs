@@ -11,10 +11,14 @@ use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf,
 };
 use tokio::net::UnixStream;
+use tokio::time::Instant;
 use updraft_base::{Blame, Blamed};
 
 /// A line longer than this is not QEMU talking: its longest answers are schemas of about 200 KiB.
 const LONGEST_LINE: usize = 4 << 20;
+
+/// How long to stay away from a monitor that has no room for one more caller.
+const TURNED_AWAY: Duration = Duration::from_millis(5);
 
 /// Why the monitor did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +55,20 @@ pub(crate) struct Qmp<S> {
 impl Qmp<UnixStream> {
     /// Connects to a monitor's socket and greets it.
     pub(crate) async fn connect(path: &Path, within: Duration) -> Result<Self, QmpError> {
-        let stream =
-            UnixStream::connect(path).await.map_err(|source| QmpError::Connect { source })?;
+        let deadline = Instant::now() + within;
+        let stream = loop {
+            match UnixStream::connect(path).await {
+                // QEMU keeps one caller waiting and turns the next away until it has looked, which
+                // on a machine where everything starts at once takes a while.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if Instant::now() >= deadline {
+                        return Err(QmpError::Connect { source: error });
+                    }
+                    tokio::time::sleep(TURNED_AWAY).await;
+                }
+                other => break other.map_err(|source| QmpError::Connect { source })?,
+            }
+        };
         Self::greet(stream, within).await
     }
 }
@@ -186,6 +202,35 @@ mod tests {
             error.to_string(),
             "the guest's monitor refused `fly`: The command fly has not been found"
         );
+    }
+
+    #[tokio::test]
+    async fn a_monitor_that_is_full_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("qmp");
+        let socket = tokio::net::UnixSocket::new_stream().unwrap();
+        socket.bind(&path).unwrap();
+        // As QEMU listens: one caller waits, the next is turned away.
+        let listener = socket.listen(1).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            match UnixStream::connect(&path).await {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+        let ours = waiting.len();
+        let open = async {
+            for _ in 0..ours {
+                drop(listener.accept().await.unwrap());
+            }
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(GREETING.as_bytes()).await.unwrap();
+            stream.write_all(b"{\"return\": {}, \"id\": 1}\n").await.unwrap();
+            stream
+        };
+        let (qmp, _stream) = tokio::join!(Qmp::connect(&path, SOON), open);
+        qmp.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
