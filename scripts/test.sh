@@ -89,6 +89,7 @@ lab_tier() {
   step "hello, end to end" scripts/as-root.sh lab/hello.sh
   step "images, end to end" scripts/as-root.sh lab/images.sh
   step "hello, crashing" scripts/as-root.sh lab/crash-hello.sh
+  step "live starts, crashing" scripts/as-root.sh lab/live.sh
 }
 
 main() {

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# One machine that boots beside one, four and twenty that start live from a template of its image.
+#
+#   bench/clone.sh [MORE OPTIONS OF bench/clone.py]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+exec bench/clone.py --updraft "${UPDRAFT:-$PWD/target/release/updraft}" --out bench/out/clone.json "$@"

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Kills our program with SIGKILL while it makes a template and while it starts a machine live from
+# it: at every line of the journal, and at moments in between. The same command again always comes
+# to one machine that is itself, and nothing half-made is left.
+#
+#   lab/live.sh
+#
+# Needs root and the release build. The template is made in the store that all sites share, and
+# stays there.
+set -euo pipefail
+# shellcheck source=lab/common.sh
+. "$(dirname "$0")/common.sh"
+
+site=$scratch/live
+
+cleanup() {
+  local code=$?
+  trap - EXIT
+  "$updraft" -C "$site" destroy --yes >/dev/null 2>&1 || echo "could not destroy $site" >&2
+  rm -rf "$scratch"
+  exit $code
+}
+trap cleanup EXIT
+
+write_site() {
+  mkdir -p "$site"
+  # A shape that nobody else has, so that its template is ours to make.
+  cat >"$site/updraft.yaml" <<'YAML'
+site: live
+domain: live.test
+admins: { ops: { keys: [ops.pub] } }
+networks: { lan: { cidr: 10.76.0.0/24 } }
+images:
+  debian: { bootstrap: bookworm, packages: [haproxy, python3], live: true }
+groups:
+  web: { image: debian, memory: 248MiB }
+YAML
+  ssh-keygen -q -t ed25519 -N '' -C ops -f "$scratch/ops"
+  cp "$scratch/ops.pub" "$site/ops.pub"
+}
+
+# Process ids of guests whose command line names this.
+guests_of() {
+  local process
+  for process in /proc/[0-9]*; do
+    if grep -qsaz -- "$1" "$process/cmdline" && grep -qsa 'guest=' "$process/cmdline"; then echo "${process#/proc/}"; fi
+  done
+}
+
+# Kills `up` after so many seconds; it may have come to its end by then.
+killed_after() {
+  local code=0 running
+  "$updraft" -C "$site" up --yes >"$scratch/out" 2>"$scratch/err" </dev/null &
+  running=$!
+  sleep "$1"
+  kill -KILL "$running" 2>/dev/null || true
+  { wait "$running" || code=$?; } 2>/dev/null
+  case $code in
+    0 | 137) ;;
+    *) fail "up, to be killed after $1 s, ended with $code: $(tail -n 20 "$scratch/err")" ;;
+  esac
+}
+
+# The same command again comes to one machine that is itself; then everything goes.
+is_whole_again() {
+  must up --yes
+  same "$(guests_of "$site/" | wc -l)" 1 "guests $1"
+  must plan
+  says "$scratch/out" '^Nothing to do'
+  must exec web-1 -- hostname
+  says "$scratch/out" 'web-1$'
+  must destroy --yes
+  same "$(guests_of "$site/" | wc -l)" 0 "guests after everything was destroyed, $1"
+  [ ! -e "$site/.updraft/guests" ] || fail "guests are left $1: $(ls "$site/.updraft/guests")"
+}
+
+write_site
+must image build debian
+claim "killed while the template is made, the same command makes it, and nothing of the first try is left"
+killed_after 6
+is_whole_again "after the template was made"
+store=${UPDRAFT_STORE:-/var/lib/updraft}
+same "$(ls "$store/templates/tmp")" "" "templates that are half made"
+same "$(guests_of "$store/templates/tmp" | wc -l)" 0 "guests that were to become a template"
+
+claim "killed at any line of the journal, the same command comes to one machine that is itself"
+for line in $(seq 1 40); do
+  code=0
+  { UPDRAFT_CRASH_AT=$line "$updraft" -C "$site" up --yes >"$scratch/out" 2>"$scratch/err" </dev/null; } 2>/dev/null || code=$?
+  is_whole_again "after a kill at line $line"
+  [ "$code" = 137 ] || break
+done
+[ "$code" = 0 ] || fail "up ended with $code, or has more lines than were tried: $(tail -n 20 "$scratch/err")"
+[ "$line" -gt 8 ] || fail "up has only $line lines"
+
+claim "killed between the lines, too"
+for seconds in 0.1 0.2 0.3 0.5 0.8; do
+  killed_after $seconds
+  is_whole_again "after a kill at $seconds s"
+done
+end_claim
