@@ -3,6 +3,7 @@
 use super::{Context, Ended, FAILED, Result};
 use crate::args::{Confirm, Run, Up};
 use crate::ui::{self, RunView, Teller};
+use std::cell::OnceCell;
 use updraft_control::{Change, ControlError, Outcome, Plan, SavedPlan, SiteControl, StopSignal};
 
 /// Listens for Ctrl-C and SIGTERM. What they do is up to who waits for the signal: a run stops
@@ -121,19 +122,34 @@ impl Context {
 
 /// Runs, and says what a stop that is asked for meanwhile will do.
 async fn while_telling<T>(stop: &StopSignal, teller: &Teller, run: impl Future<Output = T>) -> T {
+    let (once, twice) = (OnceCell::new(), OnceCell::new());
+    let tell_once = || {
+        once.get_or_init(|| {
+            teller.line("Stopping when the running steps are done. Ctrl-C again stops at once.");
+        });
+    };
+    let tell_twice = || {
+        twice.get_or_init(|| teller.line("Stopping at once."));
+    };
     let tell = async {
         stop.wait_asked().await;
-        teller.line("Stopping when the running steps are done. Ctrl-C again stops at once.");
+        tell_once();
         stop.wait_now().await;
-        teller.line("Stopping at once.");
+        tell_twice();
         std::future::pending().await
     };
-    tokio::select! {
-        // Told before the run hears of it and ends.
-        biased;
+    let ended = tokio::select! {
         ended = tell => ended,
         ended = run => ended,
+    };
+    // The run may have heard of it, and ended, before it was told.
+    if stop.asked() {
+        tell_once();
     }
+    if stop.now() {
+        tell_twice();
+    }
+    ended
 }
 
 fn read_plan(path: &camino::Utf8Path) -> std::result::Result<SavedPlan, ControlError> {
