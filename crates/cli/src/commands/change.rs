@@ -9,17 +9,17 @@ use updraft_control::{Change, ControlError, Outcome, Plan, SavedPlan, SiteContro
 /// Listens for Ctrl-C and SIGTERM. What they do is up to who waits for the signal: a run stops
 /// between its steps when it comes once and at once when it comes twice, anything else at once.
 pub(crate) fn listen() -> StopSignal {
+    use tokio::signal::unix::{SignalKind, signal};
     let stop = StopSignal::new();
     let heard = stop.clone();
+    // Caught from here on, not from when the task below is first run: a signal before that would
+    // end the process where it stands.
+    let caught = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = caught else { return stop };
     tokio::spawn(async move {
-        let Ok(mut terminate) =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        else {
-            return;
-        };
         loop {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
+                _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
             heard.press();
