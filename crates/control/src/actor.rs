@@ -6,6 +6,7 @@ use crate::place::Place;
 use crate::sessions::{Party, SessionError, Sessions};
 use crate::settings::Settings;
 use crate::still;
+use crate::wake;
 use crate::world::ImageStore;
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -15,24 +16,12 @@ use updraft_base::{Blame, Blamed, Clock, Digest, MachineName, RunId};
 use updraft_engine::{Attempt, Journal, Step, StepContext, StepFault};
 use updraft_host::FileLock;
 use updraft_plan::{Act, MachineDrawn, Plan, ServiceMark};
-use updraft_provider::{
-    MachineOrder, NetworkOrder, Nic, Progress, Provider, Start, Stop, TemplateOrder,
-};
+use updraft_provider::{MachineOrder, NetworkOrder, Nic, Provider, Start, Stop, TemplateOrder};
 use updraft_site::{Service, Site};
 use updraft_wire::{Exec, HostsLine, Observed, PowerAction, Put, Request, Response};
 
 /// A request that an agent answers at once.
 pub(crate) const SHORT: Duration = Duration::from_secs(30);
-
-/// How long a machine may show no sign of life on its way up before it counts as stuck. An
-/// emulated guest prints something every few seconds; a disk check on a slow disk does not.
-const STUCK_AFTER: Duration = Duration::from_secs(120);
-
-/// How often a machine on its way up is looked at, to see that it has not gone off.
-const LOOKED_AT_EVERY: Duration = Duration::from_millis(500);
-
-/// How long a machine may take to come up, whatever it shows.
-const UP_WITHIN: Duration = Duration::from_secs(900);
 
 /// How long a machine may take to start an agent that was brought to it: seconds, emulated.
 const RENEWED_WITHIN: Duration = Duration::from_secs(60);
@@ -357,82 +346,13 @@ impl Actor {
         }
     }
 
-    /// Waits until the agent answers: as long as the machine shows signs of life.
     async fn wait_for_agent(
         &self,
         party: &Party,
         context: &StepContext,
     ) -> Result<Observed, StepFault> {
         let provider = self.provider(&party.provider)?;
-        let began = tokio::time::Instant::now();
-        let mut moved_at = began;
-        let mut progress = Progress::default();
-        let mut looked = began;
-        let mut pause = Duration::from_millis(5);
-        loop {
-            let within = Duration::from_millis(700);
-            let asked = self.sessions.ask(party, "say how it is", Request::Observe, within).await;
-            let error = match asked {
-                Ok(Response::Observed(seen)) => return Ok(*seen),
-                Ok(_) => None,
-                Err(error @ SessionError::Busy { .. }) => return Err(fault(&error)),
-                Err(error) => Some(error),
-            };
-            let now = provider.progress(party.id).await.map_err(|e| fault(&e))?;
-            if now != progress {
-                if now.last_line != progress.last_line {
-                    context.report(now.last_line.clone());
-                }
-                progress = now;
-                moved_at = tokio::time::Instant::now();
-            }
-            // Looking at everything is dear where there are many machines.
-            if looked.elapsed() > LOOKED_AT_EVERY {
-                self.still_on(&**provider, party, &progress).await?;
-                looked = tokio::time::Instant::now();
-            }
-            if moved_at.elapsed() > STUCK_AFTER || began.elapsed() > UP_WITHIN {
-                let why = error.as_ref().map(|e| updraft_base::chain(e)).unwrap_or_default();
-                return Err(StepFault::new(
-                    Blame::World,
-                    format!(
-                        "`{}` did not come up: no sign of life for {} s ({why}); last on its console: {}",
-                        party.name,
-                        moved_at.elapsed().as_secs(),
-                        progress.last_line
-                    ),
-                )
-                .hinting(format!("`updraft machine console {}` shows more", party.name)));
-            }
-            // The agent cannot announce itself on a line that nobody listens to: look again soon.
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(200));
-        }
-    }
-
-    async fn still_on(
-        &self,
-        provider: &dyn Provider,
-        party: &Party,
-        progress: &Progress,
-    ) -> Result<(), StepFault> {
-        let seen = provider.observe().await.map_err(|e| fault(&e))?;
-        let on = |m: &updraft_provider::MachineSeen| m.power == updraft_provider::Power::On;
-        match seen.machines.iter().find(|machine| machine.id == party.id) {
-            Some(machine) if on(machine) => Ok(()),
-            Some(machine) => Err(StepFault::new(
-                Blame::World,
-                format!(
-                    "`{}` went off while it was coming up{}; last on its console: {}",
-                    party.name,
-                    machine.fault.as_ref().map(|f| format!(": {f}")).unwrap_or_default(),
-                    progress.last_line
-                ),
-            )
-            .hinting("`updraft up` starts it again")),
-            None => Err(StepFault::new(Blame::World, format!("`{}` is gone", party.name))
-                .hinting("`updraft up` makes it anew")),
-        }
+        wake::agent(&self.sessions, &**provider, party, &|text| context.report(text)).await
     }
 
     pub(crate) async fn observe(&self, party: &Party) -> Result<Observed, StepFault> {

@@ -10,6 +10,7 @@ use crate::place::Place;
 use crate::play::{Hosts, Unattended, loader};
 use crate::sessions::{Party, Providers, SessionError, Sessions};
 use crate::settings::Settings;
+use crate::wake;
 use crate::world::image_files;
 use camino::Utf8Path;
 use serde_json::{Map, Value};
@@ -28,7 +29,7 @@ use updraft_playbook::inventory::Inventory;
 use updraft_playbook::output::{Event, Sink};
 use updraft_playbook::value::Dict;
 use updraft_playbook::{Playbook, RunOptions};
-use updraft_provider::{MachineOrder, Power, Progress, Provider, SiteMark, Start, Stop, outlet};
+use updraft_provider::{MachineOrder, Provider, SiteMark, Start, Stop, outlet};
 use updraft_qemu::{Accel, QemuProvider};
 use updraft_remote::{Output, Stream};
 use updraft_site::Admin;
@@ -40,10 +41,6 @@ pub(crate) type Report<'a> = &'a (dyn Fn(&str) + Send + Sync);
 /// Enough for a package manager and for what plays compile.
 const MEMORY: ByteSize = ByteSize::gib(1);
 const CPUS: u32 = 2;
-
-/// As for machines of a site: an emulated one prints something every few seconds.
-const STUCK_AFTER: Duration = Duration::from_secs(120);
-const UP_WITHIN: Duration = Duration::from_secs(900);
 
 /// How long its services may take to start once it knows who it is. A stock cloud image took 100 s
 /// on an emulated processor (measured 2026-11-21).
@@ -217,52 +214,17 @@ impl Inside {
         }
     }
 
-    /// Waits until the agent answers: as long as the machine shows signs of life.
     async fn wait_for_agent(&self, report: Report<'_>) -> Result<(), StepFault> {
-        let began = Instant::now();
-        let mut moved_at = began;
-        let mut progress = Progress::default();
-        loop {
-            let within = Duration::from_millis(700);
-            let asked = self.sessions.ask(&self.party, "say how it is", Request::Observe, within);
-            match asked.await {
-                Ok(_) => return Ok(()),
-                Err(error @ SessionError::Busy { .. }) => {
-                    return Err(StepFault::from_error(&error));
-                }
-                Err(_) => {}
-            }
-            let now = self.provider.progress(self.party.id).await;
-            let now = now.map_err(|e| StepFault::from_error(&e))?;
-            if now != progress {
-                if now.last_line != progress.last_line {
-                    report(&now.last_line);
-                }
-                progress = now;
-                moved_at = Instant::now();
-            }
-            let seen = self.provider.observe().await.map_err(|e| StepFault::from_error(&e))?;
-            let machine = seen.machines.iter().find(|machine| machine.id == self.party.id);
-            let why = match machine {
-                Some(machine) if machine.power == Power::On => None,
-                _ => Some("it went off while it was coming up".to_owned()),
-            };
-            let stuck = moved_at.elapsed() > STUCK_AFTER || began.elapsed() > UP_WITHIN;
-            let why = why.or_else(|| {
-                stuck.then(|| {
-                    format!("its agent did not answer for {} s", began.elapsed().as_secs())
-                })
-            });
-            if let Some(why) = why {
-                let message = format!("image `{}` did not come up: {why}", self.party.name);
-                let fault = StepFault::new(Blame::World, message).hinting(
-                    "an image made by others needs cloud-init inside, the firmware it was made \
-                     for, and a console on the first serial line to be seen",
-                );
-                return Err(self.with_console(fault).await);
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let told = wake::agent(&self.sessions, &*self.provider, &self.party, report).await;
+        let Err(fault) = told else { return Ok(()) };
+        let fault = StepFault {
+            message: format!("the image did not come up: {}", fault.message),
+            ..fault.hinting(
+                "an image made by others needs cloud-init inside, the firmware it was made \
+                 for, and a console on the first serial line to be seen",
+            )
+        };
+        Err(self.with_console(fault).await)
     }
 
     async fn ask(

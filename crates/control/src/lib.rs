@@ -25,6 +25,7 @@ mod still;
 mod store;
 mod targets;
 mod templates;
+mod wake;
 mod world;
 
 pub use doctor::{Check, Doctor, Kept, doctor};
