@@ -11,7 +11,9 @@
 use std::path::Path;
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // Asked for when it runs: what was there when it was compiled may have moved since.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it for build scripts");
+    let root = Path::new(&here).join("../..");
     let agent = root.join("target/agent/x86_64/updraft-agent");
     println!("cargo:rerun-if-changed={}", agent.display());
     let path = match agent.canonicalize() {
