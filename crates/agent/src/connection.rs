@@ -7,7 +7,7 @@ use crate::outbox::Outbox;
 use crate::root::Root;
 use crate::staging::Staging;
 use crate::time::Deadline;
-use crate::{exec, identity, module, observe, power, probe};
+use crate::{clock, exec, identity, module, observe, power, probe};
 use rustix::fd::OwnedFd;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -158,6 +158,8 @@ impl Connection {
             // Cheaper than starting a thread for them.
             Request::Ping => self.answer(id, &Response::Done),
             Request::Observe => self.answer(id, &observe::observe(&self.root)),
+            // Whoever asks measures how long the answer takes.
+            Request::Clock { step } => self.answer(id, &answer(clock::step(step))),
             request => self.start(id, request),
         }
     }
@@ -219,6 +221,7 @@ impl Connection {
         let outcome = match request {
             Request::Ping => Ok(Response::Done),
             Request::Observe => Ok(observe::observe(&self.root)),
+            Request::Clock { step } => clock::step(step),
             Request::Facts(facts) => Ok(module::facts(&facts)),
             Request::Module(request) => module::run(self, task, &request),
             Request::Exec(command) => exec::run(self, task, &command),

@@ -12,9 +12,8 @@ mod ssh;
 
 use crate::failure::{refused, system};
 use crate::root::Root;
-use crate::{files, tell};
+use crate::{clock, files, tell};
 use inherited::Origin;
-use rustix::time::{ClockId, Timespec};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::net::IpAddr;
@@ -32,9 +31,6 @@ const RECORD: &str = "/var/lib/updraft/identity.json";
 
 /// What the firmware says this machine is: QEMU's `-uuid`.
 const FIRMWARE: &str = "/sys/class/dmi/id/product_uuid";
-
-/// A clock that is off by less is left alone: setting it takes about as long.
-const CLOCK_SLACK: Duration = Duration::from_millis(50);
 
 /// Between two looks for the record. Where the kernel tells of changes, they are noticed earlier.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -75,7 +71,7 @@ pub(crate) fn apply(root: &Root, wanted: &Identity) -> Result<Response, Failure>
     let origin = Origin::of(root, before.as_ref(), wanted);
     let before = before.map(|record| record.identity);
     if root.is_system() {
-        set_clock(wanted.time)?;
+        wanted.time.map_or(Ok(()), clock::bring_to)?;
         wanted.seed.as_ref().map_or(Ok(()), inherited::reseed)?;
     }
     if origin.is_copy() {
@@ -138,7 +134,7 @@ pub(crate) fn wait(root: &Root) -> Result<(), String> {
             }
             _ => {}
         }
-        let limit = Timespec::try_from(LOOK_AGAIN).expect("a second is a time");
+        let limit = rustix::time::Timespec::try_from(LOOK_AGAIN).expect("a second is a time");
         let mut fds = [rustix::event::PollFd::new(&watch, rustix::event::PollFlags::IN)];
         // An interrupted wait is one more look.
         rustix::event::poll(&mut fds, Some(&limit)).ok();
@@ -213,23 +209,6 @@ fn check(wanted: &Identity) -> Result<(), Failure> {
         admin.keys.iter().try_for_each(|key| line(key))?;
     }
     Ok(())
-}
-
-fn set_clock(wanted: Option<(i64, u32)>) -> Result<(), Failure> {
-    let Some((seconds, nanoseconds)) = wanted else {
-        return Ok(());
-    };
-    let now = rustix::time::clock_gettime(ClockId::Realtime);
-    let nanos = |seconds: i64, nanoseconds: i64| {
-        i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
-    };
-    let off = nanos(seconds, i64::from(nanoseconds)) - nanos(now.tv_sec, now.tv_nsec);
-    if off.unsigned_abs() < CLOCK_SLACK.as_nanos() {
-        return Ok(());
-    }
-    let time = Timespec { tv_sec: seconds, tv_nsec: i64::from(nanoseconds) };
-    rustix::time::clock_settime(ClockId::Realtime, time)
-        .map_err(|fault| system("cannot set the clock", fault))
 }
 
 fn set_name(root: &Root, wanted: &Identity) -> Result<(), Failure> {
@@ -332,7 +311,7 @@ mod tests {
                 name: "ops".to_owned(),
                 keys: vec!["ssh-ed25519 BBBB me".to_owned()],
             }],
-            time: Some((0, 0)),
+            time: Some(0),
             seed: None,
         }
     }

@@ -8,6 +8,7 @@
 //! Never here: deciding what should be done, an async runtime, a configuration file.
 
 mod becoming;
+mod clock;
 mod connection;
 mod exec;
 mod failure;

@@ -16,7 +16,7 @@ pub mod span;
 
 pub use blame::{Blame, Blamed, chain};
 pub use chance::{Chance, SeededChance};
-pub use clock::{Clock, FixedClock, Timestamp};
+pub use clock::{Clock, FixedClock, Timestamp, unix_nanos};
 pub use digest::{Digest, Hasher};
 pub use id::{IdError, MachineId, RunId, SiteId};
 pub use mac::Mac;

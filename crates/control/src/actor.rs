@@ -293,6 +293,9 @@ impl Actor {
                 .ask(party, "take its identity", Request::Identify(Box::new(identity)), SHORT * 4)
                 .await
                 .map_err(|e| fault(&e))?;
+            let session = self.sessions.get(party, SHORT).await.map_err(|e| fault(&e))?;
+            let lost = |source| fault(&SessionError::Agent { machine: party.name.clone(), source });
+            updraft_remote::set_clock(&*session, &*self.clock, SHORT).await.map_err(lost)?;
             seen = self.observe(party).await?;
         }
         identity::remember(&self.journal, party, &seen.host_keys).map_err(|e| fault(&e))?;

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use updraft_base::{Blame, Blamed, Chance as _, Clock, MachineId, MachineName};
+use updraft_base::{Blame, Blamed, Chance as _, Clock, MachineId, MachineName, unix_nanos};
 use updraft_engine::{Journal, JournalError};
 use updraft_host::OsChance;
 use updraft_plan::{Memory, NameEntry, Plan};
@@ -76,7 +76,7 @@ pub(crate) fn render(
             .iter()
             .map(|admin| AdminAccount { name: admin.name.to_string(), keys: admin.keys.clone() })
             .collect(),
-        time: Some((now.as_second(), u32::try_from(now.subsec_nanosecond()).unwrap_or(0))),
+        time: Some(unix_nanos(now)),
         seed: Some(seed()),
     }
 }

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use updraft_base::{
-    Blame, ByteSize, Digest, ImageName, MachineId, SeededChance, SiteId, Timestamp,
+    Blame, ByteSize, Digest, ImageName, MachineId, SeededChance, SiteId, Timestamp, unix_nanos,
 };
 use updraft_engine::StepFault;
 use updraft_host::{Cmd, Host as _, LocalHost, OsChance};
@@ -209,7 +209,7 @@ impl Inside {
                 .iter()
                 .map(|a| AdminAccount { name: a.name.to_string(), keys: a.keys.clone() })
                 .collect(),
-            time: Some((now.as_second(), u32::try_from(now.subsec_nanosecond()).unwrap_or(0))),
+            time: Some(unix_nanos(now)),
             seed: None,
         }
     }

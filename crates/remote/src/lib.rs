@@ -5,6 +5,7 @@
 //! Never here: deciding what to do on a machine, or which machines.
 
 mod agent;
+mod clock;
 mod error;
 mod fan_out;
 mod local;
@@ -13,6 +14,7 @@ mod ssh;
 mod target;
 
 pub use agent::AgentSession;
+pub use clock::set_clock;
 pub use error::RemoteError;
 pub use fan_out::{Outcome, Outcomes, fan_out};
 pub use local::local_session;

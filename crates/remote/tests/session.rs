@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
-use updraft_base::{Blame, Blamed as _, Digest};
+use updraft_base::{Blame, Blamed as _, Clock, Digest, Timestamp};
 use updraft_remote::{AgentSession, Output, RemoteError, Session as _, Stream};
 use updraft_wire::{
     Decoded, Decoder, Exec, Exit, Failure, FailureKind, Frame, Hello, Kind, OutputTag, PREAMBLE,
@@ -349,4 +349,60 @@ async fn a_fetched_file_that_was_changed_on_the_way_is_refused() {
     agent.send(Frame::response(id, &answer)).await;
     let error = get.await.unwrap().unwrap_err();
     assert!(matches!(error, RemoteError::Nonsense { .. }), "{error}");
+}
+
+/// A clock that shows what passes on the test's own, so many nanoseconds ahead.
+struct Shown {
+    began: tokio::time::Instant,
+    ahead: i64,
+}
+
+impl Shown {
+    fn nanos(&self) -> i64 {
+        1_700_000_000_000_000_000 + self.began.elapsed().as_nanos() as i64 + self.ahead
+    }
+}
+
+impl Clock for Shown {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_nanosecond(self.nanos().into()).unwrap()
+    }
+}
+
+/// Sets the clock of a machine over a line that takes so many milliseconds there and back, and
+/// returns by how many it is off in the end, with the number of questions it was asked.
+async fn off_after_setting(ahead: i64, line: &'static [(u64, u64)]) -> (i64, usize) {
+    let (session, mut agent) = connected().await;
+    let began = tokio::time::Instant::now();
+    let machine = tokio::spawn(async move {
+        let mut shown = Shown { began, ahead: ahead * 1_000_000 };
+        let mut questions = 0;
+        while let Some(frame) = agent.frame().await {
+            let Ok(Request::Clock { step }) = frame.message() else { panic!("{frame:?}") };
+            let (there, back) = line[questions.min(line.len() - 1)];
+            tokio::time::sleep(Duration::from_millis(there)).await;
+            shown.ahead += step;
+            let answer = Response::Clock { now: shown.nanos() };
+            tokio::time::sleep(Duration::from_millis(back)).await;
+            agent.send(Frame::response(frame.id, &answer)).await;
+            questions += usize::from(step == 0);
+        }
+        (shown.ahead / 1_000_000, questions)
+    });
+    let ours = Shown { began, ahead: 0 };
+    updraft_remote::set_clock(&session, &ours, Duration::from_secs(60)).await.unwrap();
+    drop(session);
+    machine.await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_is_set_right_however_uneven_the_line_is() {
+    // A quick answer is enough, and what is nearly right stays.
+    assert_eq!(off_after_setting(5_000_000, &[(1, 1)]).await, (0, 1));
+    assert_eq!(off_after_setting(-15, &[(0, 0)]).await, (-15, 1));
+    // A line that stalls one way would deceive by half of that: the quickest answer counts.
+    assert_eq!(off_after_setting(-3_000, &[(400, 0), (0, 300), (4, 0)]).await, (-2, 3));
+    // Even where it always stalls the error is at most half of what the quickest answer took.
+    let (off, questions) = off_after_setting(60_000, &[(300, 0), (80, 0)]).await;
+    assert_eq!((off, questions), (-40, 8));
 }

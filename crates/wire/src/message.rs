@@ -59,6 +59,11 @@ pub enum Request {
     },
     /// Tells a machine of ours who it is. Repeating it changes nothing.
     Identify(Box<Identity>),
+    /// Steps the machine's clock and says what it shows then, at once, with [`Response::Clock`].
+    Clock {
+        /// Nanoseconds to add to it; 0 only reads it.
+        step: i64,
+    },
     /// Everything a plan needs to know about the machine, in one answer.
     Observe,
     /// Remembers something about the machine on the machine; see [`Observed::marks`].
@@ -112,6 +117,11 @@ pub enum Response {
     },
     /// Answer to [`Request::Observe`].
     Observed(Box<Observed>),
+    /// Answer to [`Request::Clock`].
+    Clock {
+        /// What the machine's clock shows: nanoseconds since 1970, UTC.
+        now: i64,
+    },
     /// Answer to [`Request::Probe`].
     Probed(Probed),
     /// Answer to [`Request::Socket`].
@@ -275,9 +285,10 @@ pub struct Identity {
     pub host_keys: Vec<HostKey>,
     /// Accounts with the right to become root.
     pub admins: Vec<AdminAccount>,
-    /// Seconds and nanoseconds since 1970, to set the clock by; `None` leaves it alone.
+    /// Nanoseconds since 1970, to set the clock by; `None` leaves it alone. It is late by however
+    /// long the message takes: [`Request::Clock`] sets it right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time: Option<(i64, u32)>,
+    pub time: Option<i64>,
     /// Chance of this machine alone, for its kernel's random numbers: a machine that goes on from
     /// a template would otherwise draw what its siblings draw. Never kept anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -53,6 +53,9 @@ pub struct Disk {
     /// Hostname.
     #[serde(default)]
     pub hostname: String,
+    /// What its clock shows: nanoseconds since 1970. It stands still.
+    #[serde(default)]
+    pub clock: i64,
     /// What marks remember.
     #[serde(default)]
     pub marks: BTreeMap<String, Value>,
@@ -264,6 +267,10 @@ pub(super) fn answer(
                 machine.disk.files.insert(HOST_KEY.to_owned(), File { text, mode: 0o644 });
             }
             Response::Done
+        }
+        Request::Clock { step } => {
+            machine.disk.clock = machine.disk.clock.saturating_add(step);
+            Response::Clock { now: machine.disk.clock }
         }
         Request::Observe => Response::Observed(Box::new(Observed {
             boot_id: machine.boot_id(),

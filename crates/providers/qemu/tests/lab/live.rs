@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
-use updraft_base::Blamed as _;
-use updraft_host::{Cmd, Host as _, LocalHost};
+use updraft_base::{Blamed as _, Clock as _, unix_nanos};
+use updraft_host::{Cmd, Host as _, LocalHost, SystemClock};
 use updraft_image::Image;
 use updraft_provider::{MachineOrder, Power, Provider, Start, Stop};
 use updraft_qemu::QemuProvider;
-use updraft_remote::{AgentSession, Session as _};
+use updraft_remote::{AgentSession, Session as _, set_clock};
 use updraft_wire::{Identity, Observed, Request, Response, Seed};
 
 /// How many machines are asked at once. More would only take longer: what they could have in
@@ -44,10 +44,10 @@ fn who(order: &MachineOrder, admin: &str) -> Identity {
 
 async fn identify(agent: &AgentSession, wanted: &Identity) -> Observed {
     let mut wanted = wanted.clone();
-    let now = now();
-    wanted.time = Some((now.as_secs().try_into().unwrap(), now.subsec_nanos()));
+    wanted.time = Some(unix_nanos(SystemClock.now()));
     let answer = agent.call(Request::Identify(Box::new(wanted)), SOON).await.unwrap();
     assert_eq!(answer, Response::Done);
+    set_clock(agent, &SystemClock, SOON).await.unwrap();
     let Response::Observed(observed) = agent.call(Request::Observe, SOON).await.unwrap() else {
         panic!("not an observation");
     };
