@@ -6,8 +6,8 @@
 use crate::context::Context;
 use crate::outcome::{Fault, fail};
 use crate::place;
-use crate::spec::{Arg, Kind, ModuleSpec, Preset};
 use serde_json::{Map, Value};
+use updraft_spec::{Arg, Kind, ModuleSpec, Preset};
 
 /// Arguments that agree with a module's specification. Every argument is present, if only as null.
 #[derive(Clone, Debug, Default)]

@@ -2,8 +2,8 @@
 //!
 //! [`run`] takes a module's name and arguments and answers what Ansible's module of that name
 //! would: the same defaults, the same results, the same refusals, check mode and diff included.
-//! It observes first, changes only what differs, and a second run changes nothing. [`known`] is
-//! the table of names and arguments, [`facts`] what Ansible's `setup` gathers.
+//! It observes first, changes only what differs, and a second run changes nothing. [`facts`] is
+//! what Ansible's `setup` gathers.
 //!
 //! Everything is synchronous and needs nothing but the kernel and the programs the modules stand
 //! for (apt, systemd, useradd). Never here: templates, loops, conditions, anything of a playbook's
@@ -25,20 +25,13 @@ mod process;
 #[cfg(test)]
 mod properties;
 mod shlex;
-pub mod spec;
 
 pub use context::{Context, SystemTime, Time};
-pub use spec::ModuleSpec;
 
 use args::Args;
 use outcome::{Done, Fault};
 use serde_json::{Map, Value};
 use updraft_wire::ModuleResult;
-
-/// Every module there is, with its arguments.
-pub fn known() -> &'static [ModuleSpec] {
-    spec::KNOWN
-}
 
 /// Facts of this machine, keyed without the `ansible_` prefix.
 ///
@@ -50,7 +43,7 @@ pub fn facts(subset: &[String]) -> Map<String, Value> {
 /// Runs a module. It never panics and never prints; what goes wrong is in the result.
 pub fn run(name: &str, args: &Map<String, Value>, ctx: &Context) -> ModuleResult {
     let short = name.rsplit('.').next().unwrap_or(name);
-    let Some(spec) = spec::find(name) else {
+    let Some(spec) = updraft_spec::find(name) else {
         let message = format!("there is no native module called {name}");
         return ModuleResult(finish(Err(Fault::new(message)), &Args::default()));
     };
@@ -170,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_module_of_the_table_is_built() {
-        for spec in known() {
+        for spec in updraft_spec::KNOWN {
             assert!(module::exists(spec.name), "{} has no code", spec.name);
         }
     }

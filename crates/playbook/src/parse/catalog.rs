@@ -3,7 +3,7 @@
 //! Modules that run on hosts are known from their own table; here stand the actions that this
 //! side carries out.
 
-use updraft_modules::spec;
+use updraft_spec as spec;
 
 /// An action of ours.
 #[derive(Debug)]

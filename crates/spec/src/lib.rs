@@ -1,7 +1,8 @@
 //! Names, arguments, choices and defaults of every module, in one declarative table.
 //!
 //! The runner checks arguments against it on the target, and playbooks are checked against it
-//! before anything is touched. It depends on nothing. Never here: what a module does.
+//! before anything is touched. It depends on nothing, so that a controller
+//! knows the modules without having them. Never here: what a module does.
 
 /// What an argument is converted to before a module sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
