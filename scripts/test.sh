@@ -13,6 +13,7 @@ readonly UNIT_LIMIT_SECONDS=60
 
 times=()
 current=
+beside_pid=
 
 step() {
   current=$1
@@ -24,8 +25,32 @@ step() {
   current=
 }
 
+# Runs a step beside others, its output kept until `join` tells it.
+beside() {
+  beside_name=$1
+  shift
+  beside_log=$(mktemp)
+  ("$@") >"$beside_log" 2>&1 &
+  beside_pid=$!
+}
+
+# Waits for the step that goes on beside, and fails if it did.
+join() {
+  local code=0
+  wait "$beside_pid" || code=$?
+  printf '\n== %s, beside\n' "$beside_name" >&2
+  cat "$beside_log" >&2
+  rm -f "$beside_log"
+  beside_pid=
+  return $code
+}
+
 summary() {
   local code=$?
+  if [ -n "$beside_pid" ]; then
+    kill "$beside_pid" 2>/dev/null || true
+    join || true
+  fi
   printf '\n' >&2
   if [ ${#times[@]} -gt 0 ]; then printf '%s\n' "${times[@]}" >&2; fi
   if [ $code = 0 ]; then
@@ -51,7 +76,9 @@ check_scripts() {
 
 unit_tests() {
   local start=$SECONDS took
-  cargo test --workspace --locked --quiet
+  # With the feature of the lab tier, so that nothing is compiled twice, and without its tests.
+  cargo test --workspace --locked --quiet --features lab --lib --bins --test '[!l]*' --test 'l[!a]*'
+  cargo test --workspace --locked --quiet --features lab --doc
   took=$((SECONDS - start))
   # Told and not failed: a busy machine is no fault of what is tested.
   if [ $took -gt $UNIT_LIMIT_SECONDS ]; then
@@ -68,10 +95,12 @@ lab_tests() {
 unit_tier() {
   step "format" cargo fmt --all --check
   step "scripts" check_scripts
-  step "agent" cargo xtask agent
+  # The end of the agent's build keeps one processor busy, clippy's likewise.
+  beside "agent" cargo xtask agent
   step "clippy" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+  step "agent" join
   step "tidy" cargo xtask tidy
-  step "compile the unit tier" cargo test --workspace --locked --no-run
+  step "compile the tests" cargo test --workspace --locked --features lab --no-run
   step "unit tier" unit_tests
 }
 

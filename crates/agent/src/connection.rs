@@ -233,7 +233,7 @@ impl Connection {
             Request::Mark { key, value } => observe::mark(&self.root, &key, value),
             Request::Probe(wanted) => Ok(probe::probe(&wanted)),
             Request::Socket { path, send } => probe::socket(&path, &send),
-            Request::Power { action } => power::switch(action),
+            Request::Power { action } => power::switch(&self.root, action),
         };
         Some(answer(outcome))
     }

@@ -41,8 +41,11 @@ static APPLYING: Mutex<()> = Mutex::new(());
 /// Something was written that may not be on the disk yet.
 static WROTE: AtomicBool = AtomicBool::new(false);
 
+/// What this machine is, while it is not on the disk yet.
+static UNSYNCED: Mutex<Option<Record>> = Mutex::new(None);
+
 /// The record of an identity.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Record {
     machine: String,
     digest: String,
@@ -50,6 +53,11 @@ struct Record {
 }
 
 fn record(root: &Root) -> Option<Record> {
+    if root.is_system()
+        && let Some(record) = crate::connection::lock(&UNSYNCED).clone()
+    {
+        return Some(record);
+    }
     serde_json::from_slice(&fs::read(root.at(RECORD)).ok()?).ok()
 }
 
@@ -93,7 +101,36 @@ pub(crate) fn apply(root: &Root, wanted: &Identity) -> Result<Response, Failure>
     kept.host_keys.iter_mut().for_each(|key| key.private.clear());
     let record =
         Record { machine: wanted.machine.clone(), digest: wanted.digest.clone(), identity: kept };
-    let text = serde_json::to_vec_pretty(&record).expect("an identity is plain data");
+    inherited::remember_boot(root, wanted)?;
+    if origin != Origin::Memory || !root.is_system() {
+        keep(root, &record)?;
+        return Ok(Response::Done);
+    }
+    // It is waited for, and syncing takes a quarter of a second of an emulated processor. Cut off
+    // before it is on the disk the machine boots as nobody, and is told again.
+    *crate::connection::lock(&UNSYNCED) = Some(record);
+    let here = root.clone();
+    std::thread::spawn(move || {
+        if let Err(failure) = settle(&here) {
+            tell(&format!("updraft-agent: the identity is not kept: {}\n", failure.message));
+        }
+    });
+    inherited::tell_services();
+    Ok(Response::Done)
+}
+
+/// Brings what this machine was told to its disk, if it is not there yet.
+pub(crate) fn settle(root: &Root) -> Result<(), Failure> {
+    let _applying = crate::connection::lock(&APPLYING);
+    let record = crate::connection::lock(&UNSYNCED).clone();
+    record.map_or(Ok(()), |record| keep(root, &record))?;
+    *crate::connection::lock(&UNSYNCED) = None;
+    Ok(())
+}
+
+/// Brings everything to the disk, and the record of it after.
+fn keep(root: &Root, record: &Record) -> Result<(), Failure> {
+    let text = serde_json::to_vec_pretty(record).expect("an identity is plain data");
     let known = fs::read(root.at(RECORD)).is_ok_and(|known| known == text);
     if root.is_system() && (WROTE.swap(false, Ordering::Relaxed) || !known) {
         // Nothing of ours was synced yet, and other programs wrote too, not all of which sync. The
@@ -105,11 +142,7 @@ pub(crate) fn apply(root: &Root, wanted: &Identity) -> Result<Response, Failure>
         make_parent(&path)?;
         files::write(&path, &text, 0o600)?;
     }
-    inherited::remember_boot(root, wanted)?;
-    if origin == Origin::Memory && root.is_system() {
-        inherited::tell_services();
-    }
-    Ok(Response::Done)
+    Ok(())
 }
 
 /// Waits until the record belongs to this very machine. A disk that came from another machine

@@ -6,6 +6,8 @@
 )]
 
 use crate::failure::system;
+use crate::identity;
+use crate::root::Root;
 use rustix::system::RebootCommand;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,7 +15,8 @@ use updraft_wire::{Failure, PowerAction, Response};
 
 /// Syncs filesystems and asks the machine's init to end it in order. Where no systemd runs, the
 /// kernel is asked directly: everything worth keeping has been synced then.
-pub(crate) fn switch(action: PowerAction) -> Result<Response, Failure> {
+pub(crate) fn switch(root: &Root, action: PowerAction) -> Result<Response, Failure> {
+    identity::settle(root)?;
     rustix::fs::sync();
     let (verb, command) = match action {
         PowerAction::Off => ("poweroff", RebootCommand::PowerOff),

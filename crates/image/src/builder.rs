@@ -247,10 +247,7 @@ impl Build<'_> {
             .arg(if root { "--mode=root" } else { "--mode=unshare" })
             .args(["--variant=minbase", "--format=tar", "--verbose"])
             .arg("--aptopt=Apt::Install-Recommends \"false\"")
-            .arg("--dpkgopt=path-exclude=/usr/share/man/*")
-            .arg("--dpkgopt=path-exclude=/usr/share/locale/*")
-            .arg("--dpkgopt=path-exclude=/usr/share/doc/*")
-            .arg("--dpkgopt=path-include=/usr/share/doc/*/copyright")
+            .args(guest::DPKG.iter().map(|option| format!("--dpkgopt={option}")))
             .arg(format!("--include={}", packages.join(",")))
             // The hooks of initramfs-tools honour it; nobody would use the result.
             .env("INITRD", "No")

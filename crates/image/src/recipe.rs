@@ -158,6 +158,7 @@ impl Recipe {
         let Origin::Bootstrap { bootstrap, packages, mirror } = &self.origin else { return None };
         let mut hasher = Hasher::default();
         hasher.field(BUILDER);
+        guest::DPKG.iter().for_each(|option| hasher.field(option));
         hasher.field(std::env::consts::ARCH);
         hasher.field(bootstrap);
         let own = packages.iter().map(String::as_str);

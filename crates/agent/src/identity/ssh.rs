@@ -11,10 +11,11 @@ use crate::root::Root;
 use crate::tell;
 use crate::time::{Deadline, pause};
 use rustix::process::{Pid, Signal};
+use ssh_key::private::{Ed25519Keypair, Ed25519PrivateKey};
+use ssh_key::{LineEnding, PrivateKey};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use updraft_wire::{Failure, Identity};
 
@@ -61,25 +62,25 @@ fn key_files(root: &Root, end: &str) -> Vec<String> {
 }
 
 /// Makes an ed25519 key. A machine without OpenSSH needs none.
+///
+/// Here and not by ssh-keygen, whose start alone takes a tenth of a second of an emulated
+/// processor, for which a machine that goes on from a template is waited for.
 fn make(root: &Root, hostname: &str) -> Result<bool, Failure> {
-    let directory = root.at(DIRECTORY);
-    if !directory.is_dir() {
+    let fault = |why: &dyn std::fmt::Display| system("cannot make an SSH host key", why);
+    if !root.at(DIRECTORY).is_dir() {
         return Ok(false);
     }
-    let said = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-C", hostname, "-f"])
-        .arg(directory.join("ssh_host_ed25519_key"))
-        .stdin(Stdio::null())
-        .output();
-    match said {
-        Ok(said) if said.status.success() => Ok(true),
-        Ok(said) => {
-            let words = String::from_utf8_lossy(&said.stderr);
-            Err(system("cannot make an SSH host key", words.trim()))
-        }
-        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(fault) => Err(system("cannot make an SSH host key", fault)),
-    }
+    let mut chance = [0; Ed25519PrivateKey::BYTE_SIZE];
+    rustix::rand::getrandom(&mut chance, rustix::rand::GetRandomFlags::empty())
+        .map_err(|errno| fault(&errno))?;
+    let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&chance));
+    key.set_comment(hostname);
+    let private = key.to_openssh(LineEnding::LF).map_err(|error| fault(&error))?;
+    let public = key.public_key().to_openssh().map_err(|error| fault(&error))?;
+    let path = format!("{DIRECTORY}/ssh_host_ed25519_key");
+    // The public half last: whoever sees it finds the other.
+    ensure_file(root, &path, private.as_bytes(), 0o600)?;
+    ensure_file(root, &format!("{path}.pub"), format!("{public}\n").as_bytes(), 0o644)
 }
 
 /// Where sshd says which process it is. It removes the file when it is told to start anew, and
@@ -89,7 +90,8 @@ const PID_FILE: &str = "/run/sshd.pid";
 /// An sshd that was told to start anew within its process.
 pub(super) struct Relisten(Option<(u64, i64, i64)>);
 
-/// An emulated sshd takes 0.2 s; one that was told not to write the file is waited for in vain.
+/// An emulated sshd takes up to a second; one that was told not to write the file is waited for in
+/// vain.
 const RELISTENS: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -110,8 +112,16 @@ impl Relisten {
     }
 }
 
-/// Lets a running sshd read its keys again.
+/// The program of an sshd that is given the keys by the one that listens, since OpenSSH 9.8. Before,
+/// each connection had an sshd start anew and read the keys from their files (`-R`).
+const SESSION: &str = "/usr/lib/openssh/sshd-session";
+
+/// Lets a running sshd read its keys again, where it is the one that listens who reads them. It
+/// would take a second of an emulated processor otherwise, and refuse connections meanwhile.
 fn reload() -> Relisten {
+    if !Path::new(SESSION).exists() {
+        return Relisten(None);
+    }
     let old = stamp();
     let pid = fs::read_to_string(PID_FILE).ok();
     let pid = pid.and_then(|text| text.trim().parse().ok()).and_then(Pid::from_raw);
@@ -129,7 +139,21 @@ fn reload() -> Relisten {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+
+    #[test]
+    fn a_key_is_made_as_openssh_reads_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::below(directory.path().to_owned());
+        assert_eq!(make(&root, "web-1"), Ok(false), "a machine without OpenSSH needs no key");
+        fs::create_dir_all(root.at(DIRECTORY)).unwrap();
+        assert_eq!(make(&root, "web-1"), Ok(true));
+        let path = root.at(&format!("{DIRECTORY}/ssh_host_ed25519_key"));
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let said = std::process::Command::new("ssh-keygen").arg("-y").arg("-f").arg(&path).output();
+        let said = String::from_utf8(said.unwrap().stdout).unwrap();
+        assert_eq!(host_keys(&root), [said.trim()]);
+        assert!(said.trim().ends_with(" web-1"), "{said}");
+    }
 
     #[test]
     fn a_key_that_is_there_is_kept() {
