@@ -365,7 +365,7 @@ impl Shown {
 
 impl Clock for Shown {
     fn now(&self) -> Timestamp {
-        Timestamp::from_nanosecond(self.nanos().into()).unwrap()
+        Timestamp::from_nanosecond(self.nanos().into()).expect("it is near now")
     }
 }
 
@@ -390,9 +390,9 @@ async fn off_after_setting(ahead: i64, line: &'static [(u64, u64)]) -> (i64, usi
         (shown.ahead / 1_000_000, questions)
     });
     let ours = Shown { began, ahead: 0 };
-    updraft_remote::set_clock(&session, &ours, Duration::from_secs(60)).await.unwrap();
+    updraft_remote::set_clock(&session, &ours, Duration::from_secs(60)).await.expect("it is told");
     drop(session);
-    machine.await.unwrap()
+    machine.await.expect("the machine's end runs")
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,5 @@
 //! SSH host keys.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the agent runs on targets, where nothing stands between it and the system"
-)]
-
 use super::ensure_file;
 use crate::failure::system;
 use crate::root::Root;
@@ -141,6 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "OpenSSH's own word on our key")]
     fn a_key_is_made_as_openssh_reads_it() {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::below(directory.path().to_owned());
