@@ -135,6 +135,13 @@ our_processes() {
   done
 }
 
+# What this site's files in the runtime directory have in their names. Other sites' come and go.
+mark=
+remember_mark() {
+  mark=$(tr '\0' '\n' <"/proc/$(guests | head -n 1)/cmdline" | sed -nE 's|.*/run/updraft/([0-9a-z]{6})/.*|\1|p' | sort -u)
+  [ -n "$mark" ] || fail "the guests' command lines do not name the site's runtime directory"
+}
+
 # Everything a site could leave on this machine outside the image store.
 look_at_world() {
   echo "== links" && ip -o link show | awk -F': ' '{print $2}' | sort
@@ -145,7 +152,8 @@ look_at_world() {
   echo "== forwarding" && cat /proc/sys/net/ipv4/ip_forward
   echo "== mounts" && findmnt -rno TARGET | sort
   echo "== processes" && our_processes
-  echo "== files" && find /etc /run -xdev \( -path /run/systemd -o -path /run/user -o -path /run/udev -o -path /run/sudo \) -prune -o -print | sort
+  echo "== files" && find /etc /run -xdev \( -path /run/systemd -o -path /run/user -o -path /run/updraft -o -path /run/udev -o -path /run/sudo \) -prune -o -print | sort
+  echo "== runtime" && if [ -n "$mark" ]; then find /run/updraft -ipath "*$mark*" | sort; fi
   echo "== site" && find "$site" | sort
 }
 

@@ -94,6 +94,7 @@ look_at_world >"$scratch/before"
 
 claim "up killed at every line of its journal comes up"
 up_killed_everywhere
+remember_mark
 url=$(balancer_url)
 end_of_up v1
 [ $kills -ge 36 ] || fail "only $kills kills"

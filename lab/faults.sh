@@ -140,6 +140,7 @@ types "bring hello" '\x03' "Ctrl-C again" '\x03' -- up --yes && fail "it was not
 says "$shown" 'Stopping at once'
 must up --yes
 same "$(count_guests)" 3 "guests"
+remember_mark
 same "$(identities)" "$ids" "identities"
 must up
 says "$scratch/err" 'nothing to do'

@@ -73,6 +73,7 @@ for name in balancer-1 worker-1 worker-2; do says "$scratch/out" "$name"; done
 claim "up brings the site up"
 must up --yes
 same "$(count_guests)" 3 "guests"
+remember_mark
 url=$(balancer_url)
 
 claim "the balancer alternates between the workers' own names"
