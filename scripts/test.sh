@@ -90,6 +90,7 @@ lab_tier() {
   step "images, end to end" scripts/as-root.sh lab/images.sh
   step "hello, crashing" scripts/as-root.sh lab/crash-hello.sh
   step "live starts, crashing" scripts/as-root.sh lab/live.sh
+  step "other shapes, crashing" scripts/as-root.sh lab/resize.sh
 }
 
 main() {
