@@ -120,6 +120,7 @@ lab_tier() {
   step "hello, crashing" scripts/as-root.sh lab/crash-hello.sh
   step "live starts, crashing" scripts/as-root.sh lab/live.sh
   step "hello, going wrong" scripts/as-root.sh lab/faults.sh
+  step "other shapes, crashing" scripts/as-root.sh lab/resize.sh
 }
 
 main() {

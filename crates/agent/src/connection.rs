@@ -7,7 +7,7 @@ use crate::outbox::Outbox;
 use crate::root::Root;
 use crate::staging::Staging;
 use crate::time::Deadline;
-use crate::{clock, exec, identity, module, observe, power, probe};
+use crate::{clock, exec, expand, identity, module, observe, power, probe};
 use rustix::fd::OwnedFd;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -169,6 +169,7 @@ impl Connection {
             Request::Module(_)
             | Request::Facts(_)
             | Request::Identify(_)
+            | Request::Expand { .. }
             | Request::Power { .. } => AtEnd::Finish,
             _ => AtEnd::Cancel,
         };
@@ -233,6 +234,7 @@ impl Connection {
             Request::Mark { key, value } => observe::mark(&self.root, &key, value),
             Request::Probe(wanted) => Ok(probe::probe(&wanted)),
             Request::Socket { path, send } => probe::socket(&path, &send),
+            Request::Expand { disk } => expand::expand(disk),
             Request::Power { action } => power::switch(&self.root, action),
         };
         Some(answer(outcome))

@@ -11,6 +11,7 @@ mod becoming;
 mod clock;
 mod connection;
 mod exec;
+mod expand;
 mod failure;
 mod files;
 mod identity;

@@ -360,6 +360,11 @@ pub(crate) enum Machine {
     /// Power machines off.
     #[command(after_help = "Example:\n  updraft machine stop worker-2")]
     Stop(Machines),
+    /// Give one machine more or less memory and CPUs, or a larger disk.
+    #[command(
+        after_help = "A disk grows while its machine runs and never shrinks; memory and CPUs change with a restart: out of the balancers, off, on, tested, back in.\n\nThe site file stays as it is: the next `up` gives the machine what its group says there. Write the new values into the group to keep them, or to give them to all of its machines.\n\nExamples:\n  updraft machine resize db-1 --disk 20GiB\n  updraft machine resize worker-2 --memory 1GiB --cpus 2"
+    )]
+    Resize(Resize),
     /// Attach to a machine's console. Ctrl-] leaves it.
     #[command(
         after_help = "Examples:\n  updraft machine console worker-1\n  updraft machine console worker-1 --log     # what it printed so far"
@@ -371,6 +376,24 @@ pub(crate) enum Machine {
         #[arg(long)]
         log: bool,
     },
+}
+
+#[derive(Args, Debug)]
+#[group(id = "shape", required = true, multiple = true, args = ["memory", "cpus", "disk"])]
+pub(crate) struct Resize {
+    /// Machine.
+    pub(crate) machine: String,
+    /// Memory, at least 64MiB.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<updraft_base::ByteSize>,
+    /// Virtual CPUs.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub(crate) cpus: Option<u32>,
+    /// Disk, at least what it has.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) disk: Option<updraft_base::ByteSize>,
+    #[command(flatten)]
+    pub(crate) run: Run,
 }
 
 #[derive(Args, Debug)]

@@ -221,6 +221,42 @@ fn a_killed_run_is_taken_up_by_the_same_command() {
 }
 
 #[test]
+fn a_machine_is_resized_by_hand_and_the_site_file_has_the_last_word() {
+    let stage = Stage::new(SITE);
+    let (_, told) = stage.ends(1, &["machine", "resize", "web-1", "--cpus", "2"]);
+    assert!(told.contains("not made yet"), "{told}");
+    stage.ends(0, &["up"]);
+    stage.ends(2, &["machine", "resize", "web-1"]);
+    let (_, told) = stage.ends(2, &["machine", "resize", "web-1", "--memory", "1MiB"]);
+    assert!(told.contains("at least 64MiB"), "{told}");
+    let by_hand = ["machine", "resize", "web-1", "--memory", "1GiB", "--cpus", "1"];
+    let (_, told) = stage.ends(0, &by_hand);
+    for words in [
+        "resize: memory 256MiB → 1GiB (restart)",
+        "`updraft.yaml` says memory: 256MiB for group web",
+        "takes this back",
+    ] {
+        assert!(told.contains(words), "{words} in {told}");
+    }
+    assert!(told.lines().last().unwrap().starts_with("Done"), "{told}");
+    assert!(stage.ends(0, &by_hand).1.ends_with("Nothing to do.\n"));
+    let (plan, _) = stage.ends(3, &["plan", "--detailed-exitcode"]);
+    assert!(plan.contains("web-1  resize: memory 1GiB → 256MiB (restart)"), "{plan}");
+    stage.ends(0, &["up"]);
+    stage.ends(0, &["plan", "--detailed-exitcode"]);
+
+    let (_, told) = stage.ends(0, &["machine", "resize", "web-2", "--disk", "8GiB"]);
+    assert!(told.contains("disk 2GiB → 8GiB (no restart)"), "{told}");
+    assert!(told.contains("is refused, because a disk never shrinks"), "{told}");
+    let (_, told) = stage.ends(2, &["plan"]);
+    assert!(told.contains("the disk of `web-2` has 8GiB and 2GiB are asked for"), "{told}");
+    assert!(told.contains("help: write `disk: 8GiB` for group `web`"), "{told}");
+    stage.write("updraft.yaml", &SITE.replace("256MiB }", "256MiB, disk: 8GiB }"));
+    stage.ends(0, &["up"]);
+    stage.ends(0, &["plan", "--detailed-exitcode"]);
+}
+
+#[test]
 fn machines_are_reached_by_pattern_and_a_failure_shows_in_the_exit_code() {
     let stage = Stage::new(SITE);
     stage.ends(0, &["up"]);

@@ -142,6 +142,9 @@ impl Actor {
             Act::StopMachine { provider, id, machine } => {
                 self.stop(Party { provider, id, name: machine }, context).await
             }
+            Act::ResizeMachine { provider, id, machine, shape, restart } => {
+                self.resize(Party { provider, id, name: machine }, shape, restart, context).await
+            }
             Act::Withdraw { machine, services } => {
                 for service in services {
                     if let Some(service) = self.site.service(&service) {
@@ -378,7 +381,11 @@ impl Actor {
         asked.map(drop).map_err(|e| fault(&e))
     }
 
-    async fn stop(&self, party: Party, context: &StepContext) -> Result<Value, StepFault> {
+    pub(crate) async fn stop(
+        &self,
+        party: Party,
+        context: &StepContext,
+    ) -> Result<Value, StepFault> {
         context.report("shutting down");
         let off = Request::Power { action: PowerAction::Off };
         // When the agent cannot pass the word on, the provider's power button does.

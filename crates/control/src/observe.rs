@@ -1,5 +1,6 @@
 //! Looks at the world: what providers have of ours, and what the agents inside say.
 
+use crate::resize::RESIZING;
 use crate::sessions::{Party, SessionError, Sessions};
 use futures::StreamExt as _;
 use std::collections::BTreeMap;
@@ -94,6 +95,8 @@ async fn look(
         group: group.clone(),
         power: power(&seen),
         made: seen.order.as_ref().and_then(made),
+        unborn: seen.unborn,
+        resizing: false,
         agent: AgentFacts::Silent,
         health: BTreeMap::new(),
     };
@@ -103,6 +106,7 @@ async fn look(
     let party = Party { provider: kind, id: seen.id, name: seen.name };
     match sessions.ask(&party, "say how it is", Request::Observe, ANSWER_WITHIN).await {
         Ok(Response::Observed(answer)) => {
+            facts.resizing = answer.marks.contains_key(RESIZING);
             facts.agent = agent_facts(group.as_ref(), &answer);
             details.agent = Some(*answer);
         }

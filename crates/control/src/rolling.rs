@@ -45,6 +45,9 @@ impl Actor {
             && found.as_ref().is_some_and(same)
             && self.comes_back(service, &party, &wanted.version, context).await?
         {
+            // It may have been drained: for a restart, or by a run that was cut off.
+            context.phase("admit");
+            self.admit(service, machine, context).await?;
             return Ok(json!({ "version": wanted.version }));
         }
         let previous = match &found {

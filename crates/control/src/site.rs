@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use updraft_base::{Chance as _, MachineName, RunId, SeededChance, ServiceName, chain};
 use updraft_engine::{Event, Journal, Options, Outcome, RunStart, Step, StepId, StopSignal, Work};
 use updraft_host::{FileLock, Holder, HostError, OsChance};
-use updraft_plan::{Act, Desired, Draw, Memory, Plan, SavedPlan};
+use updraft_plan::{Act, Desired, Draw, Memory, Plan, SavedPlan, ShapeChange};
 use updraft_site::Site;
 
 /// Receives what a run tells.
@@ -283,6 +283,28 @@ impl Change<'_> {
         let memory = identity::memory(&self.journal)?;
         let sight = self.control.look(&self.sessions(&memory)?).await?;
         Ok(updraft_plan::plan_stop(&self.control.desired()?, &sight.observed, &memory, names))
+    }
+
+    /// What giving one machine another shape would do.
+    ///
+    /// # Errors
+    /// As [`SiteControl::plan`]; when the machine is not there, or its disk would have to shrink.
+    pub async fn plan_resize(
+        &self,
+        name: &MachineName,
+        change: ShapeChange,
+    ) -> Result<Plan, ControlError> {
+        let memory = identity::memory(&self.journal)?;
+        let sight = self.control.look(&self.sessions(&memory)?).await?;
+        let mut machines = sight.observed.machines.iter();
+        if !machines.any(|facts| facts.name == *name && facts.made.is_some()) {
+            let (machine, state) = (name.to_string(), "not made yet".to_owned());
+            return Err(ControlError::NotRunning { machine, state });
+        }
+        let desired = self.control.desired()?;
+        let mut chance = SeededChance::new(OsChance.next_u64());
+        let draw = Draw { now: self.control.settings.clock.now(), chance: &mut chance };
+        Ok(updraft_plan::plan_resize(&desired, &sight.observed, &memory, name, change, draw)?)
     }
 
     /// What deploying, starting or stopping a service on these machines would do.

@@ -5,8 +5,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use std::sync::Arc;
-use updraft_base::{Clock, FixedClock};
-use updraft_control::{CrashPlan, Outcome, Settings, SiteControl, Status, StopSignal};
+use updraft_base::{ByteSize, Clock, FixedClock};
+use updraft_control::{CrashPlan, Outcome, Settings, ShapeChange, SiteControl, Status, StopSignal};
 
 /// A place of its own for one story, with the example's groups moved to simulated machines.
 struct Stage {
@@ -54,6 +54,14 @@ impl Stage {
     fn edit(&self, text: &str) {
         let before = std::fs::read_to_string(&self.file).unwrap();
         std::fs::write(&self.file, format!("{before}{text}")).unwrap();
+    }
+
+    fn reshape(&self, group: &str, shape: &str) {
+        let before = std::fs::read_to_string(&self.file).unwrap();
+        let line = format!("  {group}: {{ provider: sim }}");
+        assert!(before.contains(&line), "{before}");
+        let after = before.replace(&line, &format!("  {group}: {{ provider: sim, {shape} }}"));
+        std::fs::write(&self.file, after).unwrap();
     }
 
     fn open(&self, crash_at: Option<CrashPlan>) -> SiteControl {
@@ -144,6 +152,69 @@ async fn a_crash_and_then_another_site_file_leave_nothing_behind() {
             stage.assert_done(&format!("line {line}")).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_shape_survives_a_crash_at_any_line() {
+    for example in examples().into_iter().filter(|e| e.as_str().ends_with("hello/updraft.yaml")) {
+        let shaped = async |crash| {
+            let stage = Stage::of(&example);
+            stage.up(None).await.unwrap();
+            let before = stage.open(None).memory().unwrap();
+            stage.reshape("worker", "memory: 320MiB, cpus: 2, disk: 4GiB");
+            let lines = stage.up(crash).await;
+            (stage, before, lines)
+        };
+        let (_, _, lines) = shaped(None).await;
+        let lines = lines.unwrap();
+        assert!(lines > 10, "only {lines} lines");
+        for line in 1..=lines {
+            for crash in crashes(line) {
+                let (stage, before, _) = shaped(Some(crash)).await;
+                stage.up(None).await.unwrap();
+                stage.assert_done(&format!("{crash:?}")).await;
+                assert_eq!(stage.open(None).memory().unwrap(), before, "{crash:?}: made anew");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_resized_by_hand_is_drift_that_the_next_up_takes_back() {
+    let hello = examples().into_iter().find(|e| e.as_str().ends_with("hello/updraft.yaml"));
+    let stage = Stage::of(&hello.unwrap());
+    stage.up(None).await.unwrap();
+    let by_hand = async |memory: Option<u64>, disk: Option<u64>| {
+        let control = stage.open(None);
+        let change = control.take().unwrap();
+        let shape = ShapeChange {
+            memory: memory.map(ByteSize::mib),
+            disk: disk.map(ByteSize::gib),
+            cpus: None,
+        };
+        let name = "worker-2".parse().unwrap();
+        let plan = change.plan_resize(&name, shape).await.unwrap();
+        let ran = change.run(plan, &StopSignal::new(), &mut |_| {}).await.unwrap();
+        assert_eq!(ran, Outcome::Done);
+        control.said_otherwise(&name, shape).unwrap()
+    };
+    let said = by_hand(Some(512), None).await.unwrap();
+    assert_eq!((said.says, said.shrinks), (vec!["memory: 256MiB".to_owned()], false));
+    let plan = stage.open(None).plan().await.unwrap();
+    assert_eq!(plan.changes[0].because, "resize: memory 512MiB → 256MiB (restart)");
+    stage.up(None).await.unwrap();
+    stage.assert_done("taken back").await;
+
+    let said = by_hand(None, Some(9)).await.unwrap();
+    assert!(said.shrinks);
+    let error = stage.open(None).plan().await.unwrap_err();
+    assert!(error.to_string().contains("a disk never shrinks"), "{error}");
+    assert_eq!(updraft_base::Blamed::blame(&error), updraft_base::Blame::Asked);
+    // Written into the site file, it is asked of the others, too.
+    stage.reshape("worker", "disk: 9GiB");
+    assert_eq!(by_hand(None, Some(9)).await, None);
+    stage.up(None).await.unwrap();
+    stage.assert_done("written into the site file").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

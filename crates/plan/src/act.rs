@@ -7,7 +7,7 @@ use updraft_base::{
     SiteName,
 };
 
-use crate::Memory;
+use crate::{Memory, Shape};
 
 /// Everything that would have to be done, complete: nothing is drawn later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -274,6 +274,20 @@ pub enum Act {
         service: ServiceName,
         /// Machine.
         machine: MachineName,
+    },
+    /// Gives a machine another shape, and has it use what it was given.
+    ResizeMachine {
+        /// Kind of provider.
+        provider: String,
+        /// Which.
+        id: MachineId,
+        /// Its name.
+        machine: MachineName,
+        /// The shape it is to have.
+        shape: Shape,
+        /// It has to be powered off in between; it is on afterwards.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        restart: bool,
     },
     /// Tells a balancer its members.
     Balance {

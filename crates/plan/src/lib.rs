@@ -16,6 +16,7 @@ mod observed;
 mod planner;
 mod planner_services;
 mod render;
+mod resize;
 mod saved;
 mod survey;
 mod teardown;
@@ -32,6 +33,7 @@ pub use observed::{
 };
 pub use planner::plan_up;
 pub use render::{render, summary_line};
+pub use resize::{DiskShrinks, Shape, ShapeChange, plan_resize};
 pub use saved::SavedPlan;
 pub use survey::{Draw, PlanError};
 pub use teardown::{plan_destroy, plan_down};

@@ -98,6 +98,10 @@ pub struct MachineFacts {
     pub power: Power,
     /// What it was made from; `None` when it is half made.
     pub made: Option<Made>,
+    /// It is to start live and never did: nothing of it is worth keeping.
+    pub unborn: bool,
+    /// Its disk was being grown while it ran, and it may not use all of it yet.
+    pub resizing: bool,
     /// What its agent says.
     pub agent: AgentFacts,
     /// Tested services on it: whether their test passed just now.

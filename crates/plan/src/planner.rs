@@ -4,6 +4,7 @@
 //! not known because a machine is off is planned, and its act looks before it acts.
 
 use crate::builder::Builder;
+use crate::resize::{Asked, Drift, RESIZE};
 use crate::survey::{Standing, Survey, Wanted};
 use crate::{
     Act, AgentFacts, ChangeKind, Desired, Draw, Drawn, GroupWanted, MachineDrawn, MachineFacts,
@@ -17,14 +18,25 @@ use updraft_base::{Digest, Hasher, ImageName, Mac, MachineId, MachineName, Netwo
 /// Plans how to make the world match what is desired.
 ///
 /// # Errors
-/// When a network has no address left.
+/// When a network has no address left, or a disk would have to shrink.
 pub fn plan_up(
     desired: &Desired,
     observed: &Observed,
     memory: &Memory,
     draw: Draw<'_>,
 ) -> Result<Plan, PlanError> {
-    let mut survey = Survey::new(desired, observed, memory);
+    plan_shaped(desired, observed, memory, &Asked::AsTheSiteSays, draw)
+}
+
+/// As [`plan_up`], with word on which shape machines are to have.
+pub(crate) fn plan_shaped(
+    desired: &Desired,
+    observed: &Observed,
+    memory: &Memory,
+    asked: &Asked,
+    draw: Draw<'_>,
+) -> Result<Plan, PlanError> {
+    let mut survey = Survey::new(desired, observed, memory, asked);
     let site = memory.site.unwrap_or_else(|| SiteId::draw(draw.now, &mut *draw.chance));
     let wanted = survey.wanted(draw)?;
     let unwanted = survey.unwanted(&wanted);
@@ -131,13 +143,19 @@ impl<'a> Planner<'a, '_> {
             .flatten()
             .collect();
             match &w.standing {
-                Standing::There(facts) => {
-                    self.keep(
-                        w,
-                        facts,
-                        network_ready.get(&(&w.group.provider, &w.group.network)),
-                        identities,
-                    );
+                Standing::There(facts, Some(drift)) if drift.restart => {
+                    // As when one is replaced: the next one goes when this one serves again.
+                    let last = previous_in_group.get(w.group.name.as_str()).copied();
+                    let network = network_ready.get(&(&w.group.provider, &w.group.network));
+                    let after = network.into_iter().copied().chain(last).collect();
+                    self.restart(w, facts, drift, after, identities);
+                    if let Some(ready) = self.builder.ready_after(&w.name) {
+                        previous_in_group.insert(w.group.name.as_str(), ready);
+                    }
+                }
+                Standing::There(facts, drift) => {
+                    let network = network_ready.get(&(&w.group.provider, &w.group.network));
+                    self.keep(w, facts, drift.as_ref(), network, identities);
                     to_configure.entry(w.group.name.as_str()).or_default().push(w);
                 }
                 Standing::Absent => {
@@ -190,14 +208,7 @@ impl<'a> Planner<'a, '_> {
                 members.iter().copied().filter(|w| Self::wants_play(w)).collect();
             self.configure(group, &stale);
             for w in stale {
-                if let Some(AgentFacts::Answers { play, .. }) = w.stays().map(|facts| &facts.agent)
-                {
-                    let because = match play {
-                        Some(_) => "configure: its play changed",
-                        None => "configure: its play has not run yet",
-                    };
-                    self.builder.change(ChangeKind::Change, &group.name, &w.name, because);
-                }
+                self.tell_play(w);
             }
         }
 
@@ -477,16 +488,66 @@ impl<'a> Planner<'a, '_> {
         self.builder.ready.insert(name.clone(), ready);
     }
 
-    /// A machine that goes on: powered on and told its identity where that is needed.
+    fn resize(
+        &mut self,
+        w: &Wanted<'a>,
+        drift: &Drift,
+        after: impl IntoIterator<Item = u32>,
+    ) -> u32 {
+        let (group, name) = (w.group, &w.name);
+        let because = format!("{RESIZE}{}", drift.told.join(", "));
+        self.builder.change(ChangeKind::Change, &group.name, name, because);
+        let title = match drift.restart {
+            true => format!("restart {name} in another shape"),
+            false => format!("resize {name}"),
+        };
+        let act = Act::ResizeMachine {
+            provider: group.provider.clone(),
+            id: w.drawn.id,
+            machine: name.clone(),
+            shape: drift.shape,
+            restart: drift.restart,
+        };
+        self.builder.step(format!("machine/{name}/resize"), title, name.as_str(), after, act)
+    }
+
+    /// A machine that gets another shape by a restart: out of its balancers, back in when it
+    /// passes the tests of its services.
+    fn restart(
+        &mut self,
+        w: &Wanted<'a>,
+        facts: &MachineFacts,
+        drift: &Drift,
+        after: Vec<u32>,
+        identities: &Identities,
+    ) {
+        let withdrawn = self.withdraw(facts, after.iter().copied());
+        let resized = self.resize(w, drift, after.into_iter().chain(withdrawn));
+        self.identify(w, vec![resized], identities);
+        if Self::wants_play(w) {
+            self.configure(w.group, &[w]);
+            self.tell_play(w);
+        }
+        self.roll_replaced(w);
+    }
+
+    /// A machine that goes on: powered on, told its identity and resized where that is needed.
     fn keep(
         &mut self,
         w: &Wanted<'a>,
         facts: &MachineFacts,
+        drift: Option<&Drift>,
         network: Option<&u32>,
         identities: &Identities,
     ) {
         let group = &w.group.name;
-        let after: Vec<u32> = network.into_iter().copied().collect();
+        let mut after: Vec<u32> = network.into_iter().copied().collect();
+        // One that is off gets its new shape before it starts, one that runs once it answers.
+        if facts.power != Power::On
+            && let Some(drift) = drift
+        {
+            after = vec![self.resize(w, drift, after)];
+        }
         match (facts.power, &facts.agent) {
             (Power::Off, _) => {
                 self.builder.change(ChangeKind::Change, group, &w.name, "start: it is off");
@@ -528,6 +589,13 @@ impl<'a> Planner<'a, '_> {
                 }
             }
         }
+        if facts.power == Power::On
+            && let Some(drift) = drift
+        {
+            let ready = self.builder.ready_after(&w.name);
+            let resized = self.resize(w, drift, ready.into_iter().chain(network.copied()));
+            self.builder.ready.insert(w.name.clone(), resized);
+        }
     }
 
     /// The machine may not have been configured by the play as it is now.
@@ -537,6 +605,18 @@ impl<'a> Planner<'a, '_> {
             Some(AgentFacts::Answers { play: Some(play), .. }) => *play != wanted.to_string(),
             _ => true,
         }
+    }
+
+    /// Says why the play of a machine that was there before runs.
+    fn tell_play(&mut self, w: &Wanted<'a>) {
+        let Some(AgentFacts::Answers { play, .. }) = w.stays().map(|facts| &facts.agent) else {
+            return;
+        };
+        let because = match play {
+            Some(_) => "configure: its play changed",
+            None => "configure: its play has not run yet",
+        };
+        self.builder.change(ChangeKind::Change, &w.group.name, &w.name, because);
     }
 
     fn configure(&mut self, group: &GroupWanted, members: &[&Wanted<'a>]) {

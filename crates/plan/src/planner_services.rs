@@ -44,11 +44,10 @@ fn roll_members<'a>(
     let mut fresh = 0;
     for w in members {
         let place = (service.name.clone(), w.name.clone());
-        if let Some(step) = planner.builder.rolled.get(&place) {
-            // A machine that is replaced got its services back within its own chain.
-            steps.push(*step);
-            continue;
-        }
+        let rolled = planner.builder.rolled.get(&place).copied();
+        // A machine that is replaced or restarted got its services within its own chain.
+        steps.extend(rolled);
+        last = rolled.or(last);
         let mark = mark(service, w);
         let current = mark.is_some_and(|mark| {
             mark.settled
@@ -60,7 +59,7 @@ fn roll_members<'a>(
             Some(_) if current => {
                 let down =
                     w.stays().and_then(|facts| facts.health.get(&service.name)) == Some(&false);
-                if down {
+                if down && rolled.is_none() {
                     let because = format!("service {} is down: start it", service.name);
                     planner.builder.change(ChangeKind::Change, group, &w.name, because);
                     let after = planner.builder.ready_after(&w.name);
@@ -82,9 +81,12 @@ fn roll_members<'a>(
                     (true, true) => format!("service {}: its deployment changed", service.name),
                 };
                 planner.builder.change(ChangeKind::Change, group, &w.name, because);
-                last = Some(roll(planner, service, w, last));
-                steps.extend(last);
+                if rolled.is_none() {
+                    last = Some(roll(planner, service, w, last));
+                    steps.extend(last);
+                }
             }
+            None if rolled.is_some() => {}
             None if silent(w) => {
                 last = Some(roll(planner, service, w, last));
                 steps.extend(last);

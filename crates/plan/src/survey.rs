@@ -3,7 +3,10 @@
 //! It says how each wanted machine stands; what is done about it is the planner's.
 
 use crate::addresses::Addresses;
-use crate::{AddressesExhausted, Desired, Drawn, GroupWanted, MachineFacts, Memory, Observed};
+use crate::resize::{self, Asked, Drift};
+use crate::{
+    AddressesExhausted, Desired, Drawn, GroupWanted, MachineFacts, Made, Memory, Observed,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use updraft_base::{
@@ -24,6 +27,9 @@ pub enum PlanError {
     /// A network is full.
     #[error(transparent)]
     Addresses(#[from] AddressesExhausted),
+    /// A disk would have to shrink.
+    #[error(transparent)]
+    Disk(#[from] resize::DiskShrinks),
 }
 
 impl Blamed for PlanError {
@@ -32,7 +38,12 @@ impl Blamed for PlanError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("give the network a larger cidr, or the group a smaller count".to_owned())
+        Some(match self {
+            Self::Addresses(_) => {
+                "give the network a larger cidr, or the group a smaller count".to_owned()
+            }
+            Self::Disk(disk) => disk.advice(),
+        })
     }
 }
 
@@ -42,8 +53,8 @@ pub(crate) enum Standing<'a> {
     Absent,
     /// It is there but was made from something else.
     Differs(&'a MachineFacts, Vec<String>),
-    /// It is as asked.
-    There(&'a MachineFacts),
+    /// It is as asked, but perhaps for its shape, which can be changed.
+    There(&'a MachineFacts, Option<Drift>),
 }
 
 /// A wanted machine with what was drawn for it and how it stands.
@@ -58,7 +69,7 @@ impl<'a> Wanted<'a> {
     /// The machine as it will go on, if it will.
     pub(crate) fn stays(&self) -> Option<&'a MachineFacts> {
         match self.standing {
-            Standing::There(facts) => Some(facts),
+            Standing::There(facts, _) => Some(facts),
             Standing::Absent | Standing::Differs(..) => None,
         }
     }
@@ -69,6 +80,7 @@ pub(crate) struct Survey<'a> {
     desired: &'a Desired,
     memory: &'a Memory,
     observed: &'a Observed,
+    asked: &'a Asked,
     by_id: HashMap<MachineId, &'a MachineFacts>,
     by_name: HashMap<&'a MachineName, &'a MachineFacts>,
     images: BTreeMap<&'a ImageName, Digest>,
@@ -78,7 +90,12 @@ pub(crate) struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    pub(crate) fn new(desired: &'a Desired, observed: &'a Observed, memory: &'a Memory) -> Self {
+    pub(crate) fn new(
+        desired: &'a Desired,
+        observed: &'a Observed,
+        memory: &'a Memory,
+        asked: &'a Asked,
+    ) -> Self {
         let mut by_name: HashMap<&MachineName, &MachineFacts> = HashMap::new();
         for machine in observed.machines.iter().filter(|machine| machine.made.is_some()) {
             // Of two with one name the older is kept: ids sort by age.
@@ -100,6 +117,7 @@ impl<'a> Survey<'a> {
             desired,
             memory,
             observed,
+            asked,
             by_id: observed.machines.iter().map(|machine| (machine.id, machine)).collect(),
             by_name,
             images: desired.images.iter().map(|image| (&image.name, image.digest)).collect(),
@@ -136,21 +154,15 @@ impl<'a> Survey<'a> {
                     .or_else(|| self.by_name.get(&name))
                     .copied();
                 let standing = match seen {
-                    Some(facts) if facts.made.is_some() => {
-                        let reasons = self.reasons(group, facts);
-                        match reasons.is_empty() {
-                            true => Standing::There(facts),
-                            false => Standing::Differs(facts, reasons),
-                        }
-                    }
-                    _ => Standing::Absent,
+                    Some(facts) => self.standing(&name, group, facts)?,
+                    None => Standing::Absent,
                 };
                 let fresh_address = |addresses: &mut Addresses| {
                     addresses.draw(desired, &group.network).map_err(PlanError::from)
                 };
                 let moved = self.moved.contains(&group.network);
                 let drawn = match (&standing, known) {
-                    (Standing::There(facts), _) => {
+                    (Standing::There(facts, _), _) => {
                         let made = facts.made.as_ref().expect("one that is there is made");
                         Drawn {
                             id: facts.id,
@@ -197,24 +209,35 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Why a machine cannot go on as it is. Empty when it can.
-    fn reasons(&self, group: &GroupWanted, facts: &MachineFacts) -> Vec<String> {
-        let Some(made) = &facts.made else { return vec!["it is half made".to_owned()] };
+    /// How a machine that is seen stands.
+    fn standing(
+        &self,
+        name: &MachineName,
+        group: &GroupWanted,
+        facts: &'a MachineFacts,
+    ) -> Result<Standing<'a>, PlanError> {
+        let Some(made) = &facts.made else { return Ok(Standing::Absent) };
+        let mut reasons = self.reasons(group, facts, made);
+        let asked = self.asked.of(name, group, made);
+        let drift = resize::drift(facts, made, asked);
+        if facts.unborn {
+            reasons.extend(drift.iter().flat_map(|drift| drift.told.iter().cloned()));
+        }
+        if !reasons.is_empty() {
+            return Ok(Standing::Differs(facts, reasons));
+        }
+        resize::shrinks(name, group, made, asked)?;
+        Ok(Standing::There(facts, drift))
+    }
+
+    /// Why a machine cannot go on as what it is, whatever its shape. Empty when it can.
+    fn reasons(&self, group: &GroupWanted, facts: &MachineFacts, made: &Made) -> Vec<String> {
         let mut reasons = Vec::new();
         if facts.provider != group.provider {
             reasons.push(format!("provider {} → {}", facts.provider, group.provider));
         }
         if made.image != self.image(group) {
             reasons.push(format!("image {} changed", group.image));
-        }
-        if made.memory != group.memory {
-            reasons.push(format!("memory {} → {}", made.memory, group.memory));
-        }
-        if made.cpus != group.cpus {
-            reasons.push(format!("cpus {} → {}", made.cpus, group.cpus));
-        }
-        if made.disk != group.disk {
-            reasons.push(format!("disk {} → {}", made.disk, group.disk));
         }
         if made.network != group.network {
             reasons.push(format!("network {} → {}", made.network, group.network));
@@ -229,7 +252,7 @@ impl<'a> Survey<'a> {
         let kept: HashSet<MachineId> = wanted
             .iter()
             .map(|w| match &w.standing {
-                Standing::Differs(facts, _) | Standing::There(facts) => facts.id,
+                Standing::Differs(facts, _) | Standing::There(facts, _) => facts.id,
                 Standing::Absent => w.drawn.id,
             })
             .collect();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod resize;
 mod world;
 
 use updraft_base::{ByteSize, Digest};
@@ -117,7 +118,7 @@ fn replaced_machines_of_a_group_are_never_away_together() {
     let mut world = World::new();
     world.up(&hello(2));
     let mut site = hello(2);
-    site.groups[1].memory = ByteSize::mib(512);
+    site.images[0].digest = Digest::of("trixie");
     let plan = world.plan(&site);
     let find = |part: &str| plan.steps.iter().find(|step| step.key.contains(part)).unwrap();
     let second_goes = find("worker-2/withdraw");
@@ -134,7 +135,10 @@ fn an_address_stays_with_its_name_when_the_machine_is_replaced() {
     world.up(&hello(2));
     let before = world.memory.machines.clone();
     let mut site = hello(2);
-    site.groups[1].cpus = 2;
+    site.images.push(site.images[0].clone());
+    site.images[1].name = "trixie".parse().unwrap();
+    site.images[1].digest = Digest::of("trixie");
+    site.groups[1].image = "trixie".parse().unwrap();
     world.up(&site);
     for (name, drawn) in &world.memory.machines {
         assert_eq!(drawn.address, before[name].address);
@@ -346,13 +350,18 @@ mod walks {
         /// seen reaches the site as asked, and then there is nothing to do.
         #[test]
         fn any_cut_off_run_is_finished_by_the_next_plan(
-            walk in proptest::collection::vec((1u32..6, 0usize..40, any::<bool>(), 0u8..3), 1..6)
+            walk in proptest::collection::vec((1u32..6, 0usize..40, any::<bool>(), 0u8..3, 1u32..4), 1..6)
         ) {
             let mut world = World::new();
             let mut site = hello(1);
-            for (workers, cut, bigger, version) in walk {
+            let mut disk = 2;
+            for (workers, cut, bigger, version, cpus) in walk {
                 recount(&mut site, "worker", workers);
                 site.groups[1].memory = ByteSize::mib(if bigger { 512 } else { 256 });
+                site.groups[1].cpus = cpus;
+                disk = disk.max(cpus);
+                site.groups[1].disk = ByteSize::gib(u64::from(disk));
+                site.groups[0].live = bigger;
                 site.services[0].version = format!("v{version}");
                 let plan = world.plan(&site);
                 for step in &plan.steps {

@@ -6,14 +6,14 @@
 
 use crate::{
     Channel, MachineOrder, MachineSeen, NetworkOrder, NetworkSeen, Power, Provider, ProviderError,
-    Seen, Start, Stop,
+    Seen, Shape, Start, Stop,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
-use updraft_base::{Blame, MachineId};
+use updraft_base::{Blame, ByteSize, MachineId};
 use updraft_wire::{Decoded, Decoder, Frame, Hello, Kind, PREAMBLE, Peer, VERSION};
 
 /// One of two sites that share the ground.
@@ -93,6 +93,7 @@ checks!(
     a_killed_machine_is_seen_dead_and_starts_again,
     a_channel_serves_one_user_at_a_time,
     signs_of_life_move_while_a_machine_boots,
+    a_machine_gets_another_shape_and_its_disk_never_shrinks,
     a_template_is_made_once_and_stays_while_machines_rest_on_it,
     another_site_never_notices,
 );
@@ -343,6 +344,50 @@ async fn a_template_is_made_once_and_stays_while_machines_rest_on_it(
         provider.drop_template(name).await?;
         so(there().await?.is_empty(), || "a removed template is still there".to_owned())?;
     }
+    clear(ground, Whose::Mine).await
+}
+
+async fn a_machine_gets_another_shape_and_its_disk_never_shrinks(
+    ground: &dyn Ground,
+) -> Result<(), Saw> {
+    let provider = with_machines(ground, &[1]).await?;
+    let order = ground.machine(Whose::Mine, 1);
+    let shaped = async |wanted: &Shape, when: &str| {
+        let there = provider.observe().await?;
+        let has = seen(&there, order.id)?.order.as_ref().map(MachineOrder::shape);
+        so(has == Some(*wanted), || format!("{when}, its shape is {has:?}, not {wanted:?}"))
+    };
+    let more = |by: ByteSize, than: ByteSize| ByteSize::bytes(by.as_bytes() + than.as_bytes());
+    let first = order.shape();
+    let smaller = Shape { disk: ByteSize::bytes(first.disk.as_bytes() - 1), ..first };
+    let larger = Shape {
+        memory: more(ByteSize::mib(64), first.memory),
+        cpus: first.cpus + 1,
+        disk: more(ByteSize::gib(1), first.disk),
+    };
+    so(provider.may_resize(order.id, &smaller).await.is_err(), || "a disk may shrink".to_owned())?;
+    so(provider.resize_machine(order.id, &smaller).await.is_err(), || "a disk shrinks".to_owned())?;
+    shaped(&first, "refused").await?;
+    for _ in 0..2 {
+        provider.may_resize(order.id, &larger).await?;
+        provider.resize_machine(order.id, &larger).await?;
+        shaped(&larger, "resized while it was off").await?;
+    }
+    provider.start_machine(order.id).await?;
+    drop(greet_patiently(ground, order.id, 7).await?);
+    let refused = provider.resize_machine(order.id, &Shape { disk: larger.disk, ..first }).await;
+    so(refused.is_err(), || "memory and processors are taken from one that runs".to_owned())?;
+    shaped(&larger, "refused while it ran").await?;
+    let disk = Shape { disk: more(ByteSize::gib(1), larger.disk), ..larger };
+    for _ in 0..2 {
+        provider.resize_machine(order.id, &disk).await?;
+        shaped(&disk, "with a disk that grew while it ran").await?;
+    }
+    expect_power(&*provider, order.id, Power::On, "resized").await?;
+    let others = ground.provider(Whose::Others);
+    so(others.resize_machine(order.id, &larger).await.is_err(), || {
+        "another site resizes it".to_owned()
+    })?;
     clear(ground, Whose::Mine).await
 }
 

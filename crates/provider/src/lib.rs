@@ -8,6 +8,7 @@ pub mod conformance;
 mod order;
 mod rest;
 mod seen;
+mod shape;
 pub mod sim;
 
 pub use order::{
@@ -16,6 +17,7 @@ pub use order::{
 };
 pub use rest::{Nursling, bring_to_rest};
 pub use seen::{MachineSeen, NetworkSeen, Power, Progress, Seen, TemplateSeen};
+pub use shape::Shape;
 
 use async_trait::async_trait;
 use std::path::PathBuf;
@@ -83,6 +85,22 @@ pub trait Provider: Send + Sync {
 
     /// Powers a machine off. Returns when it is off.
     async fn stop_machine(&self, id: MachineId, stop: Stop) -> Result<(), ProviderError>;
+
+    /// Refuses what [`Provider::resize_machine`], or the start after it, would refuse. Changes
+    /// nothing: it is asked before a machine is powered off to get another shape.
+    async fn may_resize(&self, id: MachineId, shape: &Shape) -> Result<(), ProviderError> {
+        let _ = (id, shape);
+        Ok(())
+    }
+
+    /// Gives a machine another shape. The disk of a running one grows at once; another memory or
+    /// number of processors is refused until it is off. A disk never shrinks.
+    async fn resize_machine(&self, id: MachineId, shape: &Shape) -> Result<(), ProviderError> {
+        let _ = shape;
+        let message = format!("machine {id} keeps its shape: its provider is {}", self.kind());
+        Err(ProviderError::new(Blame::World, message)
+            .hinting("write its memory, cpus and disk into the site file as they are"))
+    }
 
     /// Removes a machine of ours with its disk. A machine that is not there is no error.
     async fn destroy_machine(&self, id: MachineId) -> Result<(), ProviderError>;

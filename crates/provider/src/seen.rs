@@ -30,6 +30,9 @@ pub struct MachineSeen {
     pub order: Option<MachineOrder>,
     /// What is wrong with it, if anything.
     pub fault: Option<String>,
+    /// It is to start live and never did: nothing of it is worth keeping.
+    #[serde(default)]
+    pub unborn: bool,
 }
 
 /// A network that carries our mark.

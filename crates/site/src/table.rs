@@ -408,7 +408,7 @@ static GROUP: Shape = Shape {
             Text(Format::Size),
             Default("the image's"),
             "10GiB",
-            "Disk of each, at least the image's.",
+            "Disk of each, at least the image's. It may be made larger, never smaller.",
             &["storage", "size"],
         ),
         field(

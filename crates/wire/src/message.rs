@@ -82,6 +82,12 @@ pub enum Request {
         /// Bytes to send.
         send: String,
     },
+    /// Grows the root filesystem to its disk, once the disk shows its new size. Repeating it
+    /// changes nothing.
+    Expand {
+        /// Bytes that the disk was given.
+        disk: u64,
+    },
     /// Syncs filesystems and powers the machine off or reboots it.
     Power {
         /// What to do.

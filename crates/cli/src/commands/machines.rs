@@ -14,6 +14,7 @@ pub(crate) async fn machine(context: &Context, command: &Machine) -> Result {
     match command {
         Machine::Start(args) => power(context, &args.pattern, &args.run, true).await,
         Machine::Stop(args) => power(context, &args.pattern, &args.run, false).await,
+        Machine::Resize(args) => super::resize::resize(context, args).await,
         Machine::Console { machine, log } => console(context, machine, *log).await,
     }
 }

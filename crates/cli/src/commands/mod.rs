@@ -8,6 +8,7 @@ mod logs;
 mod machines;
 mod plays;
 mod read;
+mod resize;
 mod services;
 
 use crate::args::{Cli, Command, Global};

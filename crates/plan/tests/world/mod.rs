@@ -160,11 +160,30 @@ impl World {
                         mac: drawn.mac,
                         address: drawn.address,
                     }),
+                    unborn: drawn.live,
+                    resizing: false,
                     agent: AgentFacts::Silent,
                     health: BTreeMap::new(),
                 });
             }
-            Act::StartMachine { machine, .. } => self.machine(machine.as_str()).power = Power::On,
+            Act::StartMachine { machine, .. } => {
+                let facts = self.machine(machine.as_str());
+                (facts.power, facts.unborn) = (Power::On, false);
+            }
+            Act::ResizeMachine { machine, shape, restart, .. } => {
+                let facts = self.machine(machine.as_str());
+                let made = facts.made.as_mut().expect("a half made machine is not resized");
+                assert!(made.disk <= shape.disk, "the disk of {machine} shrinks");
+                let live = (made.memory, made.cpus) == (shape.memory, shape.cpus);
+                assert!(restart || live || facts.power != Power::On, "{machine} is on");
+                (made.memory, made.cpus, made.disk) = (shape.memory, shape.cpus, shape.disk);
+                facts.resizing = false;
+                if restart {
+                    facts.power = Power::On;
+                    // Whatever was drained is out until it is let in again.
+                    facts.health.values_mut().for_each(|healthy| *healthy = false);
+                }
+            }
             Act::StopMachine { machine, .. } => self.machine(machine.as_str()).power = Power::Off,
             Act::Identify { machine, digest, agent, .. } => {
                 let facts = self.machine(machine.as_str());

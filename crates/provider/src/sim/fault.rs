@@ -21,6 +21,8 @@ pub enum Op {
     Start,
     /// Power a machine off.
     Stop,
+    /// Give a machine another shape.
+    Resize,
     /// Remove a machine.
     Destroy,
     /// Open a channel to an agent.

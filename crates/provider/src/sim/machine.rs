@@ -39,6 +39,9 @@ pub struct SimMachine {
     pub console_bytes: u64,
     /// What is on its disk.
     pub disk: Disk,
+    /// The template its disk rests on.
+    #[serde(default)]
+    pub template: Option<Digest>,
 }
 
 /// What survives a reboot of a simulated machine, and goes with it.
@@ -112,7 +115,13 @@ impl SimMachine {
             boot_left: 0,
             console_bytes: 0,
             disk: Disk::default(),
+            template: None,
         }
+    }
+
+    /// It is to start live and never did.
+    pub(super) fn is_unborn(&self) -> bool {
+        self.template.is_some() && self.boots == 0
     }
 
     /// The agent inside answers.
@@ -316,6 +325,7 @@ pub(super) fn answer(
                 failed(FailureKind::System, format!("cannot connect to `{path}`: no such file"))
             }
         }
+        Request::Expand { .. } => Response::Done,
         Request::Power { action } => {
             match action {
                 PowerAction::Off => machine.power = Power::Off,

@@ -25,8 +25,8 @@ pub use machine::{Disk, File, SimMachine};
 pub use session::SimSession;
 
 use crate::{
-    Channel, MachineOrder, NetworkOrder, Power, Progress, Provider, ProviderError, Seen, SiteMark,
-    Stop, TemplateOrder, TemplateSeen,
+    Channel, MachineOrder, NetworkOrder, Power, Progress, Provider, ProviderError, Seen, Shape,
+    SiteMark, Stop, TemplateOrder, TemplateSeen,
 };
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -427,6 +427,18 @@ impl Provider for SimProvider {
         let result = self.shared.simply(Op::Stop, &self.shared.name_of(id), pause, work).await;
         self.shared.power_changed();
         result
+    }
+
+    async fn may_resize(&self, id: MachineId, shape: &Shape) -> Result<(), ProviderError> {
+        let site = self.mark.id;
+        let look = |world: &mut World| world.may_resize(site, id, shape).map(drop);
+        self.shared.simply(Op::Observe, &self.shared.name_of(id), Duration::ZERO, look).await
+    }
+
+    async fn resize_machine(&self, id: MachineId, shape: &Shape) -> Result<(), ProviderError> {
+        let (site, pause) = (self.mark.id, self.shared.tempo.make);
+        let work = |world: &mut World| world.resize(site, id, shape);
+        self.shared.simply(Op::Resize, &self.shared.name_of(id), pause, work).await
     }
 
     async fn destroy_machine(&self, id: MachineId) -> Result<(), ProviderError> {

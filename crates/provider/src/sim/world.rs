@@ -4,7 +4,7 @@ use super::machine::{Around, SimMachine, Wires, answer};
 use super::store::Line;
 use crate::{
     MachineOrder, MachineSeen, NetworkOrder, NetworkSeen, Power, Progress, ProviderError, Seen,
-    Start, TemplateOrder, TemplateSeen,
+    Shape, Start, TemplateOrder, TemplateSeen,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -63,6 +63,7 @@ impl World {
                 power: machine.power,
                 order: machine.order.clone(),
                 fault: machine.fault.clone(),
+                unborn: machine.is_unborn(),
             })
             .collect();
         let networks = self
@@ -140,10 +141,7 @@ impl World {
 
     /// Names of the machines that rest on a template.
     fn rest_on(&self, template: Digest) -> Vec<String> {
-        let on_it = |machine: &&SimMachine| {
-            let order = machine.order.as_ref();
-            order.is_some_and(|o| o.start == Start::Live && o.template().digest() == template)
-        };
+        let on_it = |machine: &&SimMachine| machine.template == Some(template);
         self.machines.values().filter(on_it).map(|machine| machine.name.to_string()).collect()
     }
 
@@ -208,6 +206,7 @@ impl World {
             self.machines.entry(order.id).or_insert_with(|| SimMachine::half_made(site, order));
         if whole {
             machine.order = Some(order.clone());
+            machine.template = (order.start == Start::Live).then_some(template);
             self.index(order.id);
         }
         self.changed.insert(Changed::Machine(order.id));
@@ -248,6 +247,37 @@ impl World {
     pub(super) fn stop(&mut self, site: SiteId, id: MachineId) -> Result<(), ProviderError> {
         if self.ours(site, id)?.power != Power::Off {
             self.change(id).power = Power::Off;
+        }
+        Ok(())
+    }
+
+    /// Whether a machine can get this shape, and without being powered off.
+    pub(super) fn may_resize(
+        &self,
+        site: SiteId,
+        id: MachineId,
+        shape: &Shape,
+    ) -> Result<bool, ProviderError> {
+        let machine = self.ours(site, id)?;
+        let Some(order) = &machine.order else {
+            return Err(world(format!("machine `{}` is only half made", machine.name)));
+        };
+        shape.check(order)?;
+        Ok(shape.grows_only_disk(order) || machine.power != Power::On)
+    }
+
+    pub(super) fn resize(
+        &mut self,
+        site: SiteId,
+        id: MachineId,
+        shape: &Shape,
+    ) -> Result<(), ProviderError> {
+        if !self.may_resize(site, id, shape)? {
+            return Err(Shape::needs_off(&self.ours(site, id)?.name));
+        }
+        let order = self.ours(site, id)?.order.clone().expect("a half made one was refused");
+        if order.shape() != *shape {
+            self.change(id).order = Some(order.shaped(shape));
         }
         Ok(())
     }

@@ -104,7 +104,7 @@ impl Guest<'_> {
         self.expect_record().await.map(|record| record.order)
     }
 
-    async fn expect_record(&self) -> Result<Record, ProviderError> {
+    pub(crate) async fn expect_record(&self) -> Result<Record, ProviderError> {
         self.record().await?.ok_or_else(|| {
             ProviderError::new(Blame::World, format!("there is no machine {} here", self.id))
         })
@@ -199,7 +199,8 @@ impl Guest<'_> {
     /// What there is of it. `status` asks the monitor too.
     pub(crate) async fn observe(&self, links: &[Link]) -> Result<MachineSeen, ProviderError> {
         let what = || format!("cannot look at machine {}", self.id);
-        let order = self.order().await?;
+        let record = self.expect_record().await?;
+        let order = record.order;
         let listed = self.host.list(&self.place.dir).await.map_err(fault(what()))?;
         let has_disk = listed.iter().any(|name| name == "disk.qcow2");
         let pid = self.pid().await.map_err(fault(what()))?;
@@ -222,6 +223,7 @@ impl Guest<'_> {
             id: self.id,
             name: order.name.clone(),
             power,
+            unborn: record.template.is_some() && !listed.iter().any(|name| name == "born"),
             order: has_disk.then_some(order),
             fault,
         })

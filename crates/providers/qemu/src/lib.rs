@@ -18,6 +18,7 @@ mod nft;
 mod place;
 mod provider;
 mod qmp;
+mod resize;
 mod room;
 mod seed;
 mod template;

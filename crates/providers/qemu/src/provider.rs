@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::UnixStream;
 use tokio::sync::{OnceCell, Semaphore};
-use updraft_base::{Blame, Digest, MachineId, NetworkName};
+use updraft_base::{Blame, ByteSize, Digest, MachineId, NetworkName};
 use updraft_host::Host;
 use updraft_provider::{
     Channel, ImageFiles, MachineOrder, NetworkOrder, Power, Progress, Provider, ProviderError,
-    Seen, SiteMark, Start, Stop, TemplateOrder, TemplateSeen,
+    Seen, Shape, SiteMark, Start, Stop, TemplateOrder, TemplateSeen,
 };
 
 /// Where a site's guests live and how they run.
@@ -116,16 +116,24 @@ impl QemuProvider {
     /// Refuses a start for which there is not enough memory, before it hurts what runs: each guest
     /// of the site that runs may still take what it has not touched yet, and this one all of its.
     async fn check_room(&self, order: &MachineOrder) -> Result<(), ProviderError> {
+        let running = self.running().await?;
+        if running.iter().any(|(id, ..)| *id == order.id) {
+            return Ok(());
+        }
+        let running: Vec<_> = running.into_iter().map(|(_, memory, pid)| (memory, pid)).collect();
+        room::check(self.host.as_ref(), order, &running).await
+    }
+
+    /// The guests of the site that run, with their memory and process.
+    async fn running(&self) -> Result<Vec<(MachineId, ByteSize, u32)>, ProviderError> {
         let mut running = Vec::new();
         for guest in self.guests().await? {
             let pid = guest.pid().await.map_err(fault("cannot look at the guests".to_owned()))?;
-            match pid {
-                Some(_) if guest.id == order.id => return Ok(()),
-                Some(pid) => running.push((guest.order().await?.memory, pid)),
-                None => {}
+            if let Some(pid) = pid {
+                running.push((guest.id, guest.order().await?.memory, pid));
             }
         }
-        room::check(self.host.as_ref(), order, &running).await
+        Ok(running)
     }
 
     fn templates(&self) -> Templates<'_> {
@@ -274,6 +282,17 @@ impl Provider for QemuProvider {
 
     async fn stop_machine(&self, id: MachineId, stop: Stop) -> Result<(), ProviderError> {
         self.guest(id).stop(stop).await
+    }
+
+    async fn may_resize(&self, id: MachineId, shape: &Shape) -> Result<(), ProviderError> {
+        let running = self.running().await?;
+        let others = running.into_iter().filter(|(other, ..)| *other != id);
+        let others: Vec<_> = others.map(|(_, memory, pid)| (memory, pid)).collect();
+        self.guest(id).may_resize(shape, &others).await
+    }
+
+    async fn resize_machine(&self, id: MachineId, shape: &Shape) -> Result<(), ProviderError> {
+        self.guest(id).resize(shape).await
     }
 
     async fn destroy_machine(&self, id: MachineId) -> Result<(), ProviderError> {

@@ -19,6 +19,25 @@ pub(crate) async fn check(
     order: &MachineOrder,
     running: &[(ByteSize, u32)],
 ) -> Result<(), ProviderError> {
+    check_with(host, order, running, None).await
+}
+
+/// The same for a guest that runs in process `own` and would be started anew.
+pub(crate) async fn check_growth(
+    host: &dyn Host,
+    order: &MachineOrder,
+    others: &[(ByteSize, u32)],
+    own: u32,
+) -> Result<(), ProviderError> {
+    check_with(host, order, others, Some(own)).await
+}
+
+async fn check_with(
+    host: &dyn Host,
+    order: &MachineOrder,
+    running: &[(ByteSize, u32)],
+    ends: Option<u32>,
+) -> Result<(), ProviderError> {
     let what = || "cannot see how much memory there is".to_owned();
     let read = async |path: PathBuf| {
         let text = host.read(&path).await.map_err(fault(what()))?;
@@ -27,13 +46,19 @@ pub(crate) async fn check(
     let available = kib(&read(Path::new("/proc/meminfo").to_owned()).await?, "MemAvailable:");
     // Where the kernel does not tell, there is nothing to refuse by.
     let Some(available) = available else { return Ok(()) };
+    let touched = async |pid: u32| {
+        let status = read(PathBuf::from(format!("/proc/{pid}/status"))).await?;
+        Ok::<_, ProviderError>(kib(&status, "RssAnon:").unwrap_or(0))
+    };
     let mut promised = 0;
     for (memory, pid) in running {
-        let status = read(PathBuf::from(format!("/proc/{pid}/status"))).await?;
-        let touched = kib(&status, "RssAnon:").unwrap_or(0);
-        promised += (memory.as_bytes() + EMULATOR).saturating_sub(touched);
+        promised += (memory.as_bytes() + EMULATOR).saturating_sub(touched(*pid).await?);
     }
-    decide(order, available, promised)
+    let given_back = match ends {
+        Some(pid) => touched(pid).await?,
+        None => 0,
+    };
+    decide(order, available + given_back, promised)
 }
 
 fn decide(order: &MachineOrder, available: u64, promised: u64) -> Result<(), ProviderError> {

@@ -124,6 +124,15 @@ impl Provider for Careless {
             _ => self.inner.stop_machine(id, stop).await,
         }
     }
+    async fn may_resize(&self, id: MachineId, shape: &Shape) -> Result<(), ProviderError> {
+        self.inner.may_resize(id, shape).await
+    }
+    async fn resize_machine(&self, id: MachineId, shape: &Shape) -> Result<(), ProviderError> {
+        match self.breaks {
+            "shape" => Ok(()),
+            _ => self.inner.resize_machine(id, shape).await,
+        }
+    }
     async fn destroy_machine(&self, id: MachineId) -> Result<(), ProviderError> {
         if self.breaks == "absent" {
             let there = self.inner.observe().await?.machines.iter().any(|m| m.id == id);
@@ -196,6 +205,7 @@ async fn the_suite_notices_every_kind_of_carelessness() {
         ("dead", "a_killed_machine_is_seen_dead_and_starts_again"),
         ("channel", "a_channel_serves_one_user_at_a_time"),
         ("progress", "signs_of_life_move_while_a_machine_boots"),
+        ("shape", "a_machine_gets_another_shape_and_its_disk_never_shrinks"),
         ("users", "a_template_is_made_once_and_stays_while_machines_rest_on_it"),
         ("others", "another_site_never_notices"),
     ] {
