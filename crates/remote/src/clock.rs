@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use updraft_base::{Clock, unix_nanos};
 use updraft_wire::{Request, Response};
 
-/// An answer that is known to be right to this is good enough to stop asking.
-const SURE: Duration = Duration::from_millis(10);
+/// An answer that is known to be right to this is good enough to stop asking: a quarter of what a
+/// machine that was copied may be off.
+const SURE: Duration = Duration::from_millis(25);
 
 /// A clock that is off by less is left alone: whatever keeps time on the machine does better.
 const SLACK: Duration = Duration::from_millis(20);
