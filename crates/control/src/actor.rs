@@ -169,6 +169,9 @@ impl Actor {
                 self.roll(step.id.0, &service, &machine, mark, again, context).await
             }
             Act::Revive { service, machine } => self.revive(&service, &machine, context).await,
+            Act::Introduce { service, machine, members } => {
+                self.introduce(&service, &machine, &members, context).await
+            }
             Act::Balance { service, machine, members, digest } => {
                 self.balance(&service, &machine, &members, &digest, context).await
             }

@@ -467,7 +467,22 @@ impl Actor {
         }
     }
 
-    /// Writes a balancer's configuration and has HAProxy read it.
+    /// Tells a new balancer who its members will be. It finds by its own checks when they serve.
+    pub(crate) async fn introduce(
+        &self,
+        service: &ServiceName,
+        machine: &MachineName,
+        members: &[BalancerMember],
+        context: &StepContext,
+    ) -> Result<Value, StepFault> {
+        let service = self.service(service)?;
+        if let Some(balancer) = &service.balancer {
+            self.tell(&self.party(machine)?, service, balancer, members, context).await?;
+        }
+        Ok(Value::Null)
+    }
+
+    /// Tells a balancer its members and waits until it serves them all.
     pub(crate) async fn balance(
         &self,
         service: &ServiceName,
@@ -479,16 +494,32 @@ impl Actor {
         let service = self.service(service)?;
         let Some(balancer) = &service.balancer else { return Ok(Value::Null) };
         let party = self.party(machine)?;
+        self.tell(&party, service, balancer, members, context).await?;
+        let names: Vec<MachineName> = members.iter().map(|m| m.machine.clone()).collect();
+        self.await_members(&party, service, &names).await?;
+        self.mark(&party, balancer_mark(&service.name), json!(digest)).await?;
+        Ok(json!({ "members": names }))
+    }
+
+    /// Writes a balancer's configuration and has HAProxy read it.
+    async fn tell(
+        &self,
+        party: &Party,
+        service: &Service,
+        balancer: &Balancer,
+        members: &[BalancerMember],
+        context: &StepContext,
+    ) -> Result<(), StepFault> {
         let text = haproxy::render(&service.name, balancer, service.test.as_ref(), members);
         let dir = json!({ "path": haproxy::CONFIG_DIR, "state": "directory", "mode": "0755" });
-        self.module(&party, "file", dir).await?;
+        self.module(party, "file", dir).await?;
         let config = json!({
             "dest": haproxy::config_path(&service.name),
             "content": text,
             "mode": "0644",
             "validate": "haproxy -c -f /etc/haproxy/haproxy.cfg -f %s",
         });
-        let config = self.module(&party, "copy", config).await.map_err(|fault| {
+        let config = self.module(party, "copy", config).await.map_err(|fault| {
             fault.hinting(format!("does the play of group `{}` install HAProxy?", balancer.on))
         })?;
         let defaults = json!({
@@ -497,7 +528,7 @@ impl Actor {
             "line": haproxy::DEFAULTS_LINE,
             "create": true,
         });
-        let defaults = self.module(&party, "lineinfile", defaults).await?;
+        let defaults = self.module(party, "lineinfile", defaults).await?;
         let changed = |result: &Map<String, Value>| result.get("changed") == Some(&json!(true));
         // What it was started with is read at start alone; the files behind it at reload as well.
         let state = match (changed(&defaults), changed(&config)) {
@@ -507,15 +538,12 @@ impl Actor {
         };
         context.report(format!("HAProxy is {state}"));
         self.module(
-            &party,
+            party,
             "systemd",
             json!({ "name": "haproxy", "state": state, "enabled": true }),
         )
         .await?;
-        let names: Vec<MachineName> = members.iter().map(|m| m.machine.clone()).collect();
-        self.await_members(&party, service, &names).await?;
-        self.mark(&party, balancer_mark(&service.name), json!(digest)).await?;
-        Ok(json!({ "members": names }))
+        Ok(())
     }
 }
 

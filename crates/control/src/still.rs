@@ -72,6 +72,7 @@ pub(crate) fn waited_for(act: &Act) -> Vec<MachineName> {
         | Act::Halt { machine, .. }
         | Act::Roll { machine, .. }
         | Act::Revive { machine, .. }
+        | Act::Introduce { machine, .. }
         | Act::Balance { machine, .. } => vec![machine.clone()],
         Act::Configure { machines, .. } => machines.clone(),
         _ => Vec::new(),

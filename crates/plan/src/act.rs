@@ -289,7 +289,17 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         restart: bool,
     },
-    /// Tells a balancer its members.
+    /// Tells a new balancer who its members will be, while they are still being brought up: its
+    /// software starts meanwhile. Nothing is waited for and nothing is remembered.
+    Introduce {
+        /// Service.
+        service: ServiceName,
+        /// Machine that runs the balancer.
+        machine: MachineName,
+        /// Members.
+        members: Vec<BalancerMember>,
+    },
+    /// Tells a balancer its members, and waits until it serves them all.
     Balance {
         /// Service.
         service: ServiceName,

@@ -176,10 +176,24 @@ fn balance<'a>(
             let because = format!("members of {}: {}", service.name, list(&members));
             planner.builder.change(ChangeKind::Change, &w.group.name, &w.name, because);
         }
+        let introduced = (w.stays().is_none() && !rolled.is_empty()).then(|| {
+            planner.builder.step(
+                format!("service/{}/{}/introduce", service.name, w.name),
+                format!("tell {} who will serve {}", w.name, service.name),
+                w.name.as_str(),
+                planner.builder.ready_after(&w.name),
+                Act::Introduce {
+                    service: service.name.clone(),
+                    machine: w.name.clone(),
+                    members: members.clone(),
+                },
+            )
+        });
         let after = rolled
             .iter()
             .copied()
             .chain(withdrawn.iter().copied())
+            .chain(introduced)
             .chain(planner.builder.ready_after(&w.name));
         steps.push(planner.builder.step(
             format!("service/{}/{}/balance", service.name, w.name),

@@ -235,6 +235,10 @@ impl World {
             Act::Revive { service, machine } => {
                 self.machine(machine.as_str()).health.insert(service, true);
             }
+            Act::Introduce { machine, .. } => {
+                let agent = &self.machine(machine.as_str()).agent;
+                assert!(matches!(agent, AgentFacts::Answers { .. }), "{machine} does not answer");
+            }
             Act::Balance { service, machine, digest, .. } => {
                 let AgentFacts::Answers { balancers, .. } =
                     &mut self.machine(machine.as_str()).agent
