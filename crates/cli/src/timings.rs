@@ -19,7 +19,7 @@ struct Span {
     title: String,
     from: Duration,
     until: Duration,
-    phases: Vec<(&'static str, Duration)>,
+    phases: Vec<(String, Duration)>,
 }
 
 /// Collects what a run tells, with the moments at which it was told.
@@ -40,7 +40,7 @@ impl Timings {
             }
             Event::StepPhase { step, name } => {
                 if let Some(span) = self.open.get_mut(&step.id) {
-                    span.phases.push((name, now));
+                    span.phases.push((name.clone(), now));
                 }
             }
             Event::StepEnded { step, .. } | Event::StepFailed { step, .. } => {
@@ -106,13 +106,13 @@ fn precise(span: Duration) -> String {
 mod tests {
     use super::*;
 
-    fn span(title: &str, from: u64, until: u64, phases: &[(&'static str, u64)]) -> Span {
+    fn span(title: &str, from: u64, until: u64, phases: &[(&str, u64)]) -> Span {
         let at = Duration::from_millis;
         Span {
             title: title.to_owned(),
             from: at(from),
             until: at(until),
-            phases: phases.iter().map(|(name, from)| (*name, at(*from))).collect(),
+            phases: phases.iter().map(|(name, from)| ((*name).to_owned(), at(*from))).collect(),
         }
     }
 

@@ -141,6 +141,7 @@ impl Sink for StepSink<'_> {
         match event {
             Event::TaskBegan { name, .. } => {
                 self.context.report(name.clone());
+                self.context.phase(name.clone());
                 inner.task = name;
             }
             Event::Failed { at, why, ignored: false, .. } => {

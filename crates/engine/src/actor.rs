@@ -124,11 +124,11 @@ impl StepContext {
         drop(self.progress.try_send((self.step, Said::Progress(text.into()))));
     }
 
-    /// Says that a phase of the step begins, and with it that the one before is over: one or two
-    /// words that say where the step's time goes. As [`StepContext::report`], for eyes only.
-    pub fn phase(&self, name: &'static str) {
+    /// Says that a phase of the step begins, and with it that the one before is over: a few words
+    /// that say where the step's time goes. As [`StepContext::report`], for eyes only.
+    pub fn phase(&self, name: impl Into<String>) {
         // As for progress.
-        drop(self.progress.try_send((self.step, Said::Phase(name))));
+        drop(self.progress.try_send((self.step, Said::Phase(name.into()))));
     }
 
     /// What the step with this key returned; `None` when it has not ended well. Only of steps in
@@ -149,7 +149,7 @@ pub(crate) enum Said {
     /// What is going on.
     Progress(String),
     /// A phase begins.
-    Phase(&'static str),
+    Phase(String),
 }
 
 /// Results of the steps that have ended well, by key.

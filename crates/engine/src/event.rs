@@ -78,8 +78,8 @@ pub enum Event {
     StepPhase {
         /// Which step.
         step: Arc<StepLabel>,
-        /// One or two words.
-        name: &'static str,
+        /// A few words.
+        name: String,
     },
     /// A step failed in passing and will be tried again.
     StepRetried {
