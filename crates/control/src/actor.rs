@@ -315,11 +315,12 @@ impl Actor {
         wanted: Digest,
         context: &StepContext,
     ) -> Result<Observed, StepFault> {
-        let ours = self.settings.agent.filter(|bytes| Digest::of(bytes) == wanted);
+        let ours = self.settings.agent.as_ref().filter(|agent| agent.digest() == wanted);
         let ours = ours.ok_or_else(|| {
             StepFault::new(Blame::Asked, "the plan was made by another updraft")
                 .hinting("run `updraft up` again")
         })?;
+        let ours = ours.bytes();
         context.report("bringing its agent up to date");
         context.phase("agent");
         let lost = |source| fault(&SessionError::Agent { machine: party.name.clone(), source });

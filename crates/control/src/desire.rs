@@ -41,7 +41,7 @@ pub(crate) fn desire(site: &Site, settings: &Settings) -> Result<Desired, Contro
         site: site.name.clone(),
         domain: site.domain.clone(),
         admins: admins.finish(),
-        agent: settings.agent.map(Digest::of),
+        agent: settings.agent.as_ref().map(crate::AgentProgram::digest),
         networks: site
             .networks
             .iter()

@@ -81,9 +81,9 @@ pub async fn doctor(settings: &Settings, site_file: Option<&Path>) -> Doctor {
         what: "agent".to_owned(),
         ok: settings.agent.is_some(),
         needed: true,
-        found: settings.agent.map_or_else(
+        found: settings.agent.as_ref().map_or_else(
             || "not in this updraft".to_owned(),
-            |bytes| format!("{} bytes, in this updraft", bytes.len()),
+            |agent| format!("{} bytes, in this updraft", agent.bytes().len()),
         ),
         hint: settings.agent.is_none().then(|| "build with `make build`".to_owned()),
     });

@@ -91,7 +91,11 @@ impl Reacher {
     }
 
     fn agents(&self) -> Vec<AgentBinary> {
-        let ours = self.settings.agent.map(|bytes| AgentBinary::new(std::env::consts::ARCH, bytes));
+        let ours = self
+            .settings
+            .agent
+            .as_ref()
+            .map(|agent| AgentBinary::new(std::env::consts::ARCH, agent.bytes()));
         ours.into_iter().collect()
     }
 

@@ -37,7 +37,7 @@ pub use place::Place;
 pub use play::{PlayRequest, extra_vars, play, roles_path};
 pub use resize::SaidOtherwise;
 pub use sessions::{Party, SessionError, Sessions};
-pub use settings::Settings;
+pub use settings::{AgentProgram, Settings};
 pub use site::{Change, Events, SiteControl};
 pub use status::{MachineStatus, NetworkStatus, ServiceStatus, Status};
 pub use store::{

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use updraft_base::Clock;
+use std::sync::{Arc, OnceLock};
+use updraft_base::{Clock, Digest};
 use updraft_engine::CrashPlan;
 
 /// What the caller knows. Environment variables are read in `cli` alone.
@@ -25,7 +25,7 @@ pub struct Settings {
     pub command: String,
     /// The agent that is put on machines: a static binary for this computer's architecture.
     /// Absent in a build without one.
-    pub agent: Option<&'static [u8]>,
+    pub agent: Option<AgentProgram>,
     /// The user's environment, for the `env` lookup of templates.
     pub environment: BTreeMap<String, String>,
     /// Directories that hold roles, after `roles/` beside a playbook.
@@ -38,4 +38,29 @@ pub struct Settings {
     pub crash_at: Option<CrashPlan>,
     /// Socket of the user's SSH agent.
     pub ssh_auth_sock: Option<PathBuf>,
+}
+
+/// The agent as a file's content. Its digest is computed once, when it is first asked for: megabytes
+/// take milliseconds, and a plan asks several times.
+#[derive(Clone, Debug)]
+pub struct AgentProgram {
+    bytes: &'static [u8],
+    digest: Arc<OnceLock<Digest>>,
+}
+
+impl AgentProgram {
+    /// The program with this content.
+    pub fn new(bytes: &'static [u8]) -> Self {
+        Self { bytes, digest: Arc::default() }
+    }
+
+    /// Its content.
+    pub fn bytes(&self) -> &'static [u8] {
+        self.bytes
+    }
+
+    /// The content's digest.
+    pub fn digest(&self) -> Digest {
+        *self.digest.get_or_init(|| Digest::of(self.bytes))
+    }
 }

@@ -64,18 +64,18 @@ pub(crate) fn absolute(path: PathBuf) -> PathBuf {
 /// # Errors
 /// When this updraft was built without its agent, or the store cannot be written.
 pub(crate) async fn agent_path(settings: &Settings) -> Result<PathBuf, ProviderError> {
-    let bytes = settings.agent.ok_or_else(|| {
+    let agent = settings.agent.as_ref().ok_or_else(|| {
         ProviderError::new(Blame::World, "this updraft was built without its agent")
             .hinting("build it with `make build`")
     })?;
-    let path = settings.store.join("agents").join(Digest::of(bytes).to_string());
+    let path = settings.store.join("agents").join(agent.digest().to_string());
     if !path.exists() {
         let cannot = |error: HostError| {
             ProviderError::new(Blame::World, "the agent cannot be kept in the store").because(error)
         };
         let folder = path.parent().unwrap_or(Path::new("/"));
         LocalHost.make_dir(folder, 0o755).await.map_err(cannot)?;
-        LocalHost.write_atomic(&path, bytes, 0o755).await.map_err(cannot)?;
+        LocalHost.write_atomic(&path, agent.bytes(), 0o755).await.map_err(cannot)?;
     }
     Ok(path)
 }
@@ -130,7 +130,7 @@ impl ImageStore {
     }
 
     fn agent_digest(&self) -> Option<Agent> {
-        let digest = Digest::of(self.settings.agent?);
+        let digest = self.settings.agent.as_ref()?.digest();
         Some(Agent { binary: PathBuf::new(), digest })
     }
 

@@ -16,7 +16,7 @@ use crate::env;
 use crate::ui::Terminal;
 use std::sync::Arc;
 use updraft_base::{Blame, Blamed};
-use updraft_control::{ControlError, Settings, SiteControl};
+use updraft_control::{AgentProgram, ControlError, Settings, SiteControl};
 use updraft_host::SystemClock;
 
 /// Something failed: ours, or the world's.
@@ -111,7 +111,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         login: env::login(),
         remote_user: None,
         command: command_line(),
-        agent: crate::agent::binary(),
+        agent: crate::agent::binary().map(AgentProgram::new),
         clock: Arc::new(SystemClock),
         width: 8,
         crash_at,
