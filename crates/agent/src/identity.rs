@@ -90,6 +90,7 @@ pub(crate) fn apply(root: &Root, wanted: &Identity) -> Result<Response, Failure>
     set_machine_id(root, &wanted.machine_id, origin)?;
     accounts::ensure(root, wanted, before.as_ref(), origin)?;
     if origin.is_copy() {
+        inherited::let_go(root)?;
         inherited::run_hooks(root)?;
     }
     // Nothing may be heard of a machine before it is itself: the network comes last.

@@ -34,6 +34,13 @@ const CALM_FOR: Duration = Duration::from_secs(1);
 /// card shows up.
 const PREPARE: &str = "modprobe -q virtio_net; sync";
 
+/// Has everything but systemd itself and the agent stand still (cgroup v2, `cgroup.freeze`), so that
+/// nothing runs in a machine that goes on from the template, draws random numbers or keeps time,
+/// before it has been told who it is. The agent lets them go then.
+const HOLD: &str = "cd /sys/fs/cgroup || exit 0; for held in system.slice/*/ user.slice/; do \
+                    case $held in */updraft-agent.service/) ;; *) echo 1 >$held/cgroup.freeze ;; \
+                    esac; done 2>/dev/null; true";
+
 /// A machine on its way to become a template.
 #[async_trait]
 pub trait Nursling: Send + Sync {
@@ -77,7 +84,14 @@ pub async fn bring_to_rest(nursling: &dyn Nursling, id: MachineId) -> Result<(),
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     run(&session, PREPARE).await?;
+    calm(nursling, &mut watch).await?;
+    run(&session, HOLD).await?;
     drop(session);
+    calm(nursling, &mut watch).await
+}
+
+/// Waits until it has next to nothing to do.
+async fn calm(nursling: &dyn Nursling, watch: &mut Watch<'_>) -> Result<(), ProviderError> {
     loop {
         let before = nursling.progress().await?.cpu_millis;
         tokio::time::sleep(CALM_FOR).await;

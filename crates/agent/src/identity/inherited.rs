@@ -182,6 +182,23 @@ pub(super) fn remember_boot(root: &Root, wanted: &Identity) -> Result<(), Failur
     super::ensure_file(root, THIS_BOOT, format!("{}\n", wanted.machine).as_bytes(), 0o644).map(drop)
 }
 
+/// Lets go what stands still since the machine became a template: everything but systemd itself and
+/// the agent, so that nothing of the other machine ran until now.
+pub(super) fn let_go(root: &Root) -> Result<(), Failure> {
+    let groups = root.at("/sys/fs/cgroup");
+    let services = fs::read_dir(groups.join("system.slice")).into_iter().flatten();
+    let services = services.filter_map(|entry| Some(entry.ok()?.path()));
+    for group in services.chain([groups.join("user.slice")]) {
+        let switch = group.join("cgroup.freeze");
+        if fs::read(&switch).is_ok_and(|state| state.starts_with(b"1")) {
+            fs::write(&switch, "0\n").map_err(|fault| {
+                system(format_args!("cannot let go `{}`", group.display()), fault)
+            })?;
+        }
+    }
+    Ok(())
+}
+
 /// Runs what services with an identity of their own have brought.
 pub(super) fn run_hooks(root: &Root) -> Result<(), Failure> {
     let Ok(entries) = fs::read_dir(root.at(HOOKS)) else { return Ok(()) };
@@ -320,6 +337,22 @@ mod tests {
         assert!(root.at(&format!("/run/log/journal/{}", wanted.machine_id)).is_dir());
         let dbus = fs::read_to_string(root.at("/var/lib/dbus/machine-id")).unwrap();
         assert_eq!(dbus.trim(), wanted.machine_id);
+    }
+
+    #[test]
+    fn what_stands_still_is_let_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::below(directory.path().to_owned());
+        assert_eq!(let_go(&root), Ok(()), "a machine without control groups holds nothing");
+        let held = ["system.slice/ssh.service", "system.slice/cron.service", "user.slice"];
+        let switch = |group: &str| root.at(&format!("/sys/fs/cgroup/{group}/cgroup.freeze"));
+        for group in held {
+            fs::create_dir_all(switch(group).parent().unwrap()).unwrap();
+            fs::write(switch(group), "1\n").unwrap();
+        }
+        fs::write(root.at("/sys/fs/cgroup/system.slice/cgroup.procs"), "").unwrap();
+        let_go(&root).unwrap();
+        assert!(held.iter().all(|group| fs::read(switch(group)).unwrap() == b"0\n"));
     }
 
     #[test]

@@ -138,8 +138,11 @@ async fn bring_up(
         let runs = began.elapsed();
         let agent = session(provider, order.id, BOOT).await;
         let answers = began.elapsed();
+        let held = "cat /sys/fs/cgroup/system.slice/ssh.service/cgroup.freeze";
+        assert_eq!(shell(&agent, held).await.0, "1", "it runs before it is itself");
         let observed = identify(&agent, &who(order, admin)).await;
         let named = began.elapsed();
+        assert_eq!(shell(&agent, held).await.0, "0", "it still stands");
         println!("{}: runs {runs:.3?}, answers {answers:.3?}, is itself {named:.3?}", order.name);
         (agent, observed)
     };
