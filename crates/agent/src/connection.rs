@@ -7,7 +7,7 @@ use crate::outbox::Outbox;
 use crate::root::Root;
 use crate::staging::Staging;
 use crate::time::Deadline;
-use crate::{clock, exec, expand, identity, module, observe, power, probe};
+use crate::{clock, exec, expand, freeze, identity, module, observe, power, probe};
 use rustix::fd::OwnedFd;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -170,6 +170,8 @@ impl Connection {
             | Request::Facts(_)
             | Request::Identify(_)
             | Request::Expand { .. }
+            | Request::Freeze { .. }
+            | Request::Thaw
             | Request::Power { .. } => AtEnd::Finish,
             _ => AtEnd::Cancel,
         };
@@ -223,6 +225,10 @@ impl Connection {
             Request::Ping => Ok(Response::Done),
             Request::Observe => Ok(observe::observe(&self.root)),
             Request::Clock { step } => clock::step(step),
+            Request::Freeze { within_ms } => {
+                freeze::freeze(&self.root, Duration::from_millis(within_ms))
+            }
+            Request::Thaw => Ok(freeze::thaw()),
             Request::Facts(facts) => Ok(module::facts(&facts)),
             Request::Module(request) => module::run(self, task, &request),
             Request::Exec(command) => exec::run(self, task, &command),

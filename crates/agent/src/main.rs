@@ -14,6 +14,7 @@ mod exec;
 mod expand;
 mod failure;
 mod files;
+mod freeze;
 mod identity;
 mod module;
 mod observe;

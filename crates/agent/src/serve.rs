@@ -42,6 +42,7 @@ pub(crate) fn stdio(root: Root, announce: bool) {
 
 /// Serves a virtio-serial port for ever; returns only when the port cannot be used.
 pub(crate) fn port(root: Root, path: &Path) -> Result<(), String> {
+    crate::freeze::let_go_of_the_dead();
     let mut told = false;
     loop {
         match port::open(path) {

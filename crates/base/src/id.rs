@@ -93,6 +93,10 @@ id! {
     /// Identity of one execution of a plan.
     RunId
 }
+id! {
+    /// Identity of a snapshot of a machine: drawn while planning, before the snapshot exists.
+    SnapshotId
+}
 
 #[cfg(test)]
 mod tests {

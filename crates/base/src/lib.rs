@@ -18,7 +18,7 @@ pub use blame::{Blame, Blamed, chain};
 pub use chance::{Chance, SeededChance};
 pub use clock::{Clock, FixedClock, Timestamp, unix_nanos};
 pub use digest::{Digest, Hasher};
-pub use id::{IdError, MachineId, RunId, SiteId};
+pub use id::{IdError, MachineId, RunId, SiteId, SnapshotId};
 pub use mac::Mac;
 pub use name::{
     GroupName, ImageName, MachineName, NameError, NetworkName, ServiceName, SiteName, UserName,

@@ -365,6 +365,62 @@ pub(crate) enum Machine {
         after_help = "A disk grows while its machine runs and never shrinks; memory and CPUs change with a restart: out of the balancers, off, on, tested, back in.\n\nThe site file stays as it is: the next `up` gives the machine what its group says there. Write the new values into the group to keep them, or to give them to all of its machines.\n\nExamples:\n  updraft machine resize db-1 --disk 20GiB\n  updraft machine resize worker-2 --memory 1GiB --cpus 2"
     )]
     Resize(Resize),
+    /// Make machines from a machine that runs, each with an identity of its own.
+    ///
+    /// They have the machine's disk as it is now. They are not in the site file: `up` keeps them and
+    /// has them run, no play configures them, and they serve behind no balancer.
+    #[command(
+        after_help = "Examples:\n  updraft machine clone worker-1                  # worker-1-clone-1\n  updraft machine clone worker-1 --as rehearsal\n  updraft machine clone worker-1 --count 3\n  updraft machine destroy rehearsal"
+    )]
+    Clone(Clone),
+    /// Remove a clone with its disk.
+    #[command(after_help = "Example:\n  updraft machine destroy worker-1-clone-1")]
+    Destroy {
+        /// Clone.
+        machine: String,
+        #[command(flatten)]
+        confirm: Confirm,
+    },
+    /// Take a snapshot of a machine: of its disk, and of its memory if asked for.
+    ///
+    /// A machine that runs goes on running: its agent holds its disk still for some milliseconds.
+    #[command(
+        after_help = "Examples:\n  updraft machine snapshot worker-1\n  updraft machine snapshot worker-1 --label nightly --keep 7\n  updraft machine snapshot worker-1 --memory --label before-upgrade"
+    )]
+    Snapshot(Snapshot),
+    /// List snapshots.
+    #[command(
+        after_help = "Examples:\n  updraft machine snapshots\n  updraft machine snapshots worker-1 --json"
+    )]
+    Snapshots {
+        /// Machine; all of them when not given.
+        machine: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring a machine back to a snapshot. What it wrote since is lost; the snapshot stays.
+    #[command(
+        after_help = "Examples:\n  updraft machine revert worker-1 last\n  updraft machine revert worker-1 k3f9qa --yes"
+    )]
+    Revert {
+        /// Machine.
+        machine: String,
+        /// Snapshot: its name, a label that only one has, or `last`.
+        snapshot: String,
+        #[command(flatten)]
+        confirm: Confirm,
+    },
+    /// Remove a snapshot.
+    #[command(after_help = "Example:\n  updraft machine drop worker-1 k3f9qa")]
+    Drop {
+        /// Machine.
+        machine: String,
+        /// Snapshot: its name, a label that only one has, or `last`.
+        snapshot: String,
+        #[command(flatten)]
+        run: Run,
+    },
     /// Attach to a machine's console. Ctrl-] leaves it.
     #[command(
         after_help = "Examples:\n  updraft machine console worker-1\n  updraft machine console worker-1 --log     # what it printed so far"
@@ -394,6 +450,51 @@ pub(crate) struct Resize {
     pub(crate) disk: Option<updraft_base::ByteSize>,
     #[command(flatten)]
     pub(crate) run: Run,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Clone {
+    /// Machine.
+    pub(crate) machine: updraft_base::MachineName,
+    /// Name of the clone.
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "count")]
+    pub(crate) name: Option<updraft_base::MachineName>,
+    /// How many.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) count: u16,
+    /// With its memory: each goes on where the machine is, and boots nothing.
+    #[arg(long)]
+    pub(crate) live: bool,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Snapshot {
+    /// Machine.
+    pub(crate) machine: String,
+    /// What to call it; several may have one label.
+    #[arg(long, value_name = "TEXT", value_parser = label)]
+    pub(crate) label: Option<String>,
+    /// Keep memory and devices too: the machine goes on from there, and boots nothing.
+    #[arg(long)]
+    pub(crate) memory: bool,
+    /// Keep so many with this label, this one among them: older ones are removed.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) keep: Option<u16>,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
+/// A label is one short line that is not mistaken for anything else.
+fn label(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 64 || text.chars().any(char::is_control) {
+        return Err("a label has 1 to 64 bytes and no control characters".to_owned());
+    }
+    match text == "last" {
+        true => Err("`last` means the newest snapshot".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 #[derive(Args, Debug)]

@@ -10,13 +10,15 @@ use crate::wake;
 use crate::world::ImageStore;
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use updraft_base::{Blame, Blamed, Clock, Digest, MachineName, RunId};
 use updraft_engine::{Attempt, Journal, Step, StepContext, StepFault};
 use updraft_host::FileLock;
 use updraft_plan::{Act, MachineDrawn, Plan, ServiceMark};
-use updraft_provider::{MachineOrder, NetworkOrder, Nic, Provider, Start, Stop, TemplateOrder};
+use updraft_provider::{
+    MachineOrder, MachineSeen, NetworkOrder, Nic, Provider, Start, Stop, TemplateOrder,
+};
 use updraft_site::{Service, Site};
 use updraft_wire::{Exec, HostsLine, Observed, PowerAction, Put, Request, Response};
 
@@ -51,6 +53,18 @@ pub(crate) struct Actor {
     pub(crate) becoming: tokio::sync::Semaphore,
     /// Lines for `/etc/hosts`, made once for all machines.
     pub(crate) hosts: OnceLock<Arc<Vec<HostsLine>>>,
+    /// What people are told when the run is over.
+    pub(crate) told: Mutex<Vec<String>>,
+}
+
+/// What a machine is told besides its network.
+struct Told {
+    /// Digest of its identity.
+    digest: String,
+    /// Digest of the agent it should run.
+    agent: Option<Digest>,
+    /// Even where it has this identity.
+    again: bool,
 }
 
 /// Turns an error that knows whom to blame into the fault of a step.
@@ -80,6 +94,13 @@ impl updraft_engine::Actor for Actor {
             Act::CreateMachine(drawn) => {
                 let provider = self.provider(&drawn.provider)?;
                 provider.destroy_machine(drawn.id).await.map_err(|e| fault(&e))
+            }
+            Act::CloneMachine { provider, clones, .. } => {
+                let provider = self.provider(&provider)?;
+                for clone in clones {
+                    provider.destroy_machine(clone.id).await.map_err(|e| fault(&e))?;
+                }
+                Ok(())
             }
             Act::EnsureNetwork { provider, network, .. } => {
                 // A network that machines are on is left as it is: it was there before, and this
@@ -133,11 +154,39 @@ impl Actor {
                 self.provider(&provider)?.start_machine(id).await.map_err(|e| fault(&e))?;
                 Ok(Value::Null)
             }
-            Act::Identify { provider, id, machine, mac, address, gateway, digest, agent } => {
+            Act::CloneMachine { provider, of, machine, live, clones } => {
+                self.clone_machine(&Party { provider, id: of, name: machine }, live, &clones).await
+            }
+            Act::TakeSnapshot { provider, id, machine, snapshot } => {
+                self.take_snapshot(&Party { provider, id, name: machine }, snapshot).await
+            }
+            Act::RevertMachine { provider, id, snapshot, .. } => {
+                self.sessions.forget(id).await;
+                let provider = self.provider(&provider)?;
+                provider.revert_machine(id, snapshot).await.map_err(|e| fault(&e))?;
+                Ok(Value::Null)
+            }
+            Act::DropSnapshot { provider, id, snapshot, .. } => {
+                let provider = self.provider(&provider)?;
+                provider.drop_snapshot(id, snapshot).await.map_err(|e| fault(&e))?;
+                Ok(Value::Null)
+            }
+            Act::Identify {
+                provider,
+                id,
+                machine,
+                mac,
+                address,
+                gateway,
+                digest,
+                agent,
+                again,
+            } => {
                 let party = Party { provider, id, name: machine };
                 let interface =
                     updraft_wire::Interface { mac, address, gateway: Some(gateway.to_string()) };
-                self.identify(&party, interface, (digest, agent), context).await
+                let told = Told { digest, agent, again };
+                self.identify(&party, interface, told, context).await
             }
             Act::StopMachine { provider, id, machine } => {
                 self.stop(Party { provider, id, name: machine }, context).await
@@ -178,6 +227,11 @@ impl Actor {
         }
     }
 
+    /// Has people told when the run is over.
+    pub(crate) fn announce(&self, text: String) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
     pub(crate) fn provider(&self, kind: &str) -> Result<&Arc<dyn Provider>, StepFault> {
         self.sessions.provider(kind).map_err(|error| fault(&error))
     }
@@ -198,7 +252,13 @@ impl Actor {
     }
 
     fn provider_of(&self, name: &MachineName) -> String {
-        self.site.group_of(name).map_or("qemu", |group| group.provider.as_str()).to_owned()
+        let drawn = self.plan.memory.machines.get(name);
+        match drawn.and_then(|drawn| drawn.cloned.as_ref()) {
+            Some(cloned) => cloned.provider.clone(),
+            None => {
+                self.site.group_of(name).map_or("qemu", |group| group.provider.as_str()).to_owned()
+            }
+        }
     }
 
     async fn create(&self, drawn: &MachineDrawn) -> Result<Value, StepFault> {
@@ -232,17 +292,22 @@ impl Actor {
         &self,
         party: &Party,
         interface: updraft_wire::Interface,
-        (digest, agent): (String, Option<Digest>),
+        what: Told,
         context: &StepContext,
     ) -> Result<Value, StepFault> {
-        let drawn_live =
-            |act: &Act| matches!(act, Act::CreateMachine(d) if d.live && d.id == party.id);
+        let drawn_live = |act: &Act| match act {
+            Act::CreateMachine(drawn) => drawn.live && drawn.id == party.id,
+            Act::CloneMachine { live, clones, .. } => {
+                *live && clones.iter().any(|drawn| drawn.id == party.id)
+            }
+            _ => false,
+        };
         let live = self.plan.steps.iter().any(|step| drawn_live(&step.act));
         let turn = match live {
             true => Some(self.becoming.acquire().await.expect("it is never closed")),
             false => None,
         };
-        let told = self.tell_identity(party, interface, digest, agent, context).await;
+        let told = self.tell_identity(party, interface, what, context).await;
         drop(turn);
         if told.is_ok() {
             return told;
@@ -263,18 +328,19 @@ impl Actor {
     async fn is_unborn(&self, party: &Party) -> Result<bool, StepFault> {
         let known = identity::is_remembered(&self.journal, party).map_err(|e| fault(&e))?;
         let seen = self.provider(&party.provider)?.observe().await.map_err(|e| fault(&e))?;
-        let order = seen.machines.into_iter().find(|m| m.id == party.id).and_then(|m| m.order);
-        Ok(!known && order.is_some_and(|order| order.start == Start::Live))
+        let seen = seen.machines.into_iter().find(|m| m.id == party.id);
+        let live = |m: MachineSeen| m.apart || m.order.is_some_and(|o| o.start == Start::Live);
+        Ok(!known && seen.is_some_and(live))
     }
 
     async fn tell_identity(
         &self,
         party: &Party,
         interface: updraft_wire::Interface,
-        digest: String,
-        agent: Option<Digest>,
+        what: Told,
         context: &StepContext,
     ) -> Result<Value, StepFault> {
+        let Told { digest, agent, again } = what;
         context.phase("wait");
         let mut seen = self.wait_for_agent(party, context).await?;
         if let (Some(wanted), Some(runs)) = (agent, seen.agent)
@@ -282,7 +348,7 @@ impl Actor {
         {
             seen = self.renew_agent(party, wanted, context).await?;
         }
-        if seen.identity != digest {
+        if again || seen.identity != digest {
             context.report("telling it who it is");
             context.phase("identify");
             let hosts = self.hosts.get_or_init(|| identity::hosts(&self.plan)).clone();
@@ -304,6 +370,9 @@ impl Actor {
             updraft_remote::set_clock(&*session, &*self.clock, SHORT).await.map_err(lost)?;
             seen = self.observe(party).await?;
         }
+        // One that went on as another machine is heard from here on.
+        let provider = self.provider(&party.provider)?;
+        provider.connect_machine(party.id).await.map_err(|e| fault(&e))?;
         identity::remember(&self.journal, party, &seen.host_keys).map_err(|e| fault(&e))?;
         Ok(json!({ "boot_id": seen.boot_id }))
     }

@@ -24,6 +24,15 @@ pub enum ControlError {
     /// No plan can be made.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// No clones can be planned.
+    #[error(transparent)]
+    Clone(#[from] updraft_plan::PlanCloneError),
+    /// The site file asks for the machine.
+    #[error("the site file asks for `{machine}`")]
+    Asked {
+        /// Machine.
+        machine: String,
+    },
     /// A provider failed.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -80,6 +89,24 @@ pub enum ControlError {
         /// Names that exist.
         known: Vec<String>,
     },
+    /// A name matches more than one thing.
+    #[error("{what} `{name}` may be any of {}", those.join(", "))]
+    Ambiguous {
+        /// Snapshot.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What it may be.
+        those: Vec<String>,
+    },
+    /// A machine runs and its agent does not answer, where it would be needed.
+    #[error("`{machine}` is on and its agent does not answer: {why}")]
+    Silent {
+        /// Machine.
+        machine: String,
+        /// What is known about it.
+        why: String,
+    },
     /// Somebody is at a machine's console.
     #[error("the console of `{machine}` is in use by {holder}")]
     AtConsole {
@@ -103,6 +130,8 @@ impl Blamed for ControlError {
         match self {
             Self::Site(_) | Self::Playbook(_) => Blame::Asked,
             Self::Plan(error) => error.blame(),
+            Self::Clone(error) => error.blame(),
+            Self::Asked { .. } => Blame::Asked,
             Self::Reach(error) => error.blame(),
             Self::Provider(error) => error.blame(),
             Self::Journal(error) => error.blame(),
@@ -114,12 +143,18 @@ impl Blamed for ControlError {
             Self::Inside(error) => error.blame(),
             Self::Held { .. } | Self::Stale { .. } | Self::NotRunning { .. } => Blame::World,
             Self::NotAPlan { .. } | Self::Unknown { .. } | Self::AtConsole { .. } => Blame::World,
+            Self::Ambiguous { .. } | Self::Silent { .. } => Blame::World,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::Plan(error) => error.hint(),
+            Self::Clone(error) => error.hint(),
+            Self::Asked { .. } => Some(
+                "change the `count:` of its group and say `updraft up`; `updraft destroy` removes all"
+                    .to_owned(),
+            ),
             Self::Reach(error) => error.hint(),
             Self::Provider(error) => error.hint(),
             Self::Journal(error) => error.hint(),
@@ -133,6 +168,10 @@ impl Blamed for ControlError {
             Self::AtConsole { machine, .. } => Some(format!(
                 "leave it there with Ctrl-]; `updraft machine console {machine} --log` prints what it has shown"
             )),
+            Self::Silent { machine, .. } => Some(format!(
+                "`updraft machine console {machine}` shows what it is doing; `updraft up` mends a machine that stands still"
+            )),
+            Self::Ambiguous { .. } => Some("name one of them by its id".to_owned()),
             Self::NotRunning { .. } => Some("`updraft up` starts it".to_owned()),
             _ => None,
         }

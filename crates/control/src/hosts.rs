@@ -299,23 +299,28 @@ impl SiteControl {
     }
 }
 
+/// The group of an inventory in which clones are.
+const CLONES: &str = "clones";
+
 /// A site as an inventory: its groups, its machines with their addresses, and variables.
 pub(crate) fn site_inventory(site: &Site, memory: &Memory, place: &Place) -> Inventory {
     let known_hosts = crate::world::absolute(place.known_hosts());
+    let reach = |name: &MachineName, vars: &mut Map<String, Value>| {
+        let Some(drawn) = memory.machines.get(name) else { return };
+        let args = format!(
+            "-o UserKnownHostsFile={} -o HostKeyAlias={name} -o StrictHostKeyChecking=yes",
+            known_hosts.display()
+        );
+        vars.insert("ansible_host".to_owned(), json!(drawn.address));
+        vars.insert("ansible_ssh_common_args".to_owned(), json!(args));
+        if let Some(admin) = site.admins.first() {
+            vars.insert("ansible_user".to_owned(), json!(admin.name));
+        }
+    };
     let groups = site.groups.iter().map(|group| {
         let machine = |name: MachineName| {
             let mut vars = group.vars.clone();
-            if let Some(drawn) = memory.machines.get(&name) {
-                let args = format!(
-                    "-o UserKnownHostsFile={} -o HostKeyAlias={name} -o StrictHostKeyChecking=yes",
-                    known_hosts.display()
-                );
-                vars.insert("ansible_host".to_owned(), json!(drawn.address));
-                vars.insert("ansible_ssh_common_args".to_owned(), json!(args));
-                if let Some(admin) = site.admins.first() {
-                    vars.insert("ansible_user".to_owned(), json!(admin.name));
-                }
-            }
+            reach(&name, &mut vars);
             for service in site.services_on(&group.name) {
                 vars.extend(service.vars.clone());
             }
@@ -326,7 +331,22 @@ pub(crate) fn site_inventory(site: &Site, memory: &Memory, place: &Place) -> Inv
         let machines: Vec<_> = group.machine_names().map(machine).collect();
         (group.name.to_string(), machines)
     });
-    Inventory::from_groups(groups.collect::<Vec<_>>())
+    let mut groups: Vec<_> = groups.collect();
+    // Clones are in no group of the site file: its plays are not theirs.
+    let clones = memory.machines.iter().filter_map(|(name, drawn)| {
+        let cloned = drawn.cloned.as_ref()?;
+        let mut vars = Map::new();
+        reach(name, &mut vars);
+        vars.insert("updraft_site".to_owned(), json!(site.name));
+        vars.insert("updraft_domain".to_owned(), json!(site.domain));
+        vars.insert("updraft_clone_of".to_owned(), json!(cloned.of));
+        Some((name.to_string(), vars))
+    });
+    let clones: Vec<_> = clones.collect();
+    if !clones.is_empty() {
+        groups.push((CLONES.to_owned(), clones));
+    }
+    Inventory::from_groups(groups)
 }
 
 /// The ways to the hosts of an inventory that a pattern names, each with the host's name.

@@ -3,6 +3,7 @@
 use crate::place::Place;
 use crate::sessions::Party;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
@@ -61,6 +62,17 @@ pub(crate) fn render(
     clock: &dyn Clock,
 ) -> Identity {
     let now = clock.now();
+    // A clone is in no list of the site's machines; it knows itself.
+    let own = interface.address.split('/').next().unwrap_or_default();
+    let hosts = match hosts.iter().any(|(at, _)| at == own) {
+        true => hosts,
+        false => {
+            let names = vec![format!("{}.{}", party.name, plan.domain), party.name.to_string()];
+            let mut all = Vec::clone(&hosts);
+            all.push((own.to_owned(), names));
+            Arc::new(all)
+        }
+    };
     Identity {
         digest,
         machine: party.id.to_string(),
@@ -125,6 +137,15 @@ pub(crate) fn remember(
 pub(crate) fn is_remembered(journal: &Journal, party: &Party) -> Result<bool, KeepError> {
     let known = journal.state_get(&key_of(&party.name))?;
     Ok(known.as_ref().and_then(|k| k.get("id")?.as_str()) == Some(&party.id.to_string()))
+}
+
+/// The machines whose host keys were ever kept.
+///
+/// # Errors
+/// When the state cannot be read.
+pub(crate) fn all_remembered(journal: &Journal) -> Result<BTreeSet<MachineId>, JournalError> {
+    let known = journal.state_all("hostkey/")?;
+    Ok(known.iter().filter_map(|(_, known)| known.get("id")?.as_str()?.parse().ok()).collect())
 }
 
 /// Forgets a machine's host keys, unless another machine has its name by now.

@@ -4,6 +4,7 @@
 //! nothing: it returns values and tells events.
 
 mod actor;
+mod clones;
 mod desire;
 mod doctor;
 mod error;
@@ -21,6 +22,7 @@ mod rolling;
 mod sessions;
 mod settings;
 mod site;
+mod snapshots;
 mod status;
 mod still;
 mod store;
@@ -39,6 +41,7 @@ pub use resize::SaidOtherwise;
 pub use sessions::{Party, SessionError, Sessions};
 pub use settings::{AgentProgram, Settings};
 pub use site::{Change, Events, SiteControl};
+pub use snapshots::{SnapshotView, SnapshotWish};
 pub use status::{MachineStatus, NetworkStatus, ServiceStatus, Status};
 pub use store::{
     BuiltImage, ImageCheck, ImageDetails, ImageTest, ImageView, LayerView, RemovedView,
@@ -46,7 +49,9 @@ pub use store::{
 };
 pub use targets::{Attached, Console, ServiceTest};
 pub use updraft_engine::{CrashPlan, Event, Outcome, StepId, StopSignal};
-pub use updraft_plan::{Plan, SavedPlan, ServiceVerb, ShapeChange, render as render_plan};
+pub use updraft_plan::{
+    CloneWish, Plan, SavedPlan, ServiceVerb, ShapeChange, render as render_plan,
+};
 pub use updraft_playbook::inventory::Inventory;
 pub use updraft_playbook::output::{Recap, ScreenOptions};
 pub use updraft_playbook::{Operator, RunOptions};

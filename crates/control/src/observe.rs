@@ -99,6 +99,9 @@ async fn look(
         resizing: false,
         agent: AgentFacts::Silent,
         health: BTreeMap::new(),
+        snapshots: seen.snapshots,
+        clone_of: seen.clone_of,
+        apart: seen.apart,
     };
     if facts.power != Power::On {
         return (facts, details);

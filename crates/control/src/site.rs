@@ -237,6 +237,18 @@ impl Change<'_> {
         self.control.sessions_of(memory)
     }
 
+    /// The site.
+    pub(crate) fn control(&self) -> &SiteControl {
+        self.control
+    }
+
+    /// What is remembered and what is seen now.
+    pub(crate) async fn sight(&self) -> Result<(Memory, Sight), ControlError> {
+        let memory = identity::memory(&self.journal)?;
+        let sight = self.control.look(&self.sessions(&memory)?).await?;
+        Ok((memory, sight))
+    }
+
     /// What `up` would do now.
     ///
     /// # Errors
@@ -332,6 +344,17 @@ impl Change<'_> {
             self.journal.state_put(MEMORY, &json(&plan.memory))?;
         }
         // A run that was killed may have left them as they were before.
+        Ok(identity::write_ssh_files(&self.journal, &self.control.place, &self.control.site)?)
+    }
+
+    /// Forgets a clone that is gone: its name and address are free again.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn forget_clone(&self, name: &str) -> Result<(), ControlError> {
+        let mut memory = identity::memory(&self.journal)?;
+        memory.machines.retain(|known, drawn| known.as_str() != name || drawn.cloned.is_none());
+        self.journal.state_put(MEMORY, &json(&memory))?;
         Ok(identity::write_ssh_files(&self.journal, &self.control.place, &self.control.site)?)
     }
 
@@ -447,6 +470,7 @@ impl Change<'_> {
                 std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             ),
             hosts: OnceLock::new(),
+            told: Mutex::default(),
         };
         let options = Options::new(settings.width, Arc::clone(&settings.clock));
         let ran =
@@ -461,6 +485,7 @@ impl Change<'_> {
         let learned = actor.sessions.providers().values().filter_map(|provider| provider.notice());
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         notices.extend(learned);
+        notices.extend(actor.told.into_inner().unwrap_or_else(PoisonError::into_inner));
         if let Err(error) = left {
             notices
                 .insert(format!("a build that was broken off left something: {}", chain(&error)));
@@ -511,7 +536,10 @@ fn work(plan: &Plan) -> Work {
             subject: Some(step.subject.clone()),
             after: step.after.iter().map(|id| StepId(*id)).collect(),
             lane: step.lane.clone(),
-            undo: matches!(step.act, Act::CreateMachine(_) | Act::EnsureNetwork { .. }),
+            undo: matches!(
+                step.act,
+                Act::CreateMachine(_) | Act::CloneMachine { .. } | Act::EnsureNetwork { .. }
+            ),
             spec: serde_json::to_value(&step.act).expect("plain data always serializes"),
         })
         .collect();

@@ -34,6 +34,9 @@ pub struct MachineStatus {
     /// In a word: `running`, `busy`, `booting`, `stuck`, `off`, `dead`, `absent`,
     /// `half-made`, `unwanted`.
     pub state: String,
+    /// The machine that it was made from, where the site file did not ask for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clone_of: Option<String>,
     /// Kind of provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
@@ -104,6 +107,7 @@ impl SiteControl {
         let by_name: std::collections::HashMap<_, _> =
             sight.observed.machines.iter().map(|facts| (&facts.name, facts)).collect();
         let silence = Details::default();
+        let remembered = self.memory()?.machines;
         for group in &self.site().groups {
             for name in group.machine_names() {
                 match by_name.get(&name) {
@@ -118,7 +122,10 @@ impl SiteControl {
         }
         for facts in sight.observed.machines.iter().filter(|facts| !told.contains(&facts.id)) {
             let details = sight.details.get(&facts.id).unwrap_or(&silence);
-            machines.push(machine(self.site(), facts, details, true));
+            let of = remembered.get(&facts.name).and_then(|drawn| drawn.cloned.as_ref());
+            let of = of.filter(|_| facts.clone_of.is_some()).map(|cloned| cloned.of.to_string());
+            let told = machine(self.site(), facts, details, of.is_none());
+            machines.push(MachineStatus { clone_of: of, ..told });
         }
         let networks: Vec<NetworkStatus> = sight
             .observed
@@ -153,6 +160,7 @@ fn absent(name: String, group: String) -> MachineStatus {
         name,
         group,
         state: "absent".to_owned(),
+        clone_of: None,
         provider: None,
         id: None,
         address: None,
@@ -176,7 +184,8 @@ fn machine(site: &Site, facts: &MachineFacts, details: &Details, unwanted: bool)
         (true, Power::On, AgentFacts::Answers { .. }) => "running",
     };
     let group = facts.group.as_ref();
-    let has_play = group.and_then(|name| site.group(name)).is_some_and(|g| g.play.is_some());
+    let mine = group.filter(|_| facts.clone_of.is_none());
+    let has_play = mine.and_then(|name| site.group(name)).is_some_and(|g| g.play.is_some());
     let mut services = BTreeMap::new();
     let mut configured = !has_play;
     if let AgentFacts::Answers { play, services: marks, .. } = &facts.agent {
@@ -197,6 +206,7 @@ fn machine(site: &Site, facts: &MachineFacts, details: &Details, unwanted: bool)
         name: facts.name.to_string(),
         group: group.map(ToString::to_string).unwrap_or_default(),
         state: if unwanted { format!("{state}, unwanted") } else { state.to_owned() },
+        clone_of: None,
         provider: Some(facts.provider.clone()),
         id: Some(facts.id.to_string()),
         address: facts.made.as_ref().map(|made| made.address.to_string()),

@@ -139,8 +139,11 @@ impl SiteControl {
             });
         };
         let group = self.site().group_of(&machine);
-        let provider = group.map_or(ProviderKind::Qemu, |group| group.provider);
-        Ok(Party { provider: provider.as_str().to_owned(), id: drawn.id, name: machine })
+        let provider = match &drawn.cloned {
+            Some(cloned) => cloned.provider.clone(),
+            None => group.map_or(ProviderKind::Qemu, |group| group.provider).as_str().to_owned(),
+        };
+        Ok(Party { provider, id: drawn.id, name: machine })
     }
 
     /// Where a machine's console is.

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use updraft_base::{
     ByteSize, Digest, GroupName, ImageName, Mac, MachineId, MachineName, NetworkName, ServiceName,
-    SiteName,
+    SiteName, SnapshotId,
 };
 
-use crate::{Memory, Shape};
+use crate::{Memory, Shape, SnapshotFacts};
 
 /// Everything that would have to be done, complete: nothing is drawn later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -181,6 +181,19 @@ pub enum Act {
     },
     /// Makes a machine, stopped.
     CreateMachine(Box<MachineDrawn>),
+    /// Makes machines from another one that is on.
+    CloneMachine {
+        /// Kind of provider.
+        provider: String,
+        /// The machine that they are made from.
+        of: MachineId,
+        /// Its name.
+        machine: MachineName,
+        /// With its memory: they go on where it is.
+        live: bool,
+        /// The clones.
+        clones: Vec<CloneDrawn>,
+    },
     /// Powers a machine on.
     StartMachine {
         /// Kind of provider.
@@ -189,6 +202,39 @@ pub enum Act {
         id: MachineId,
         /// Its name.
         machine: MachineName,
+    },
+    /// Takes a snapshot of a machine.
+    TakeSnapshot {
+        /// Kind of provider.
+        provider: String,
+        /// Which.
+        id: MachineId,
+        /// Its name.
+        machine: MachineName,
+        /// The snapshot.
+        snapshot: SnapshotFacts,
+    },
+    /// Brings a machine back to a snapshot of its own, powered off.
+    RevertMachine {
+        /// Kind of provider.
+        provider: String,
+        /// Which.
+        id: MachineId,
+        /// Its name.
+        machine: MachineName,
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
+    /// Removes a snapshot of a machine.
+    DropSnapshot {
+        /// Kind of provider.
+        provider: String,
+        /// Which.
+        id: MachineId,
+        /// Its name.
+        machine: MachineName,
+        /// The snapshot.
+        snapshot: SnapshotId,
     },
     /// Waits until the agent answers, brings it up to date and tells the machine who it is.
     Identify {
@@ -209,6 +255,10 @@ pub enum Act {
         /// Digest of the agent it should run: another one is replaced first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent: Option<Digest>,
+        /// Tell it even where it has this identity: its clock and its random numbers are those of
+        /// another moment.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
     },
     /// Powers a machine off.
     StopMachine {
@@ -310,6 +360,19 @@ pub enum Act {
         /// Digest of configuration and members, kept on the machine.
         digest: String,
     },
+}
+
+/// A clone with everything about it decided; the rest is as in the machine that it is made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CloneDrawn {
+    /// Identity.
+    pub id: MachineId,
+    /// Name.
+    pub machine: MachineName,
+    /// Ethernet address.
+    pub mac: Mac,
+    /// Address.
+    pub address: Ipv4Addr,
 }
 
 /// A member of a balancer.

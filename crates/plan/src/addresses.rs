@@ -17,6 +17,7 @@ pub struct AddressesExhausted {
 }
 
 /// Addresses in use, and where to look for the next free one.
+#[derive(Default)]
 pub(crate) struct Addresses {
     taken: HashSet<Ipv4Addr>,
     macs: HashSet<Mac>,

@@ -9,6 +9,7 @@
 mod act;
 mod addresses;
 mod builder;
+mod clones;
 mod desired;
 mod memory;
 mod narrow;
@@ -18,15 +19,19 @@ mod planner_services;
 mod render;
 mod resize;
 mod saved;
+mod snapshots;
 mod survey;
 mod teardown;
 
-pub use act::{Act, BalancerMember, Change, ChangeKind, MachineDrawn, NameEntry, Plan, PlanStep};
+pub use act::{
+    Act, BalancerMember, Change, ChangeKind, CloneDrawn, MachineDrawn, NameEntry, Plan, PlanStep,
+};
 pub use addresses::AddressesExhausted;
+pub use clones::{CloneWish, PlanCloneError, plan_clone, plan_destroy_clone};
 pub use desired::{
     BalancerWanted, Desired, GroupWanted, ImageWanted, NetworkWanted, ServiceWanted,
 };
-pub use memory::{Drawn, Memory};
+pub use memory::{Cloned, Drawn, Memory};
 pub use narrow::{ServiceVerb, plan_service, plan_start, plan_stop};
 pub use observed::{
     AgentFacts, MachineFacts, Made, NetworkFacts, Observed, Power, ServiceMark, TemplateFacts,
@@ -35,6 +40,7 @@ pub use planner::plan_up;
 pub use render::{render, summary_line};
 pub use resize::{DiskShrinks, Shape, ShapeChange, plan_resize};
 pub use saved::SavedPlan;
+pub use snapshots::{SnapshotFacts, plan_drop_snapshot, plan_revert, plan_snapshot, too_many};
 pub use survey::{Draw, PlanError};
 pub use teardown::{plan_destroy, plan_down};
 

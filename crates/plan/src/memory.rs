@@ -30,4 +30,16 @@ pub struct Drawn {
     pub network: NetworkName,
     /// Address there.
     pub address: Ipv4Addr,
+    /// It was made from another machine, beside the site file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloned: Option<Cloned>,
+}
+
+/// Where a clone comes from: the site file does not say it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cloned {
+    /// Kind of its provider.
+    pub provider: String,
+    /// The machine that it was made from.
+    pub of: MachineName,
 }

@@ -106,6 +106,23 @@ pub struct MachineFacts {
     pub agent: AgentFacts,
     /// Tested services on it: whether their test passed just now.
     pub health: BTreeMap<ServiceName, bool>,
+    /// How many snapshots of it are kept: they go with it.
+    pub snapshots: usize,
+    /// The machine that it was made from, where the site file did not ask for it.
+    pub clone_of: Option<MachineId>,
+    /// It goes on as the machine that it was made from, cut off from its networks.
+    pub apart: bool,
+}
+
+impl MachineFacts {
+    /// What goes with it when it is destroyed, for people.
+    pub(crate) fn belongings(&self) -> &'static str {
+        match self.snapshots {
+            0 => "with its disk",
+            1 => "with its disk and a snapshot",
+            _ => "with its disk and all its snapshots",
+        }
+    }
 }
 
 /// What a machine was made from.

@@ -5,7 +5,7 @@
 
 use crate::builder::Builder;
 use crate::resize::{Asked, Drift, RESIZE};
-use crate::survey::{Standing, Survey, Wanted};
+use crate::survey::{Kept, Standing, Survey, Wanted};
 use crate::{
     Act, AgentFacts, ChangeKind, Desired, Draw, Drawn, GroupWanted, MachineDrawn, MachineFacts,
     Memory, NameEntry, NetworkWanted, Observed, Plan, PlanError, Power, TemplateFacts, VERSION,
@@ -36,32 +36,81 @@ pub(crate) fn plan_shaped(
     asked: &Asked,
     draw: Draw<'_>,
 ) -> Result<Plan, PlanError> {
-    let mut survey = Survey::new(desired, observed, memory, asked);
-    let site = memory.site.unwrap_or_else(|| SiteId::draw(draw.now, &mut *draw.chance));
-    let wanted = survey.wanted(draw)?;
-    let unwanted = survey.unwanted(&wanted);
-    let names: Vec<NameEntry> = wanted
-        .iter()
-        .map(|w| NameEntry { name: w.name.clone(), address: w.drawn.address })
-        .collect();
-    let mut builder = Builder::default();
-    let mut planner = Planner { desired, observed, survey: &survey, builder: &mut builder };
-    let identities = Identities::new(desired, &names);
-    planner.machines(&wanted, &unwanted, &identities);
-    let memory = Memory { site: Some(site), ..survey.remembered(&wanted) };
-    let mut changes = builder.changes;
-    changes.sort_by(|a, b| (a.kind, &a.group).cmp(&(b.kind, &b.group)));
-    Ok(Plan {
-        version: VERSION,
-        site: desired.site.clone(),
-        verb: "up".to_owned(),
-        desired: desired.digest(),
-        changes,
-        steps: builder.steps,
-        domain: desired.domain.clone(),
-        names,
-        memory,
-    })
+    let whole = Whole::new(desired, observed, memory, asked, draw)?;
+    let unwanted = whole.survey.unwanted(&whole.wanted);
+    whole.plan("up", |planner| planner.machines(whole.wanted.as_slice(), &unwanted))
+}
+
+/// The whole site, matched and drawn: what each plan that brings machines up begins with.
+pub(crate) struct Whole<'a> {
+    desired: &'a Desired,
+    observed: &'a Observed,
+    site: SiteId,
+    pub(crate) survey: Survey<'a>,
+    pub(crate) wanted: Vec<Wanted<'a>>,
+    names: Vec<NameEntry>,
+    /// Machines that are made besides those that the site file asks for.
+    pub(crate) more: BTreeMap<MachineName, Drawn>,
+}
+
+impl<'a> Whole<'a> {
+    pub(crate) fn new(
+        desired: &'a Desired,
+        observed: &'a Observed,
+        memory: &'a Memory,
+        asked: &'a Asked,
+        draw: Draw<'_>,
+    ) -> Result<Self, PlanError> {
+        let mut survey = Survey::new(desired, observed, memory, asked);
+        let site = memory.site.unwrap_or_else(|| SiteId::draw(draw.now, &mut *draw.chance));
+        let wanted = survey.wanted(draw)?;
+        let names = wanted
+            .iter()
+            .map(|w| NameEntry { name: w.name.clone(), address: w.drawn.address })
+            .collect();
+        let more = BTreeMap::new();
+        Ok(Self { desired, observed, site, survey, wanted, names, more })
+    }
+
+    /// Names of all machines that were seen.
+    pub(crate) fn names_seen(&self) -> impl Iterator<Item = &MachineName> {
+        self.observed.machines.iter().map(|facts| &facts.name)
+    }
+
+    /// The group whose machines may have this name, now or when it grows.
+    pub(crate) fn group_that_may_have(&self, name: &MachineName) -> Option<String> {
+        let (group, number) = name.as_str().rsplit_once('-')?;
+        let known = self.desired.groups.iter().any(|known| known.name.as_str() == group);
+        (known && number.parse::<u32>().is_ok()).then(|| group.to_owned())
+    }
+
+    /// The plan whose steps and changes `fill` adds.
+    pub(crate) fn plan(
+        &self,
+        verb: &str,
+        fill: impl FnOnce(&mut Planner<'a, '_>),
+    ) -> Result<Plan, PlanError> {
+        let Self { desired, observed, survey, .. } = self;
+        let mut builder = Builder::default();
+        let identities = Identities::new(desired, &self.names);
+        let mut planner = Planner { desired, observed, survey, identities, builder: &mut builder };
+        fill(&mut planner);
+        let mut memory = Memory { site: Some(self.site), ..survey.remembered(&self.wanted) };
+        memory.machines.extend(self.more.clone());
+        let mut changes = builder.changes;
+        changes.sort_by(|a, b| (a.kind, &a.group).cmp(&(b.kind, &b.group)));
+        Ok(Plan {
+            version: VERSION,
+            site: desired.site.clone(),
+            verb: verb.to_owned(),
+            desired: desired.digest(),
+            changes,
+            steps: builder.steps,
+            domain: desired.domain.clone(),
+            names: self.names.clone(),
+            memory,
+        })
+    }
 }
 
 /// Digest of a machine's identity, as the machine keeps it.
@@ -104,20 +153,34 @@ fn identity_digest(
     hasher.finish().to_string()
 }
 
+/// A machine that is powered on or told who it is: one that the site file asks for, or a clone.
+pub(crate) struct Subject<'a> {
+    pub(crate) name: &'a MachineName,
+    pub(crate) provider: &'a str,
+    pub(crate) drawn: &'a Drawn,
+}
+
+impl<'a> Subject<'a> {
+    pub(crate) fn of(w: &'a Wanted<'_>) -> Self {
+        Self { name: &w.name, provider: &w.group.provider, drawn: &w.drawn }
+    }
+
+    pub(crate) fn clone_of(kept: &'a Kept<'_>) -> Self {
+        let facts = kept.facts;
+        Self { name: &facts.name, provider: &facts.provider, drawn: &kept.drawn }
+    }
+}
+
 pub(crate) struct Planner<'a, 'b> {
     pub(crate) desired: &'a Desired,
     pub(crate) observed: &'a Observed,
     survey: &'b Survey<'a>,
+    identities: Identities,
     pub(crate) builder: &'b mut Builder,
 }
 
 impl<'a> Planner<'a, '_> {
-    fn machines(
-        &mut self,
-        wanted: &[Wanted<'a>],
-        unwanted: &[&'a MachineFacts],
-        identities: &Identities,
-    ) {
+    fn machines(&mut self, wanted: &[Wanted<'a>], unwanted: &[&'a MachineFacts]) {
         // What goes away is first taken out of the balancers; it is removed last of all, when
         // what takes its place serves.
         let withdrawn: Vec<Option<u32>> =
@@ -148,14 +211,15 @@ impl<'a> Planner<'a, '_> {
                     let last = previous_in_group.get(w.group.name.as_str()).copied();
                     let network = network_ready.get(&(&w.group.provider, &w.group.network));
                     let after = network.into_iter().copied().chain(last).collect();
-                    self.restart(w, facts, drift, after, identities);
+                    self.restart(w, facts, drift, after);
                     if let Some(ready) = self.builder.ready_after(&w.name) {
                         previous_in_group.insert(w.group.name.as_str(), ready);
                     }
                 }
                 Standing::There(facts, drift) => {
                     let network = network_ready.get(&(&w.group.provider, &w.group.network));
-                    self.keep(w, facts, drift.as_ref(), network, identities);
+                    let drift = drift.as_ref().map(|drift| (w, drift));
+                    self.keep(&Subject::of(w), w.group.name.as_str(), facts, drift, network);
                     to_configure.entry(w.group.name.as_str()).or_default().push(w);
                 }
                 Standing::Absent => {
@@ -167,16 +231,15 @@ impl<'a> Planner<'a, '_> {
                         if w.group.cpus == 1 { "" } else { "s" }
                     );
                     self.builder.change(ChangeKind::Create, &w.group.name, &w.name, because);
-                    self.create(w, before_create, identities);
+                    self.create(w, before_create);
                     to_configure.entry(w.group.name.as_str()).or_default().push(w);
                 }
                 Standing::Differs(facts, reasons) => {
-                    self.builder.change(
-                        ChangeKind::Replace,
-                        &w.group.name,
-                        &w.name,
-                        reasons.join(", "),
-                    );
+                    let mut because = reasons.join(", ");
+                    if facts.snapshots > 0 {
+                        because = format!("{because}; it goes {}", facts.belongings());
+                    }
+                    self.builder.change(ChangeKind::Replace, &w.group.name, &w.name, because);
                     let mut after = before_create;
                     match bulk_destroyed.get(&facts.id) {
                         Some(destroyed) => after.push(*destroyed),
@@ -188,7 +251,7 @@ impl<'a> Planner<'a, '_> {
                             after.push(self.destroy(facts, withdrawn.or(last)));
                         }
                     }
-                    self.create(w, after, identities);
+                    self.create(w, after);
                     if bulk_destroyed.contains_key(&facts.id) {
                         to_configure.entry(w.group.name.as_str()).or_default().push(w);
                     } else {
@@ -200,6 +263,11 @@ impl<'a> Planner<'a, '_> {
                     }
                 }
             }
+        }
+
+        for kept in self.survey.clones(wanted) {
+            let network = network_ready.get(&(&kept.facts.provider, &kept.drawn.network));
+            self.keep(&Subject::clone_of(&kept), "clone", kept.facts, None, network);
         }
 
         for group in &self.desired.groups {
@@ -230,8 +298,15 @@ impl<'a> Planner<'a, '_> {
         let wanted = group.and_then(|name| self.desired.groups.iter().find(|g| g.name == *name));
         let why = match (facts.made.is_some(), wanted) {
             (false, _) => "it is half made".to_owned(),
+            (true, _) if facts.clone_of.is_some() => {
+                "a clone whose name or network the site file has for others".to_owned()
+            }
             (true, Some(group)) => format!("count is {}", group.count),
             (true, None) => "no longer in the site file".to_owned(),
+        };
+        let why = match facts.snapshots {
+            0 => why,
+            _ => format!("{why}; it goes {}", facts.belongings()),
         };
         (group.map_or_else(|| "machine".to_owned(), ToString::to_string), why)
     }
@@ -339,8 +414,12 @@ impl<'a> Planner<'a, '_> {
     ) -> (BTreeMap<(&'a String, &'a NetworkName), u32>, BTreeMap<MachineId, u32>) {
         let mut ready = BTreeMap::new();
         let mut destroyed = BTreeMap::new();
-        let used: BTreeSet<(&'a String, &'a NetworkName)> =
+        let mut used: BTreeSet<(&'a String, &'a NetworkName)> =
             wanted.iter().map(|w| (&w.group.provider, &w.group.network)).collect();
+        for kept in self.survey.clones(wanted) {
+            let made = kept.facts.made.as_ref().expect("a clone that goes on is made");
+            used.insert((&kept.facts.provider, &made.network));
+        }
         for (provider, name) in used {
             let network = self.network(name);
             let seen = self
@@ -379,21 +458,31 @@ impl<'a> Planner<'a, '_> {
                     self.builder.change(ChangeKind::Create, "network", name, cidr);
                 }
             }
-            let step = self.builder.step(
-                format!("network/{name}/ensure"),
-                format!("make network {name}"),
-                name.as_str(),
-                after,
-                Act::EnsureNetwork {
-                    provider: provider.clone(),
-                    network: name.clone(),
-                    cidr: network.cidr,
-                    bridge: self.survey.bridges[name].clone(),
-                },
-            );
+            let step = self.ensure_network(provider, network, after);
             ready.insert((provider, name), step);
         }
         (ready, destroyed)
+    }
+
+    fn ensure_network(
+        &mut self,
+        provider: &str,
+        network: &NetworkWanted,
+        after: impl IntoIterator<Item = u32>,
+    ) -> u32 {
+        let name = &network.name;
+        self.builder.step(
+            format!("network/{name}/ensure"),
+            format!("make network {name}"),
+            name.as_str(),
+            after,
+            Act::EnsureNetwork {
+                provider: provider.to_owned(),
+                network: name.clone(),
+                cidr: network.cidr,
+                bridge: self.survey.bridges[name].clone(),
+            },
+        )
     }
 
     fn network(&self, name: &NetworkName) -> &'a NetworkWanted {
@@ -406,8 +495,13 @@ impl<'a> Planner<'a, '_> {
 
     /// Removes networks of ours that nothing wanted uses.
     fn drop_networks(&mut self, wanted: &[Wanted<'a>], destroyed: &[u32]) {
-        let used: BTreeSet<(&str, &NetworkName)> =
-            wanted.iter().map(|w| (w.group.provider.as_str(), &w.group.network)).collect();
+        let clones = self.survey.clones(wanted);
+        let clones = clones.iter().map(|kept| (kept.facts.provider.as_str(), &kept.drawn.network));
+        let used: BTreeSet<(&str, &NetworkName)> = wanted
+            .iter()
+            .map(|w| (w.group.provider.as_str(), &w.group.network))
+            .chain(clones)
+            .collect();
         for seen in &self.observed.networks {
             if used.contains(&(seen.provider.as_str(), &seen.name)) {
                 continue;
@@ -423,7 +517,7 @@ impl<'a> Planner<'a, '_> {
         }
     }
 
-    fn create(&mut self, w: &Wanted<'a>, after: Vec<u32>, identities: &Identities) {
+    fn create(&mut self, w: &Wanted<'a>, after: Vec<u32>) {
         let (group, name) = (w.group, &w.name);
         let drawn = MachineDrawn {
             provider: group.provider.clone(),
@@ -447,42 +541,67 @@ impl<'a> Planner<'a, '_> {
             after,
             Act::CreateMachine(Box::new(drawn)),
         );
-        self.start(w, vec![created], identities);
+        self.start(&Subject::of(w), vec![created]);
     }
 
-    fn start(&mut self, w: &Wanted<'a>, after: Vec<u32>, identities: &Identities) {
-        let (group, name) = (w.group, &w.name);
+    pub(crate) fn start(&mut self, w: &Subject<'_>, after: Vec<u32>) {
+        let name = w.name;
         let started = self.builder.step(
             format!("machine/{name}/start"),
             format!("start {name}"),
             name.as_str(),
             after,
             Act::StartMachine {
-                provider: group.provider.clone(),
+                provider: w.provider.to_owned(),
                 id: w.drawn.id,
                 machine: name.clone(),
             },
         );
-        self.identify(w, vec![started], identities);
+        self.identify(w, vec![started]);
     }
 
-    fn identify(&mut self, w: &Wanted<'a>, after: Vec<u32>, identities: &Identities) {
-        let (group, name) = (w.group, &w.name);
-        let cidr = self.network(&group.network).cidr;
+    /// A machine that was powered off for something else: on again, and told again who it is.
+    pub(crate) fn come_up_again(&mut self, w: &Subject<'_>, after: u32) {
+        let after = std::iter::once(after).chain(self.repair_network(w)).collect();
+        self.start(w, after);
+        self.tell_again();
+    }
+
+    /// The network of a machine, where it is not intact.
+    pub(crate) fn repair_network(&mut self, w: &Subject<'_>) -> Option<u32> {
+        let network = self.network(&w.drawn.network);
+        let seen = self.observed.networks.iter();
+        let mut seen = seen.filter(|n| n.name == network.name && n.provider == w.provider);
+        let intact = seen.any(|network| network.intact);
+        (!intact).then(|| self.ensure_network(w.provider, network, []))
+    }
+
+    /// The machine of the last step is told whatever it has been told before.
+    fn tell_again(&mut self) {
+        let told = self.builder.steps.last_mut().map(|step| &mut step.act);
+        if let Some(Act::Identify { again, .. }) = told {
+            *again = true;
+        }
+    }
+
+    pub(crate) fn identify(&mut self, w: &Subject<'_>, after: Vec<u32>) {
+        let name = w.name;
+        let cidr = self.network(&w.drawn.network).cidr;
         let ready = self.builder.step(
             format!("machine/{name}/identify"),
             format!("wait for {name} and tell it who it is"),
             name.as_str(),
             after,
             Act::Identify {
-                provider: group.provider.clone(),
+                provider: w.provider.to_owned(),
                 id: w.drawn.id,
                 machine: name.clone(),
                 mac: w.drawn.mac,
                 address: format!("{}/{}", w.drawn.address, cidr.prefix_len()),
                 gateway: cidr.hosts().next().unwrap_or_else(|| cidr.network()),
-                digest: identities.of(name, &w.drawn),
+                digest: self.identities.of(name, w.drawn),
                 agent: self.desired.agent,
+                again: false,
             },
         );
         self.builder.ready.insert(name.clone(), ready);
@@ -513,17 +632,10 @@ impl<'a> Planner<'a, '_> {
 
     /// A machine that gets another shape by a restart: out of its balancers, back in when it
     /// passes the tests of its services.
-    fn restart(
-        &mut self,
-        w: &Wanted<'a>,
-        facts: &MachineFacts,
-        drift: &Drift,
-        after: Vec<u32>,
-        identities: &Identities,
-    ) {
+    fn restart(&mut self, w: &Wanted<'a>, facts: &MachineFacts, drift: &Drift, after: Vec<u32>) {
         let withdrawn = self.withdraw(facts, after.iter().copied());
         let resized = self.resize(w, drift, after.into_iter().chain(withdrawn));
-        self.identify(w, vec![resized], identities);
+        self.identify(&Subject::of(w), vec![resized]);
         if Self::wants_play(w) {
             self.configure(w.group, &[w]);
             self.tell_play(w);
@@ -534,44 +646,43 @@ impl<'a> Planner<'a, '_> {
     /// A machine that goes on: powered on, told its identity and resized where that is needed.
     fn keep(
         &mut self,
-        w: &Wanted<'a>,
+        w: &Subject<'_>,
+        group: &str,
         facts: &MachineFacts,
-        drift: Option<&Drift>,
+        drift: Option<(&Wanted<'a>, &Drift)>,
         network: Option<&u32>,
-        identities: &Identities,
     ) {
-        let group = &w.group.name;
         let mut after: Vec<u32> = network.into_iter().copied().collect();
         // One that is off gets its new shape before it starts, one that runs once it answers.
         if facts.power != Power::On
-            && let Some(drift) = drift
+            && let Some((wanted, drift)) = drift
         {
-            after = vec![self.resize(w, drift, after)];
+            after = vec![self.resize(wanted, drift, after)];
         }
         match (facts.power, &facts.agent) {
             (Power::Off, _) => {
-                self.builder.change(ChangeKind::Change, group, &w.name, "start: it is off");
-                self.start(w, after, identities);
+                self.builder.change(ChangeKind::Change, group, w.name, "start: it is off");
+                self.start(w, after);
             }
             (Power::Dead, _) => {
-                self.builder.change(ChangeKind::Change, group, &w.name, "start: it died");
-                self.start(w, after, identities);
+                self.builder.change(ChangeKind::Change, group, w.name, "start: it died");
+                self.start(w, after);
             }
             (Power::Stuck, _) => {
-                self.builder.change(ChangeKind::Change, group, &w.name, "start: it stands still");
-                self.start(w, after, identities);
+                self.builder.change(ChangeKind::Change, group, w.name, "start: it stands still");
+                self.start(w, after);
             }
             (Power::On, AgentFacts::Silent) => {
                 self.builder.change(
                     ChangeKind::Change,
                     group,
-                    &w.name,
+                    w.name,
                     "wait: its agent does not answer yet",
                 );
-                self.identify(w, after, identities);
+                self.identify(w, after);
             }
             (Power::On, AgentFacts::Answers { identity, agent, .. }) => {
-                let because = if *identity != identities.of(&w.name, &w.drawn) {
+                let because = if *identity != self.identities.of(w.name, w.drawn) {
                     Some(match identity.is_empty() {
                         true => "identity: it has none yet",
                         false => "identity: names, addresses or admins changed",
@@ -580,20 +691,22 @@ impl<'a> Planner<'a, '_> {
                     && self.desired.agent.is_some_and(|ours| *agent != Some(ours))
                 {
                     Some("agent: it is of another updraft")
+                } else if facts.apart {
+                    Some("network: it was made and cut off before it had one")
                 } else {
                     None
                 };
                 if let Some(because) = because {
-                    self.builder.change(ChangeKind::Change, group, &w.name, because);
-                    self.identify(w, after, identities);
+                    self.builder.change(ChangeKind::Change, group, w.name, because);
+                    self.identify(w, after);
                 }
             }
         }
         if facts.power == Power::On
-            && let Some(drift) = drift
+            && let Some((wanted, drift)) = drift
         {
             let ready = self.builder.ready_after(&w.name);
-            let resized = self.resize(w, drift, ready.into_iter().chain(network.copied()));
+            let resized = self.resize(wanted, drift, ready.into_iter().chain(network.copied()));
             self.builder.ready.insert(w.name.clone(), resized);
         }
     }

@@ -5,7 +5,7 @@
 use crate::addresses::Addresses;
 use crate::resize::{self, Asked, Drift};
 use crate::{
-    AddressesExhausted, Desired, Drawn, GroupWanted, MachineFacts, Made, Memory, Observed,
+    AddressesExhausted, Cloned, Desired, Drawn, GroupWanted, MachineFacts, Made, Memory, Observed,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -87,6 +87,13 @@ pub(crate) struct Survey<'a> {
     pub(crate) bridges: BTreeMap<NetworkName, String>,
     /// Networks whose addresses changed, so that everything on them is made anew.
     moved: BTreeSet<NetworkName>,
+    pub(crate) addresses: Addresses,
+}
+
+/// A clone that goes on.
+pub(crate) struct Kept<'a> {
+    pub(crate) facts: &'a MachineFacts,
+    pub(crate) drawn: Drawn,
 }
 
 impl<'a> Survey<'a> {
@@ -97,7 +104,10 @@ impl<'a> Survey<'a> {
         asked: &'a Asked,
     ) -> Self {
         let mut by_name: HashMap<&MachineName, &MachineFacts> = HashMap::new();
-        for machine in observed.machines.iter().filter(|machine| machine.made.is_some()) {
+        for machine in observed.machines.iter() {
+            if machine.made.is_none() || machine.clone_of.is_some() {
+                continue;
+            }
             // Of two with one name the older is kept: ids sort by age.
             by_name
                 .entry(&machine.name)
@@ -123,6 +133,7 @@ impl<'a> Survey<'a> {
             images: desired.images.iter().map(|image| (&image.name, image.digest)).collect(),
             bridges: memory.bridges.clone(),
             moved,
+            addresses: Addresses::new(memory, observed),
         }
     }
 
@@ -143,7 +154,7 @@ impl<'a> Survey<'a> {
                 self.bridges.insert(network.name.clone(), bridge);
             }
         }
-        let mut addresses = Addresses::new(self.memory, self.observed);
+        let mut addresses = std::mem::take(&mut self.addresses);
         let mut all = Vec::new();
         let desired = self.desired;
         for group in &desired.groups {
@@ -169,9 +180,12 @@ impl<'a> Survey<'a> {
                             mac: made.mac,
                             network: made.network.clone(),
                             address: made.address,
+                            cloned: None,
                         }
                     }
-                    (Standing::Absent, Some(known)) if known.network == group.network && !moved => {
+                    (Standing::Absent, Some(known))
+                        if known.network == group.network && known.cloned.is_none() && !moved =>
+                    {
                         known.clone()
                     }
                     (Standing::Differs(facts, _), _) => {
@@ -191,7 +205,45 @@ impl<'a> Survey<'a> {
                 all.push(Wanted { name, group, drawn, standing });
             }
         }
+        self.addresses = addresses;
         Ok(all)
+    }
+
+    /// The clones that go on: those whose network is still asked for under the same addresses, and
+    /// whose name is no other machine's.
+    pub(crate) fn clones(&self, wanted: &[Wanted<'_>]) -> Vec<Kept<'a>> {
+        let names: HashSet<&MachineName> = wanted.iter().map(|w| &w.name).collect();
+        let goes_on = |facts: &&'a MachineFacts| {
+            let made = facts.made.as_ref().filter(|_| facts.clone_of.is_some());
+            made.is_some_and(|made| self.has_network(&made.network)) && !names.contains(&facts.name)
+        };
+        self.observed.machines.iter().filter(goes_on).map(|facts| self.kept(facts)).collect()
+    }
+
+    fn has_network(&self, name: &NetworkName) -> bool {
+        self.desired.networks.iter().any(|network| network.name == *name)
+            && !self.moved.contains(name)
+    }
+
+    fn kept(&self, facts: &'a MachineFacts) -> Kept<'a> {
+        let made = facts.made.as_ref().expect("a clone that goes on is made");
+        let of = facts.clone_of.and_then(|id| self.by_id.get(&id));
+        let known = self.memory.machines.get(&facts.name).and_then(|drawn| drawn.cloned.clone());
+        let of = match (of, known) {
+            (Some(of), _) => of.name.clone(),
+            (None, Some(known)) => known.of,
+            // Nobody knows any more; its own name is a name.
+            (None, None) => facts.name.clone(),
+        };
+        let cloned = Some(Cloned { provider: facts.provider.clone(), of });
+        let drawn = Drawn {
+            id: facts.id,
+            mac: made.mac,
+            network: made.network.clone(),
+            address: made.address,
+            cloned,
+        };
+        Kept { facts, drawn }
     }
 
     fn fresh(
@@ -206,6 +258,7 @@ impl<'a> Survey<'a> {
             mac: addresses.draw_mac(chance),
             network: group.network.clone(),
             address,
+            cloned: None,
         }
     }
 
@@ -255,14 +308,21 @@ impl<'a> Survey<'a> {
                 Standing::Differs(facts, _) | Standing::There(facts, _) => facts.id,
                 Standing::Absent => w.drawn.id,
             })
+            .chain(self.clones(wanted).iter().map(|clone| clone.facts.id))
             .collect();
         self.observed.machines.iter().filter(|machine| !kept.contains(&machine.id)).collect()
     }
 
     pub(crate) fn remembered(&self, wanted: &[Wanted<'_>]) -> Memory {
+        let clones = self.clones(wanted);
+        let clones = clones.iter().map(|clone| (clone.facts.name.clone(), clone.drawn.clone()));
         Memory {
             site: None,
-            machines: wanted.iter().map(|w| (w.name.clone(), w.drawn.clone())).collect(),
+            machines: wanted
+                .iter()
+                .map(|w| (w.name.clone(), w.drawn.clone()))
+                .chain(clones)
+                .collect(),
             bridges: self.bridges.clone(),
         }
     }

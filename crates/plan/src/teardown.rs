@@ -51,7 +51,7 @@ pub fn plan_destroy(desired: &Desired, observed: &Observed, memory: &Memory) -> 
         .machines
         .iter()
         .map(|facts| {
-            builder.change(ChangeKind::Destroy, group(facts), &facts.name, "with its disk");
+            builder.change(ChangeKind::Destroy, group(facts), &facts.name, facts.belongings());
             builder.step(
                 format!("machine/{}/destroy/{}", facts.name, facts.id.tail()),
                 format!("destroy {}", facts.name),

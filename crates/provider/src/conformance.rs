@@ -5,15 +5,15 @@
 //! the same one; a check that fails leaves what it made, for people to look at.
 
 use crate::{
-    Channel, MachineOrder, MachineSeen, NetworkOrder, NetworkSeen, Power, Provider, ProviderError,
-    Seen, Shape, Start, Stop,
+    Channel, MachineOrder, MachineSeen, NetworkOrder, NetworkSeen, NothingRuns, Power, Provider,
+    ProviderError, Seen, Shape, SnapshotOrder, Start, Stillness, Stop,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
-use updraft_base::{Blame, ByteSize, MachineId};
+use updraft_base::{Blame, ByteSize, MachineId, SeededChance, SnapshotId, Timestamp};
 use updraft_wire::{Decoded, Decoder, Frame, Hello, Kind, PREAMBLE, Peer, VERSION};
 
 /// One of two sites that share the ground.
@@ -95,6 +95,8 @@ checks!(
     signs_of_life_move_while_a_machine_boots,
     a_machine_gets_another_shape_and_its_disk_never_shrinks,
     a_template_is_made_once_and_stays_while_machines_rest_on_it,
+    a_snapshot_brings_a_machine_back_and_goes_with_it,
+    a_clone_is_a_machine_of_its_own,
     another_site_never_notices,
 );
 
@@ -388,6 +390,174 @@ async fn a_machine_gets_another_shape_and_its_disk_never_shrinks(
     so(others.resize_machine(order.id, &larger).await.is_err(), || {
         "another site resizes it".to_owned()
     })?;
+    clear(ground, Whose::Mine).await
+}
+
+/// Tells how often it was asked to hold a machine, and can say that it could not.
+#[derive(Default)]
+struct Counted {
+    held: u32,
+    released: u32,
+    lost: bool,
+}
+
+#[async_trait]
+impl Stillness for Counted {
+    async fn hold(&mut self) -> Result<(), ProviderError> {
+        self.held += 1;
+        Ok(())
+    }
+
+    async fn release(&mut self) -> Result<Duration, ProviderError> {
+        self.released += 1;
+        match self.lost {
+            false => Ok(Duration::from_millis(7)),
+            true => Err(ProviderError::new(Blame::Passing, "the time was over before")),
+        }
+    }
+}
+
+async fn a_snapshot_brings_a_machine_back_and_goes_with_it(ground: &dyn Ground) -> Result<(), Saw> {
+    let provider = with_machines(ground, &[1]).await?;
+    let id = ground.machine(Whose::Mine, 1).id;
+    let order = |number: u64| SnapshotOrder {
+        id: SnapshotId::draw(
+            Timestamp::UNIX_EPOCH + Duration::from_secs(number),
+            &mut SeededChance::new(number),
+        ),
+        taken: Timestamp::UNIX_EPOCH,
+        label: Some("nightly".to_owned()),
+        memory: false,
+    };
+    let there = async || {
+        let seen = provider.snapshots(id).await?;
+        let counted = provider.observe().await?.machines[0].snapshots;
+        so(counted == seen.len(), || format!("{counted} snapshots are counted of {seen:?}"))?;
+        Ok::<_, Saw>(seen.into_iter().map(|seen| seen.order).collect::<Vec<_>>())
+    };
+    // Of a machine that is off: nothing has to be held.
+    for _ in 0..2 {
+        provider.take_snapshot(id, &order(1), &mut NothingRuns).await?;
+        so(there().await? == [order(1)], || "a snapshot taken twice is not there once".to_owned())?;
+    }
+    let memory = SnapshotOrder { memory: true, ..order(9) };
+    so(provider.take_snapshot(id, &memory, &mut NothingRuns).await.is_err(), || {
+        "the memory of a machine that is off was taken".to_owned()
+    })?;
+    // Of one that runs: it is held once and let go, whatever comes of it.
+    provider.start_machine(id).await?;
+    let (channel, _) = greet_patiently(ground, id, 7).await?;
+    drop(channel);
+    let mut lost = Counted { lost: true, ..Counted::default() };
+    let taken = provider.take_snapshot(id, &order(2), &mut lost).await;
+    so(taken.is_err() && there().await? == [order(1)], || {
+        "a snapshot is kept of a machine that was let go too early".to_owned()
+    })?;
+    let mut still = Counted::default();
+    let stood = provider.take_snapshot(id, &order(2), &mut still).await?;
+    so(stood == Duration::from_millis(7), || format!("it is said to have stood still {stood:?}"))?;
+    for still in [&lost, &still] {
+        so((still.held, still.released) == (1, 1), || {
+            format!("it was held {} times and let go {} times", still.held, still.released)
+        })?;
+    }
+    expect_power(&*provider, id, Power::On, "after a snapshot").await?;
+    so(there().await? == [order(1), order(2)], || "snapshots are not in order".to_owned())?;
+    // Back, and up again.
+    for _ in 0..2 {
+        provider.revert_machine(id, order(1).id).await?;
+        expect_power(&*provider, id, Power::Off, "brought back").await?;
+    }
+    provider.start_machine(id).await?;
+    let (channel, before) = greet_patiently(ground, id, 8).await?;
+    drop(channel);
+    // With memory it goes on where it was, twice.
+    provider.take_snapshot(id, &memory, &mut NothingRuns).await?;
+    expect_power(&*provider, id, Power::On, "after a snapshot with memory").await?;
+    for nonce in [9, 10] {
+        provider.revert_machine(id, memory.id).await?;
+        provider.start_machine(id).await?;
+        let (channel, after) = greet_patiently(ground, id, nonce).await?;
+        drop(channel);
+        so(after.boot_id == before.boot_id, || "it booted, and was to go on".to_owned())?;
+    }
+    provider.stop_machine(id, Stop::Now).await?;
+    provider.start_machine(id).await?;
+    let (channel, after) = greet_patiently(ground, id, 11).await?;
+    drop(channel);
+    so(after.boot_id != before.boot_id, || "it went on, and was to boot".to_owned())?;
+    provider.drop_snapshot(id, memory.id).await?;
+    so(there().await?.len() == 2, || {
+        "snapshots went when the machine was brought back".to_owned()
+    })?;
+    so(provider.revert_machine(id, order(5).id).await.is_err(), || {
+        "a machine was brought back to a snapshot that is not there".to_owned()
+    })?;
+    expect_power(&*provider, id, Power::On, "after a refusal").await?;
+    for _ in 0..2 {
+        provider.drop_snapshot(id, order(1).id).await?;
+        so(there().await? == [order(2)], || "a removed snapshot is still there".to_owned())?;
+    }
+    clear(ground, Whose::Mine).await
+}
+
+async fn a_clone_is_a_machine_of_its_own(ground: &dyn Ground) -> Result<(), Saw> {
+    let provider = with_machines(ground, &[1]).await?;
+    let order = |number: u32| ground.machine(Whose::Mine, number);
+    let id = order(1).id;
+    let cold = [order(2), order(3)];
+    so(provider.clone_machine(id, &cold, false, &mut NothingRuns).await.is_err(), || {
+        "a machine that is off was cloned".to_owned()
+    })?;
+    so(provider.observe().await?.machines.len() == 1, || {
+        "a clone is there that was refused".to_owned()
+    })?;
+    provider.start_machine(id).await?;
+    let (channel, _) = greet_patiently(ground, id, 20).await?;
+    drop(channel);
+    let mut still = Counted::default();
+    let stood = provider.clone_machine(id, &cold, false, &mut still).await?;
+    so(stood == Duration::from_millis(7), || format!("it is said to have stood still {stood:?}"))?;
+    let stood = provider.clone_machine(id, &cold, false, &mut still).await?;
+    so(stood.is_zero() && (still.held, still.released) == (1, 1), || {
+        "the original was held for clones that were there".to_owned()
+    })?;
+    expect_power(&*provider, id, Power::On, "after it was cloned").await?;
+    for wanted in &cold {
+        let there = provider.observe().await?;
+        let clone = seen(&there, wanted.id)?;
+        so(clone.order.as_ref() == Some(wanted) && clone.clone_of == Some(id), || {
+            format!("the clone is seen as {clone:?}")
+        })?;
+        so(clone.power == Power::Off && !clone.apart, || format!("it is {clone:?}"))?;
+    }
+    provider.start_machine(cold[0].id).await?;
+    let (channel, _) = greet_patiently(ground, cold[0].id, 21).await?;
+    drop(channel);
+    // Its disk is its own: it goes, and the other one starts.
+    provider.destroy_machine(cold[0].id).await?;
+    // With memory: it goes on, cut off until it is let in.
+    let live = order(4);
+    provider.clone_machine(id, std::slice::from_ref(&live), true, &mut NothingRuns).await?;
+    expect_power(&*provider, id, Power::On, "after it was cloned live").await?;
+    for _ in 0..2 {
+        provider.start_machine(live.id).await?;
+        expect_power(&*provider, live.id, Power::On, "a live clone, started").await?;
+    }
+    let (channel, _) = greet_patiently(ground, live.id, 22).await?;
+    drop(channel);
+    let apart = async || Ok::<_, Saw>(seen(&provider.observe().await?, live.id)?.apart);
+    so(apart().await?, || "a live clone is in its network before it was let in".to_owned())?;
+    for _ in 0..2 {
+        provider.connect_machine(live.id).await?;
+        so(!apart().await?, || "a live clone is not let in".to_owned())?;
+    }
+    // Its second life begins from its own disk, without the original.
+    provider.stop_machine(live.id, Stop::Now).await?;
+    provider.destroy_machine(id).await?;
+    provider.start_machine(live.id).await?;
+    let (channel, _) = greet_patiently(ground, live.id, 23).await?;
+    drop(channel);
     clear(ground, Whose::Mine).await
 }
 

@@ -10,6 +10,7 @@ mod rest;
 mod seen;
 mod shape;
 pub mod sim;
+mod snapshot;
 
 pub use order::{
     Boot, Firmware, ImageFiles, MachineOrder, NetworkOrder, Nic, SiteMark, Start, TemplateOrder,
@@ -18,12 +19,13 @@ pub use order::{
 pub use rest::{Nursling, bring_to_rest};
 pub use seen::{MachineSeen, NetworkSeen, Power, Progress, Seen, TemplateSeen};
 pub use shape::Shape;
+pub use snapshot::{NothingRuns, SnapshotOrder, SnapshotSeen, Stillness};
 
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use updraft_base::{Blame, Blamed, Digest, MachineId, NetworkName};
+use updraft_base::{Blame, Blamed, Digest, MachineId, NetworkName, SnapshotId};
 
 /// A two-way stream of bytes.
 pub trait Channel: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -104,6 +106,78 @@ pub trait Provider: Send + Sync {
 
     /// Removes a machine of ours with its disk. A machine that is not there is no error.
     async fn destroy_machine(&self, id: MachineId) -> Result<(), ProviderError>;
+
+    /// The snapshots of a machine of ours, the oldest first.
+    async fn snapshots(&self, id: MachineId) -> Result<Vec<SnapshotSeen>, ProviderError> {
+        let _ = id;
+        Ok(Vec::new())
+    }
+
+    /// Takes a snapshot of a machine, as a whole or not at all, whether it is on or off, and takes
+    /// away what an earlier call left that did not come to its end. Of a machine that is on, the
+    /// disk is looked at while `still` holds it; one whose memory is kept need not be held. Returns
+    /// for how long the machine stood still: zero for one that is there already.
+    async fn take_snapshot(
+        &self,
+        id: MachineId,
+        order: &SnapshotOrder,
+        still: &mut dyn Stillness,
+    ) -> Result<Duration, ProviderError> {
+        let _ = (id, order, still);
+        Err(self.without_snapshots())
+    }
+
+    /// Brings a machine back to a snapshot of its own, powered off. Its next start boots, or goes
+    /// on from where it was when the snapshot has its memory. The snapshot stays.
+    async fn revert_machine(
+        &self,
+        id: MachineId,
+        snapshot: SnapshotId,
+    ) -> Result<(), ProviderError> {
+        let _ = (id, snapshot);
+        Err(self.without_snapshots())
+    }
+
+    /// Removes a snapshot. One that is not there is no error.
+    async fn drop_snapshot(
+        &self,
+        id: MachineId,
+        snapshot: SnapshotId,
+    ) -> Result<(), ProviderError> {
+        let _ = (id, snapshot);
+        Ok(())
+    }
+
+    /// Makes machines from one of ours that is on, stopped, each with the disk as it is at one
+    /// moment while `still` holds it. With `live` they have its memory too, and their first start
+    /// goes on where it is, cut off from their networks until [`Provider::connect_machine`]; then
+    /// nothing needs to be held. What is not in the orders is as in the original; they differ from
+    /// its order in identity, name and cards alone. Those that are whole already are left as they
+    /// are. Returns for how long the original stood still.
+    async fn clone_machine(
+        &self,
+        of: MachineId,
+        orders: &[MachineOrder],
+        live: bool,
+        still: &mut dyn Stillness,
+    ) -> Result<Duration, ProviderError> {
+        let _ = (of, orders, live, still);
+        let message = format!("machines of provider {} cannot be cloned", self.kind());
+        Err(ProviderError::new(Blame::Asked, message))
+    }
+
+    /// Lets a machine into its networks that was cut off from them because it went on as another
+    /// one. One that is in them is left so.
+    async fn connect_machine(&self, id: MachineId) -> Result<(), ProviderError> {
+        let _ = id;
+        Ok(())
+    }
+
+    /// Why there are none.
+    fn without_snapshots(&self) -> ProviderError {
+        let message = format!("there are no snapshots at provider {}", self.kind());
+        ProviderError::new(Blame::Asked, message)
+    }
 
     /// A channel to the agent inside, for one user at a time.
     async fn channel(&self, id: MachineId) -> Result<Box<dyn Channel>, ProviderError>;

@@ -33,6 +33,15 @@ pub struct MachineSeen {
     /// It is to start live and never did: nothing of it is worth keeping.
     #[serde(default)]
     pub unborn: bool,
+    /// How many snapshots of it are kept: they go with it.
+    #[serde(default)]
+    pub snapshots: usize,
+    /// The machine that it was made from, when that was no image.
+    #[serde(default)]
+    pub clone_of: Option<MachineId>,
+    /// It is cut off from its networks until [`crate::Provider::connect_machine`].
+    #[serde(default)]
+    pub apart: bool,
 }
 
 /// A network that carries our mark.

@@ -64,6 +64,14 @@ pub enum Request {
         /// Nanoseconds to add to it; 0 only reads it.
         step: i64,
     },
+    /// Writes the filesystems out and holds them: whatever writes to them waits. They are let go by
+    /// [`Request::Thaw`], and by the agent itself when the time is over, whoever is still there.
+    Freeze {
+        /// Milliseconds after which they are let go in any case.
+        within_ms: u64,
+    },
+    /// Lets go what [`Request::Freeze`] holds; answered with [`Response::Thawed`].
+    Thaw,
     /// Everything a plan needs to know about the machine, in one answer.
     Observe,
     /// Remembers something about the machine on the machine; see [`Observed::marks`].
@@ -127,6 +135,14 @@ pub enum Response {
     Clock {
         /// What the machine's clock shows: nanoseconds since 1970, UTC.
         now: i64,
+    },
+    /// Answer to [`Request::Thaw`].
+    Thawed {
+        /// They were held until just now. False when the time was over before: what was taken of
+        /// the disk may not be consistent.
+        held: bool,
+        /// How long they were held, in milliseconds.
+        for_ms: u64,
     },
     /// Answer to [`Request::Probe`].
     Probed(Probed),

@@ -43,6 +43,13 @@ pub(super) fn ensure(
         return Ok(());
     }
     let mut netlink = Netlink::open()?;
+    if origin == Origin::Memory {
+        for (interface, old) in
+            wanted.interfaces.iter().zip(before.iter().flat_map(|b| &b.interfaces))
+        {
+            take_over(&mut netlink, interface, old)?;
+        }
+    }
     for interface in &wanted.interfaces {
         let index = card(interface.mac)?;
         let old = before.iter().flat_map(|before| &before.interfaces);
@@ -71,6 +78,21 @@ pub(super) fn ensure(
         }
     }
     Ok(())
+}
+
+/// Gives the card of the machine that this one was its own address. One that goes on from a template
+/// has its own card already.
+fn take_over(netlink: &mut Netlink, wanted: &Interface, old: &Interface) -> Result<(), Failure> {
+    let class = Path::new("/sys/class/net");
+    if find_card(class, wanted.mac).is_some() {
+        return Ok(());
+    }
+    let Some(index) = find_card(class, old.mac) else { return Ok(()) };
+    netlink.remove_address(index, parse(&old.address)?)?;
+    // Off and on again: what the kernel made of the old address by itself (RFC 4291, appendix A)
+    // goes with it.
+    netlink.switch_off(index)?;
+    netlink.set_mac(index, wanted.mac)
 }
 
 /// Writes a file for each interface and removes ours for others; returns whether any changed.
@@ -167,6 +189,7 @@ const RTM_DELADDR: u16 = 21;
 const RTM_NEWROUTE: u16 = 24;
 const REQUEST_ACK: u16 = 0x1 | 0x4;
 const REPLACE_CREATE: u16 = 0x100 | 0x400;
+const IFLA_ADDRESS: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_BROADCAST: u16 = 4;
@@ -189,8 +212,18 @@ impl Netlink {
     }
 
     fn switch_on(&mut self, index: u32) -> Result<(), Failure> {
-        let message = link_up(index);
+        let message = link(index, true);
         self.tell(RTM_NEWLINK, 0, &message, "switch a network card on")
+    }
+
+    fn switch_off(&mut self, index: u32) -> Result<(), Failure> {
+        self.tell(RTM_NEWLINK, 0, &link(index, false), "switch a network card off")
+    }
+
+    fn set_mac(&mut self, index: u32, mac: Mac) -> Result<(), Failure> {
+        let mut message = link(index, false);
+        attribute(&mut message, IFLA_ADDRESS, &mac.octets());
+        self.tell(RTM_NEWLINK, 0, &message, "give a network card its address")
     }
 
     fn add_address(&mut self, index: u32, address: (IpAddr, u8)) -> Result<(), Failure> {
@@ -271,10 +304,10 @@ fn attribute(into: &mut Vec<u8>, kind: u16, value: &[u8]) {
     into.resize(into.len().next_multiple_of(4), 0);
 }
 
-/// `struct ifinfomsg` with IFF_UP set and only that changed.
-fn link_up(index: u32) -> Vec<u8> {
+/// `struct ifinfomsg` with IFF_UP set or not, and only that changed.
+fn link(index: u32, up: bool) -> Vec<u8> {
     let mut message = vec![0; 4];
-    for word in [index, 1, 1] {
+    for word in [index, u32::from(up), 1] {
         message.extend_from_slice(&word.to_ne_bytes());
     }
     message

@@ -1,13 +1,13 @@
 //! Commands for single machines.
 
 use super::change::listen;
-use super::{Context, Ended, FAILED, Result};
-use crate::args::Machine;
+use super::{Context, Ended, FAILED, Result, snapshots};
+use crate::args::{Confirm, Machine};
 use crate::ui;
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use updraft_control::{Attached, Outcome};
+use updraft_control::{Attached, CloneWish, Outcome};
 
 /// `updraft machine …`
 pub(crate) async fn machine(context: &Context, command: &Machine) -> Result {
@@ -15,8 +15,44 @@ pub(crate) async fn machine(context: &Context, command: &Machine) -> Result {
         Machine::Start(args) => power(context, &args.pattern, &args.run, true).await,
         Machine::Stop(args) => power(context, &args.pattern, &args.run, false).await,
         Machine::Resize(args) => super::resize::resize(context, args).await,
+        Machine::Clone(args) => clone(context, args).await,
+        Machine::Destroy { machine, confirm } => destroy(context, machine, confirm).await,
+        Machine::Snapshot(args) => snapshots::take(context, args).await,
+        Machine::Snapshots { machine, json } => {
+            snapshots::list(context, machine.as_deref(), *json).await
+        }
+        Machine::Revert { machine, snapshot, confirm } => {
+            snapshots::revert(context, machine, snapshot, confirm).await
+        }
+        Machine::Drop { machine, snapshot, run } => {
+            snapshots::drop_one(context, machine, snapshot, run).await
+        }
         Machine::Console { machine, log } => console(context, machine, *log).await,
     }
+}
+
+async fn clone(context: &Context, args: &crate::args::Clone) -> Result {
+    let control = context.open_for(&args.run)?;
+    let change = control.take().map_err(|error| context.fail_control(&error))?;
+    let stop = listen();
+    let wish = CloneWish {
+        of: args.machine.clone(),
+        name: args.name.clone(),
+        count: u32::from(args.count),
+        live: args.live,
+    };
+    let plan = context.planned(&stop, change.plan_clone(&wish)).await?;
+    snapshots::end(context, &change, plan, true, &args.run, &stop).await
+}
+
+async fn destroy(context: &Context, machine: &str, confirm: &Confirm) -> Result {
+    let control = context.open_for(&confirm.run)?;
+    let change = control.take().map_err(|error| context.fail_control(&error))?;
+    let stop = listen();
+    let plan = context.planned(&stop, change.plan_destroy_clone(machine)).await?;
+    let code = snapshots::end(context, &change, plan, confirm.yes, &confirm.run, &stop).await?;
+    change.forget_clone(machine).map_err(|error| context.fail_control(&error))?;
+    Ok(code)
 }
 
 async fn power(context: &Context, pattern: &str, run: &crate::args::Run, on: bool) -> Result {

@@ -10,6 +10,7 @@ mod plays;
 mod read;
 mod resize;
 mod services;
+mod snapshots;
 
 use crate::args::{Cli, Command, Global};
 use crate::env;

@@ -73,6 +73,10 @@ fn render_status(status: &Status) -> String {
             }
             None => machine.state.clone(),
         };
+        let state = match &machine.clone_of {
+            Some(of) => format!("{state}, clone of {of}"),
+            None => state,
+        };
         rows.push(vec![
             machine.name.clone(),
             state,

@@ -164,6 +164,9 @@ impl World {
                     resizing: false,
                     agent: AgentFacts::Silent,
                     health: BTreeMap::new(),
+                    snapshots: 0,
+                    clone_of: None,
+                    apart: false,
                 });
             }
             Act::StartMachine { machine, .. } => {
@@ -184,10 +187,40 @@ impl World {
                     facts.health.values_mut().for_each(|healthy| *healthy = false);
                 }
             }
+            Act::TakeSnapshot { machine, .. } => self.machine(machine.as_str()).snapshots += 1,
+            Act::DropSnapshot { machine, .. } => self.machine(machine.as_str()).snapshots -= 1,
+            Act::RevertMachine { machine, .. } => {
+                let facts = self.machine(machine.as_str());
+                assert!(facts.snapshots > 0, "{machine} has no snapshot");
+                facts.power = Power::Off;
+                facts.agent = AgentFacts::Silent;
+            }
+            Act::CloneMachine { of, clones, live, .. } => {
+                let of = self.observed.machines.iter().find(|m| m.id == of).unwrap().clone();
+                assert_eq!(of.power, Power::On);
+                for drawn in clones {
+                    let AgentFacts::Answers { .. } = &of.agent else { panic!("it is silent") };
+                    let same = self.observed.machines.iter().any(|m| m.name == drawn.machine);
+                    assert!(!same, "{} is there twice", drawn.machine);
+                    let made = of.made.clone().unwrap();
+                    self.observed.machines.push(MachineFacts {
+                        id: drawn.id,
+                        name: drawn.machine,
+                        power: Power::Off,
+                        made: Some(Made { mac: drawn.mac, address: drawn.address, ..made }),
+                        agent: AgentFacts::Silent,
+                        snapshots: 0,
+                        clone_of: Some(of.id),
+                        apart: live,
+                        ..of.clone()
+                    });
+                }
+            }
             Act::StopMachine { machine, .. } => self.machine(machine.as_str()).power = Power::Off,
             Act::Identify { machine, digest, agent, .. } => {
                 let facts = self.machine(machine.as_str());
                 assert_eq!(facts.power, Power::On);
+                facts.apart = false;
                 match &mut facts.agent {
                     AgentFacts::Answers { identity, agent: runs, .. } => {
                         (*identity, *runs) = (digest, agent);

@@ -25,6 +25,16 @@ pub enum Op {
     Resize,
     /// Remove a machine.
     Destroy,
+    /// Take a snapshot of a machine.
+    TakeSnapshot,
+    /// Bring a machine back to a snapshot.
+    Revert,
+    /// Remove a snapshot.
+    DropSnapshot,
+    /// Make machines from another one.
+    Clone,
+    /// Let a clone into its networks.
+    Connect,
     /// Open a channel to an agent.
     Channel,
     /// Look for signs of life.

@@ -5,7 +5,7 @@
 //! module remembers what it was last told about a thing and reports a change when that differs.
 
 use super::{command, facts, haproxy};
-use crate::{MachineOrder, Power};
+use crate::{MachineOrder, Power, SnapshotOrder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +42,29 @@ pub struct SimMachine {
     /// The template its disk rests on.
     #[serde(default)]
     pub template: Option<Digest>,
+    /// Snapshots of it, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<SimSnapshot>,
+    /// Its next start goes on from a snapshot with memory: nothing boots.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub goes_on: bool,
+    /// The machine that it was made from, when that was no image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone_of: Option<MachineId>,
+    /// It is cut off from its networks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
+}
+
+/// A snapshot of a simulated machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SimSnapshot {
+    /// What it was made from.
+    pub order: SnapshotOrder,
+    /// What was on the disk.
+    pub disk: Disk,
+    /// How often the machine had been started.
+    pub boots: u64,
 }
 
 /// What survives a reboot of a simulated machine, and goes with it.
@@ -81,6 +104,9 @@ pub struct Disk {
     /// State of the servers of a balancer that an operator has set, by `backend/server`.
     #[serde(default)]
     pub balanced: BTreeMap<String, String>,
+    /// Its filesystems are held for a snapshot.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// A file of a simulated machine.
@@ -116,6 +142,10 @@ impl SimMachine {
             console_bytes: 0,
             disk: Disk::default(),
             template: None,
+            snapshots: Vec::new(),
+            goes_on: false,
+            clone_of: None,
+            apart: false,
         }
     }
 
@@ -268,7 +298,10 @@ pub(super) fn answer(
             }
         },
         Request::Identify(identity) => {
-            machine.disk.identity = Some(identity.machine.clone());
+            let was = machine.disk.identity.replace(identity.machine.clone());
+            if was.is_some_and(|was| was != identity.machine) {
+                machine.disk.files.remove(HOST_KEY);
+            }
             machine.disk.identity_digest = identity.digest.clone();
             machine.disk.hostname = identity.hostname.clone();
             if !machine.disk.files.contains_key(HOST_KEY) {
@@ -326,6 +359,14 @@ pub(super) fn answer(
             }
         }
         Request::Expand { .. } => Response::Done,
+        Request::Freeze { .. } => {
+            machine.disk.held = true;
+            Response::Done
+        }
+        Request::Thaw => {
+            let held = std::mem::take(&mut machine.disk.held);
+            Response::Thawed { held, for_ms: 0 }
+        }
         Request::Power { action } => {
             match action {
                 PowerAction::Off => machine.power = Power::Off,

@@ -21,12 +21,12 @@ mod world;
 mod tests;
 
 pub use fault::{Fault, Faults, Op};
-pub use machine::{Disk, File, SimMachine};
+pub use machine::{Disk, File, SimMachine, SimSnapshot};
 pub use session::SimSession;
 
 use crate::{
     Channel, MachineOrder, NetworkOrder, Power, Progress, Provider, ProviderError, Seen, Shape,
-    SiteMark, Stop, TemplateOrder, TemplateSeen,
+    SiteMark, SnapshotOrder, SnapshotSeen, Stillness, Stop, TemplateOrder, TemplateSeen,
 };
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::{Access, Store};
 use tokio::sync::watch;
-use updraft_base::{Blame, Digest, MachineId, NetworkName};
+use updraft_base::{Blame, Digest, MachineId, NetworkName, SnapshotId};
 use updraft_remote::Session;
 use world::World;
 
@@ -450,6 +450,108 @@ impl Provider for SimProvider {
         let result = self.shared.simply(Op::Destroy, &self.shared.name_of(id), pause, work).await;
         self.shared.power_changed();
         result
+    }
+
+    async fn snapshots(&self, id: MachineId) -> Result<Vec<SnapshotSeen>, ProviderError> {
+        let site = self.mark.id;
+        let look = |world: &mut World| world.snapshots(site, id);
+        let name = self.shared.name_of(id);
+        self.shared.simply(Op::Observe, &name, Duration::ZERO, look).await
+    }
+
+    async fn take_snapshot(
+        &self,
+        id: MachineId,
+        order: &SnapshotOrder,
+        still: &mut dyn Stillness,
+    ) -> Result<Duration, ProviderError> {
+        let (site, pause) = (self.mark.id, self.shared.tempo.make);
+        let (name, there) = (self.shared.name_of(id), self.snapshots(id).await?);
+        if there.iter().any(|seen| seen.order.id == order.id) {
+            return Ok(Duration::ZERO);
+        }
+        let on = |world: &mut World| Ok(world.machines.get(&id).is_some_and(SimMachine::is_up));
+        let on = self.shared.simply(Op::Observe, &name, Duration::ZERO, on).await?;
+        let hold = on && !order.memory;
+        if hold {
+            still.hold().await?;
+        }
+        let work = |world: &mut World| world.take_snapshot(site, id, order);
+        let taken = self.shared.simply(Op::TakeSnapshot, &name, pause, work).await;
+        let held = if hold { still.release().await } else { Ok(Duration::ZERO) };
+        taken?;
+        if held.is_err() {
+            self.drop_snapshot(id, order.id).await?;
+        }
+        held
+    }
+
+    async fn revert_machine(
+        &self,
+        id: MachineId,
+        snapshot: SnapshotId,
+    ) -> Result<(), ProviderError> {
+        let (site, pause) = (self.mark.id, self.shared.tempo.make);
+        let work = |world: &mut World| world.revert(site, id, snapshot);
+        let result = self.shared.simply(Op::Revert, &self.shared.name_of(id), pause, work).await;
+        self.shared.power_changed();
+        result
+    }
+
+    async fn drop_snapshot(
+        &self,
+        id: MachineId,
+        snapshot: SnapshotId,
+    ) -> Result<(), ProviderError> {
+        let (site, pause) = (self.mark.id, self.shared.tempo.remove);
+        let work = |world: &mut World| {
+            world.drop_snapshot(site, id, snapshot);
+            Ok(())
+        };
+        self.shared.simply(Op::DropSnapshot, &self.shared.name_of(id), pause, work).await
+    }
+
+    async fn clone_machine(
+        &self,
+        of: MachineId,
+        orders: &[MachineOrder],
+        live: bool,
+        still: &mut dyn Stillness,
+    ) -> Result<Duration, ProviderError> {
+        let (site, pause) = (self.mark.id, self.shared.tempo.make);
+        let (name, there) = (self.shared.name_of(of), self.observe().await?.machines);
+        let whole = |order: &MachineOrder| {
+            there.iter().any(|seen| seen.id == order.id && seen.order.as_ref() == Some(order))
+        };
+        if orders.iter().all(whole) {
+            return Ok(Duration::ZERO);
+        }
+        let on = there.iter().any(|seen| seen.id == of && seen.power == Power::On);
+        let hold = on && !live;
+        if hold {
+            still.hold().await?;
+        }
+        let work = |world: &mut World| world.clone_machine(site, of, orders, live);
+        // What is left half made of them is found by the same call again.
+        let half = |world: &mut World| {
+            orders.first().map(|order| world.create(site, order, false));
+        };
+        let op = (Op::Clone, Access::Change);
+        let made = self.shared.perform(op, &name, pause, work, half).await;
+        let held = if hold { still.release().await } else { Ok(Duration::ZERO) };
+        made?;
+        if held.is_err() {
+            for order in orders.iter().filter(|order| !whole(order)) {
+                self.destroy_machine(order.id).await?;
+            }
+        }
+        held
+    }
+
+    async fn connect_machine(&self, id: MachineId) -> Result<(), ProviderError> {
+        let site = self.mark.id;
+        let work = |world: &mut World| world.connect(site, id);
+        self.shared.simply(Op::Connect, &self.shared.name_of(id), Duration::ZERO, work).await
     }
 
     async fn channel(&self, id: MachineId) -> Result<Box<dyn Channel>, ProviderError> {

@@ -1,14 +1,14 @@
 //! What there is in a simulated world, and what can be done to it. No time, no files, no chance.
 
-use super::machine::{Around, SimMachine, Wires, answer};
+use super::machine::{Around, Disk, SimMachine, SimSnapshot, Wires, answer};
 use super::store::Line;
 use crate::{
     MachineOrder, MachineSeen, NetworkOrder, NetworkSeen, Power, Progress, ProviderError, Seen,
-    Shape, Start, TemplateOrder, TemplateSeen,
+    Shape, SnapshotOrder, SnapshotSeen, Start, TemplateOrder, TemplateSeen,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
-use updraft_base::{Blame, Digest, Mac, MachineId, NetworkName, SiteId};
+use updraft_base::{Blame, ByteSize, Digest, Mac, MachineId, NetworkName, SiteId, SnapshotId};
 use updraft_wire::{ProbeTarget, Request, Response};
 
 /// Machines and networks of any number of sites.
@@ -64,6 +64,9 @@ impl World {
                 order: machine.order.clone(),
                 fault: machine.fault.clone(),
                 unborn: machine.is_unborn(),
+                snapshots: machine.snapshots.len(),
+                clone_of: machine.clone_of,
+                apart: machine.apart,
             })
             .collect();
         let networks = self
@@ -239,8 +242,10 @@ impl World {
         }
         let machine = self.change(id);
         machine.power = Power::On;
-        machine.boots += 1;
-        machine.boot_left = boot_signs;
+        if !std::mem::take(&mut machine.goes_on) {
+            machine.boots += 1;
+            machine.boot_left = boot_signs;
+        }
         Ok(())
     }
 
@@ -287,6 +292,101 @@ impl World {
             self.remove(id);
             self.changed.insert(Changed::Machine(id));
         }
+    }
+
+    pub(super) fn snapshots(
+        &self,
+        site: SiteId,
+        id: MachineId,
+    ) -> Result<Vec<SnapshotSeen>, ProviderError> {
+        let seen = |kept: &SimSnapshot| SnapshotSeen {
+            order: kept.order.clone(),
+            stored: ByteSize::mib(1),
+        };
+        Ok(self.ours(site, id)?.snapshots.iter().map(seen).collect())
+    }
+
+    pub(super) fn take_snapshot(
+        &mut self,
+        site: SiteId,
+        id: MachineId,
+        order: &SnapshotOrder,
+    ) -> Result<(), ProviderError> {
+        let machine = self.ours(site, id)?;
+        if machine.snapshots.iter().any(|kept| kept.order.id == order.id) {
+            return Ok(());
+        }
+        if machine.order.is_none() {
+            return Err(world(format!("machine `{}` is only half made", machine.name)));
+        }
+        if order.memory && machine.power != Power::On {
+            return Err(world(format!("machine `{}` is off: it has no memory", machine.name)));
+        }
+        let machine = self.change(id);
+        let disk = Disk { held: false, ..machine.disk.clone() };
+        machine.snapshots.push(SimSnapshot { order: order.clone(), disk, boots: machine.boots });
+        machine.snapshots.sort_by_key(|kept| kept.order.id);
+        Ok(())
+    }
+
+    pub(super) fn revert(
+        &mut self,
+        site: SiteId,
+        id: MachineId,
+        snapshot: SnapshotId,
+    ) -> Result<(), ProviderError> {
+        let machine = self.ours(site, id)?;
+        let kept = machine.snapshots.iter().find(|kept| kept.order.id == snapshot).cloned();
+        let kept = kept.ok_or_else(|| {
+            world(format!("machine `{}` has no snapshot {}", machine.name, snapshot.tail()))
+        })?;
+        let machine = self.change(id);
+        machine.power = Power::Off;
+        machine.disk = kept.disk;
+        machine.goes_on = kept.order.memory;
+        if kept.order.memory {
+            machine.boots = kept.boots;
+        }
+        Ok(())
+    }
+
+    pub(super) fn drop_snapshot(&mut self, site: SiteId, id: MachineId, snapshot: SnapshotId) {
+        let there = |machine: &SimMachine| machine.snapshots.iter().any(|s| s.order.id == snapshot);
+        if self.ours(site, id).is_ok_and(there) {
+            self.change(id).snapshots.retain(|kept| kept.order.id != snapshot);
+        }
+    }
+
+    pub(super) fn clone_machine(
+        &mut self,
+        site: SiteId,
+        of: MachineId,
+        orders: &[MachineOrder],
+        live: bool,
+    ) -> Result<(), ProviderError> {
+        let original = self.ours(site, of)?.clone();
+        if !original.is_up() {
+            return Err(world(format!("machine `{}` is off", original.name)));
+        }
+        for order in orders {
+            let whole = |machine: &SimMachine| machine.order.is_some();
+            if self.machines.get(&order.id).is_some_and(whole) {
+                continue;
+            }
+            self.create(site, order, true)?;
+            let clone = self.change(order.id);
+            clone.disk = Disk { held: false, ..original.disk.clone() };
+            clone.clone_of = Some(of);
+            (clone.goes_on, clone.apart) = (live, live);
+        }
+        Ok(())
+    }
+
+    pub(super) fn connect(&mut self, site: SiteId, id: MachineId) -> Result<(), ProviderError> {
+        if self.ours(site, id)?.apart {
+            self.change(id).apart = false;
+        }
+        Ok(())
     }
 
     /// Takes note of a machine's addresses. Its order never changes once it has one.

@@ -1,6 +1,7 @@
 //! The command line of QEMU for one guest: pure, and held by a golden file.
 
 use crate::Acceleration;
+use crate::memory::Layout;
 use crate::place::Place;
 use std::ffi::OsString;
 use std::path::Path;
@@ -42,6 +43,9 @@ pub(crate) enum Memory<'a> {
     /// In a file that is copied on write: it waits for the state of a template's devices, and gets
     /// its cards only when it has that.
     Copied(&'a Path),
+    /// In its process: it waits for all memory and the state of its devices, which are where they
+    /// were in the guest that these come from.
+    Handed(Layout),
 }
 
 /// Version of the devices that a template's guest has. Machines can only go on from a template of
@@ -59,10 +63,10 @@ pub(crate) fn qemu(
     acceleration: &Acceleration,
     memory: Memory<'_>,
 ) -> Cmd {
-    let id = order.id;
     let uefi = matches!(order.files.boot, Boot::Firmware { firmware: Firmware::Uefi, .. });
     let flash = if uefi { ",pflash0=code,pflash1=state" } else { "" };
-    let backend = if matches!(memory, Memory::Own) { "" } else { ",memory-backend=ram" };
+    let slots = !matches!(memory, Memory::Own | Memory::Handed(Layout::Plain));
+    let backend = if slots { ",memory-backend=ram" } else { "" };
     let mut cmd = Cmd::new(emulator())
         .args(["-name", &format!("guest={},process=updraft-guest", order.name)])
         .args(uuid_args(order, memory))
@@ -84,9 +88,9 @@ pub(crate) fn qemu(
         .args(["-device", "virtio-blk-pci,drive=disk,bootindex=1"])
         .args(seed_args(order, place))
         .args(["-device", "virtio-rng-pci"])
-        .args(["-device", &format!("vmgenid,guid={}", id.as_uuid())])
+        .args(["-device", &format!("vmgenid,guid={}", generation(order, memory))])
         .args(["-device", "virtio-serial-pci"])
-        .args(slot_args(memory));
+        .args(slot_args(slots));
     let sockets = [
         ("agent", place.agent_socket(), String::new()),
         ("qmp", place.qmp_socket(), String::new()),
@@ -108,9 +112,16 @@ pub(crate) fn qemu(
     if matches!(memory, Memory::Copied(_)) {
         return cmd.args(["-S", "-incoming", "defer"]);
     }
+    if matches!(memory, Memory::Handed(_)) {
+        cmd = cmd.args(["-S", "-incoming", "defer"]);
+    }
     let vhost = if matches!(acceleration, Acceleration::Kvm) { ",vhost=on" } else { "" };
     for (index, nic) in order.nics.iter().enumerate() {
         let tap = tap_name(order, index);
+        let slot = match slots && matches!(memory, Memory::Handed(_)) {
+            true => format!(",bus={},id=nic{index}", slot_name(index)),
+            false => String::new(),
+        };
         cmd = cmd
             .args([
                 "-netdev",
@@ -118,7 +129,7 @@ pub(crate) fn qemu(
             ])
             .args([
                 "-device",
-                &format!("virtio-net-pci,netdev=net{index},mac={},romfile=", nic.mac),
+                &format!("virtio-net-pci,netdev=net{index},mac={},romfile={slot}", nic.mac),
             ]);
     }
     if order.outlet {
@@ -138,7 +149,9 @@ pub(crate) const UEFI_STATE: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 fn uuid_args(order: &MachineOrder, memory: Memory<'_>) -> Vec<String> {
     match memory {
         Memory::Kept(_) => Vec::new(),
-        Memory::Own | Memory::Copied(_) => vec!["-uuid".to_owned(), order.id.as_uuid()],
+        Memory::Own | Memory::Copied(_) | Memory::Handed(_) => {
+            vec!["-uuid".to_owned(), order.id.as_uuid()]
+        }
     }
 }
 
@@ -146,7 +159,11 @@ fn uuid_args(order: &MachineOrder, memory: Memory<'_>) -> Vec<String> {
 /// would say the same and open the file for reading only.
 fn memory_args(order: &MachineOrder, memory: Memory<'_>) -> Vec<String> {
     let (file, share) = match memory {
-        Memory::Own => return Vec::new(),
+        Memory::Own | Memory::Handed(Layout::Plain) => return Vec::new(),
+        Memory::Handed(Layout::Slots) => {
+            let size = order.memory.as_mib();
+            return vec!["-object".to_owned(), format!("memory-backend-ram,id=ram,size={size}M")];
+        }
         Memory::Kept(file) => (file, "on"),
         Memory::Copied(file) => (file, "off"),
     };
@@ -157,8 +174,17 @@ fn memory_args(order: &MachineOrder, memory: Memory<'_>) -> Vec<String> {
     ]
 }
 
-fn slot_args(memory: Memory<'_>) -> Vec<String> {
-    let slots = if matches!(memory, Memory::Own) { 0 } else { SLOTS };
+/// Which of its lives a guest is in: one that goes on from a moment that was kept is in another, and
+/// its kernel renews its random numbers (virtual machine generation id, docs/specs/vmgenid.rst).
+fn generation(order: &MachineOrder, memory: Memory<'_>) -> String {
+    match memory {
+        Memory::Handed(_) => "auto".to_owned(),
+        _ => order.id.as_uuid(),
+    }
+}
+
+fn slot_args(slots: bool) -> Vec<String> {
+    let slots = if slots { SLOTS } else { 0 };
     let slot = |index| format!("pcie-root-port,id={},chassis={}", slot_name(index), index + 1);
     (0..slots).flat_map(|index| ["-device".to_owned(), slot(index)]).collect()
 }
@@ -268,6 +294,8 @@ mod tests {
     fn a_template_and_its_machines_have_the_same_devices_in_the_same_places() {
         check_golden(Memory::Kept("/store/templates/t/ram".as_ref()), "template.golden");
         check_golden(Memory::Copied("/store/templates/t/ram".as_ref()), "live.golden");
+        check_golden(Memory::Handed(Layout::Slots), "handed-slots.golden");
+        check_golden(Memory::Handed(Layout::Plain), "handed-plain.golden");
     }
 
     #[test]

@@ -58,11 +58,21 @@ pub(crate) struct Record {
     /// The build of its image that its disk rests on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) build: Option<Digest>,
+    /// The machine that it was made from, when that was no image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clone_of: Option<MachineId>,
 }
 
 impl Record {
     pub(crate) fn new(site: &SiteMark, order: &MachineOrder, template: Option<Digest>) -> Self {
-        Self { version: 1, site: site.clone(), order: order.clone(), template, build: None }
+        Self {
+            version: 1,
+            site: site.clone(),
+            order: order.clone(),
+            template,
+            build: None,
+            clone_of: None,
+        }
     }
 }
 
@@ -187,7 +197,7 @@ impl Guest<'_> {
         self.host.run(rename).await.map(drop).map_err(fault(what()))
     }
 
-    fn alias_for_people(&self, order: &MachineOrder) -> String {
+    pub(crate) fn alias_for_people(&self, order: &MachineOrder) -> String {
         format!("{} of site {}", order.name, self.mark.name)
     }
 
@@ -200,7 +210,7 @@ impl Guest<'_> {
     pub(crate) async fn observe(&self, links: &[Link]) -> Result<MachineSeen, ProviderError> {
         let what = || format!("cannot look at machine {}", self.id);
         let record = self.expect_record().await?;
-        let order = record.order;
+        let (order, clone_of) = (record.order, record.clone_of);
         let listed = self.host.list(&self.place.dir).await.map_err(fault(what()))?;
         let has_disk = listed.iter().any(|name| name == "disk.qcow2");
         let pid = self.pid().await.map_err(fault(what()))?;
@@ -226,6 +236,12 @@ impl Guest<'_> {
             unborn: record.template.is_some() && !listed.iter().any(|name| name == "born"),
             order: has_disk.then_some(order),
             fault,
+            snapshots: match listed.iter().any(|name| name == "snapshots") {
+                true => self.snapshot_orders().await?.len(),
+                false => 0,
+            },
+            clone_of,
+            apart: listed.iter().any(|name| name == "apart"),
         })
     }
 
@@ -244,6 +260,9 @@ impl Guest<'_> {
         match status.get("status")?.as_str()? {
             "io-error" => Some("it stands still: its disk cannot be written".to_owned()),
             "paused" => Some("it is paused".to_owned()),
+            "postmigrate" | "finish-migrate" => {
+                Some("it stands still: a snapshot of it did not come to its end".to_owned())
+            }
             "internal-error" => Some("it stands still: the emulator failed".to_owned()),
             "guest-panicked" => Some("its kernel has panicked".to_owned()),
             _ => None,
@@ -280,27 +299,33 @@ impl Guest<'_> {
             Some(_) if self.exists(&self.place.born()).await.map_err(fault(what()))? => None,
             other => other,
         };
-        if unborn.is_some() {
+        let goes_on = self.exists(&self.place.goes_on()).await.map_err(fault(what()))?;
+        if unborn.is_some() || goes_on {
             // One that was cut off on its way to life may be in any state.
             self.kill().await?;
         }
         if self.pid().await.map_err(fault(what()))?.is_none() {
-            self.ensure_taps(order, bridges).await?;
+            let apart = self.is_apart().await?;
+            self.ensure_taps(order, bridges, !apart).await?;
             match unborn {
                 Some(template) => self.revive(order, acceleration, template).await?,
                 None => {
                     self.prepare_boot(order, networks).await?;
-                    self.launch(order, acceleration, Memory::Own).await?;
+                    if !self.go_on(order, acceleration).await? {
+                        self.launch(order, acceleration, Memory::Own).await?;
+                    }
                 }
             }
         }
         self.run(order).await
     }
 
-    async fn ensure_taps(
+    /// Makes its interfaces here, and lets them into their bridges when it may be heard there.
+    pub(crate) async fn ensure_taps(
         &self,
         order: &MachineOrder,
         bridges: &[(usize, String)],
+        let_in: bool,
     ) -> Result<(), ProviderError> {
         let what = || format!("cannot connect machine {}", order.name);
         let links = link::links(self.host).await.map_err(fault(what()))?;
@@ -330,7 +355,10 @@ impl Guest<'_> {
             }
             lines.push(format!("link set dev {tap} alias {}", self.alias()));
             lines.push(format!("link set dev {tap} addrgenmode none"));
-            lines.push(format!("link set dev {tap} master {bridge} up"));
+            lines.push(match let_in {
+                true => format!("link set dev {tap} master {bridge} up"),
+                false => format!("link set dev {tap} nomaster up"),
+            });
         }
         if lines.is_empty() {
             return Ok(());
@@ -401,6 +429,7 @@ impl Guest<'_> {
     async fn run(&self, order: &MachineOrder) -> Result<(), ProviderError> {
         let what = || format!("machine {} was started and does not run", order.name);
         let lost = |error: QmpError| ProviderError::new(error.blame(), what()).because(error);
+        self.let_go().await.map_err(lost)?;
         let mut qmp =
             Qmp::connect(&self.place.qmp_socket(), MONITOR_ANSWERS).await.map_err(lost)?;
         qmp.execute("cont", json!({}), MONITOR_ANSWERS).await.map(drop).map_err(lost)

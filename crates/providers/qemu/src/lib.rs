@@ -8,11 +8,13 @@
 
 mod accel;
 mod backing;
+mod clones;
 mod command;
 mod firewall;
 mod guest;
 mod link;
 mod live;
+mod memory;
 mod network;
 mod nft;
 mod place;
@@ -21,6 +23,7 @@ mod qmp;
 mod resize;
 mod room;
 mod seed;
+mod snapshot;
 mod template;
 
 pub use accel::{Accel, Acceleration};

@@ -22,7 +22,7 @@ use updraft_provider::{MachineOrder, ProviderError};
 const HANDED_OVER: Duration = Duration::from_secs(30);
 
 /// How often QEMU is asked how far it is.
-const LOOK_AGAIN: Duration = Duration::from_millis(3);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(3);
 
 impl Guest<'_> {
     /// Stops a running guest for good and returns the state of its devices; its memory is in its

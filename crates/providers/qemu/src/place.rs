@@ -40,6 +40,26 @@ impl Place {
         self.dir.join("firmware.fd")
     }
 
+    /// Its snapshots, each in a folder of its own.
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        self.dir.join("snapshots")
+    }
+
+    /// Says that it is cut off from its networks: it is, or may be, as another machine.
+    pub(crate) fn apart(&self) -> PathBuf {
+        self.dir.join("apart")
+    }
+
+    /// Memory of the machine that a clone goes on as.
+    pub(crate) fn memory(&self) -> PathBuf {
+        self.dir.join("memory")
+    }
+
+    /// Says from which memory it goes on at its next start.
+    pub(crate) fn goes_on(&self) -> PathBuf {
+        self.dir.join("goes-on")
+    }
+
     /// Says that it has come to life once: from then on its disk is ahead of any template.
     pub(crate) fn born(&self) -> PathBuf {
         self.dir.join("born")

@@ -9,13 +9,15 @@ use crate::{Accel, Acceleration, Barrier, accel, fault, firewall, link, room};
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::{OnceCell, Semaphore};
-use updraft_base::{Blame, ByteSize, Digest, MachineId, NetworkName};
+use updraft_base::{Blame, ByteSize, Digest, MachineId, NetworkName, SnapshotId};
 use updraft_host::Host;
 use updraft_provider::{
     Channel, ImageFiles, MachineOrder, NetworkOrder, Power, Progress, Provider, ProviderError,
-    Seen, Shape, SiteMark, Start, Stop, TemplateOrder, TemplateSeen,
+    Seen, Shape, SiteMark, SnapshotOrder, SnapshotSeen, Start, Stillness, Stop, TemplateOrder,
+    TemplateSeen,
 };
 
 /// Where a site's guests live and how they run.
@@ -149,6 +151,30 @@ impl QemuProvider {
         Ok((acceleration, maker))
     }
 
+    /// The bridge of each of a machine's cards.
+    async fn bridges(&self, order: &MachineOrder) -> Result<Vec<(usize, String)>, ProviderError> {
+        let networks = self.networks().orders().await?;
+        let mut bridges = Vec::new();
+        for (index, nic) in order.nics.iter().enumerate() {
+            let network = networks.iter().find(|network| network.name == nic.network);
+            let network = network.ok_or_else(|| {
+                let message = format!(
+                    "cannot start machine {}: network {} is not there",
+                    order.name, nic.network
+                );
+                ProviderError::new(Blame::World, message).hinting("`updraft up` makes it")
+            })?;
+            bridges.push((index, network.bridge.clone()));
+        }
+        Ok(bridges)
+    }
+
+    /// By what memory of a guest of ours is kept here, and taken again.
+    async fn maker_for(&self, id: MachineId) -> Result<Maker, ProviderError> {
+        let order = self.guest(id).order().await?;
+        Ok(self.maker(&order.files).await?.1)
+    }
+
     /// The guests that carry the site's mark, by id.
     async fn guests(&self) -> Result<Vec<Guest<'_>>, ProviderError> {
         let dir = self.settings.state.join("guests");
@@ -186,7 +212,8 @@ impl Provider for QemuProvider {
         let looks = guests.iter().map(|guest| guest.observe(&links));
         for machine in futures::future::join_all(looks).await {
             let machine = machine?;
-            if let (Power::On, Some(order)) = (machine.power, &machine.order) {
+            if let (Power::On, false, Some(order)) = (machine.power, machine.apart, &machine.order)
+            {
                 let nics = order.nics.iter().enumerate();
                 attached.extend(nics.map(|(at, nic)| (tap_name(order, at), nic.network.clone())));
             }
@@ -200,6 +227,9 @@ impl Provider for QemuProvider {
         let mut taps = Vec::new();
         for guest in self.guests().await? {
             let machine = guest.order().await?;
+            if guest.is_apart().await? {
+                continue;
+            }
             let nics = machine.nics.iter().enumerate();
             taps.extend(
                 nics.filter(|(_, nic)| nic.network == order.name)
@@ -257,18 +287,7 @@ impl Provider for QemuProvider {
         let guest = self.guest(id);
         let order = guest.order().await?;
         let networks = self.networks().orders().await?;
-        let mut bridges = Vec::new();
-        for (index, nic) in order.nics.iter().enumerate() {
-            let network = networks.iter().find(|network| network.name == nic.network);
-            let network = network.ok_or_else(|| {
-                let message = format!(
-                    "cannot start machine {}: network {} is not there",
-                    order.name, nic.network
-                );
-                ProviderError::new(Blame::World, message).hinting("`updraft up` makes it")
-            })?;
-            bridges.push((index, network.bridge.clone()));
-        }
+        let bridges = self.bridges(&order).await?;
         let acceleration = self.acceleration(&order.files).await?;
         // So many at a time as there are processors: an emulator's start keeps one busy.
         let _turn = self.starting.acquire().await.expect("it is never closed");
@@ -304,6 +323,63 @@ impl Provider for QemuProvider {
             self.host.remove_empty_dir(&dir).await.map_err(fault(what()))?;
         }
         Ok(())
+    }
+
+    async fn snapshots(&self, id: MachineId) -> Result<Vec<SnapshotSeen>, ProviderError> {
+        self.guest(id).snapshots().await
+    }
+
+    async fn take_snapshot(
+        &self,
+        id: MachineId,
+        order: &SnapshotOrder,
+        still: &mut dyn Stillness,
+    ) -> Result<Duration, ProviderError> {
+        let maker = match order.memory {
+            true => Some(self.maker_for(id).await?),
+            false => None,
+        };
+        self.guest(id).take_snapshot(order, maker, still).await
+    }
+
+    async fn revert_machine(
+        &self,
+        id: MachineId,
+        snapshot: SnapshotId,
+    ) -> Result<(), ProviderError> {
+        let maker = self.maker_for(id).await?;
+        self.guest(id).revert(snapshot, Some(maker)).await
+    }
+
+    async fn drop_snapshot(
+        &self,
+        id: MachineId,
+        snapshot: SnapshotId,
+    ) -> Result<(), ProviderError> {
+        self.guest(id).drop_snapshot(snapshot).await
+    }
+
+    async fn clone_machine(
+        &self,
+        of: MachineId,
+        orders: &[MachineOrder],
+        live: bool,
+        still: &mut dyn Stillness,
+    ) -> Result<Duration, ProviderError> {
+        let original = self.guest(of);
+        let maker = match live {
+            true => Some(self.maker_for(of).await?),
+            false => None,
+        };
+        let clones: Vec<_> = orders.iter().map(|order| (self.guest(order.id), order)).collect();
+        original.clone_into(&clones, maker, &self.settings.templates, still).await
+    }
+
+    async fn connect_machine(&self, id: MachineId) -> Result<(), ProviderError> {
+        let guest = self.guest(id);
+        let order = guest.order().await?;
+        let bridges = self.bridges(&order).await?;
+        guest.connect(&order, &bridges).await
     }
 
     async fn channel(&self, id: MachineId) -> Result<Box<dyn Channel>, ProviderError> {

@@ -59,7 +59,11 @@ impl Guest<'_> {
     }
 
     /// Grows the disk of a guest that is off. What runs inside grows its filesystem as it boots.
-    async fn grow_disk(&self, order: &MachineOrder, wanted: ByteSize) -> Result<(), ProviderError> {
+    pub(crate) async fn grow_disk(
+        &self,
+        order: &MachineOrder,
+        wanted: ByteSize,
+    ) -> Result<(), ProviderError> {
         let what = || format!("cannot grow the disk of machine {}", order.name);
         let disk = self.place.disk();
         let info = Cmd::new("qemu-img").args(["info", "--output=json", "--"]).arg(&disk);

@@ -151,6 +151,42 @@ impl Provider for Careless {
         }
         self.inner.destroy_machine(id).await
     }
+    async fn snapshots(&self, id: MachineId) -> Result<Vec<SnapshotSeen>, ProviderError> {
+        self.inner.snapshots(id).await
+    }
+    async fn take_snapshot(
+        &self,
+        id: MachineId,
+        order: &SnapshotOrder,
+        still: &mut dyn Stillness,
+    ) -> Result<Duration, ProviderError> {
+        if self.breaks == "stillness" {
+            return self.inner.take_snapshot(id, order, &mut crate::NothingRuns).await;
+        }
+        self.inner.take_snapshot(id, order, still).await
+    }
+    async fn revert_machine(&self, id: MachineId, to: SnapshotId) -> Result<(), ProviderError> {
+        self.inner.revert_machine(id, to).await
+    }
+    async fn drop_snapshot(&self, id: MachineId, which: SnapshotId) -> Result<(), ProviderError> {
+        self.inner.drop_snapshot(id, which).await
+    }
+    async fn clone_machine(
+        &self,
+        of: MachineId,
+        orders: &[MachineOrder],
+        live: bool,
+        still: &mut dyn Stillness,
+    ) -> Result<Duration, ProviderError> {
+        let stood = self.inner.clone_machine(of, orders, live, still).await?;
+        if self.breaks == "apart" && live {
+            self.inner.connect_machine(orders[0].id).await?;
+        }
+        Ok(stood)
+    }
+    async fn connect_machine(&self, id: MachineId) -> Result<(), ProviderError> {
+        self.inner.connect_machine(id).await
+    }
     async fn channel(&self, id: MachineId) -> Result<Box<dyn Channel>, ProviderError> {
         if self.breaks == "channel" {
             self.inner.shared.lock().channels.clear();
@@ -207,6 +243,8 @@ async fn the_suite_notices_every_kind_of_carelessness() {
         ("progress", "signs_of_life_move_while_a_machine_boots"),
         ("shape", "a_machine_gets_another_shape_and_its_disk_never_shrinks"),
         ("users", "a_template_is_made_once_and_stays_while_machines_rest_on_it"),
+        ("stillness", "a_snapshot_brings_a_machine_back_and_goes_with_it"),
+        ("apart", "a_clone_is_a_machine_of_its_own"),
         ("others", "another_site_never_notices"),
     ] {
         let ground = SimGround(SimWorld::new(Tempo::INSTANT));
