@@ -100,8 +100,7 @@ nothing_to_do
 claim "a machine that is added starts live from a template of the new shape"
 sed -i -E 's/(worker: .*count: )2/\13/' "$site/updraft.yaml"
 must up --yes
-must exec worker-3 -- nproc
-says "$scratch/out" ' 2$'
+same "$(on worker-3 nproc)" 2 "processors of worker-3"
 sed -i -E 's/(worker: .*count: )3/\12/' "$site/updraft.yaml"
 must up --yes
 

@@ -37,23 +37,45 @@ impl Actor {
             return Err(StepFault::new(Blame::World, format!("`{}` is gone", party.name))
                 .hinting("`updraft up` makes it anew"));
         };
-        let on = seen.power == Power::On;
-        if on && !restart {
+        let mut has = order.shape();
+        if seen.power == Power::On && self.grows(&party, &has, &wanted, restart).await? {
+            // While it runs, so that its filesystem is as large when this is done, and not at some
+            // moment after it has booted.
             self.mark(&party, RESIZING.to_owned(), json!(true)).await?;
-        } else if on && order.shape() != wanted {
+            has.disk = wanted.disk;
+            provider.resize_machine(party.id, &has).await.map_err(|e| fault(&e))?;
+            context.report("growing its filesystem");
+            self.expand(&party, disk.as_bytes()).await?;
+        }
+        if restart && has != wanted && seen.power == Power::On {
             context.phase("stop");
             self.stop(party.clone(), context).await?;
         }
-        provider.resize_machine(party.id, &wanted).await.map_err(|e| fault(&e))?;
+        if has != wanted {
+            provider.resize_machine(party.id, &wanted).await.map_err(|e| fault(&e))?;
+        }
         if restart {
             context.phase("start");
             self.sessions.forget(party.id).await;
             provider.start_machine(party.id).await.map_err(|e| fault(&e))?;
-        } else if on {
-            context.report("growing its filesystem");
-            self.expand(&party, disk.as_bytes()).await?;
         }
         Ok(Value::Null)
+    }
+
+    /// Whether the disk of a running machine is to be grown before anything else. One that is
+    /// restarted anyway and does not answer grows as it boots.
+    async fn grows(
+        &self,
+        party: &Party,
+        has: &updraft_provider::Shape,
+        wanted: &updraft_provider::Shape,
+        restart: bool,
+    ) -> Result<bool, StepFault> {
+        match self.observe(party).await {
+            Ok(says) => Ok(has.disk != wanted.disk || says.marks.contains_key(RESIZING)),
+            Err(_) if restart => Ok(false),
+            Err(silent) => Err(silent),
+        }
     }
 
     /// Has a running machine use all of its disk.

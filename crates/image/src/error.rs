@@ -161,6 +161,11 @@ impl Blamed for ImageError {
             Self::Tool { said, .. } if said.contains("Unable to locate package") => {
                 Some("correct the names under `packages:` of the image".to_owned())
             }
+            Self::Tool { said, .. } if said.contains("is not signed") => Some(
+                "put the keys of that archive into /usr/share/keyrings: Ubuntu's are in its \
+                 package ubuntu-keyring"
+                    .to_owned(),
+            ),
             Self::Tool { said, .. }
                 if ["Could not resolve", "Temporary failure", "Could not connect"]
                     .iter()
@@ -188,5 +193,22 @@ impl Blamed for ImageError {
             Self::Build { source, .. } | Self::Host(source) => source.hint(),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_whose_keys_are_missing_is_told_where_they_are() {
+        let said = "E: The repository 'http://archive.test/ubuntu noble InRelease' is not signed.";
+        let error = ImageError::Tool {
+            image: "noble".parse().expect("a name"),
+            stage: "fetching and installing packages",
+            status: 25,
+            said: said.to_owned(),
+        };
+        assert!(error.hint().is_some_and(|hint| hint.contains("ubuntu-keyring")));
     }
 }

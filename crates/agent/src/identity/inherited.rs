@@ -35,7 +35,7 @@ const KERNEL_BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Programs that services with an identity of their own bring: run in the order of their names,
 /// without arguments, after everything of the old identity is gone and before there is a network.
-/// One that fails refuses the new identity.
+/// One that fails refuses the new identity. People read of them in docs/identity.md.
 const HOOKS: &str = "/etc/updraft/identity.d";
 
 /// One hook may take so long: an emulated database may have to start anew.
