@@ -705,7 +705,7 @@ impl<'a> Planner<'a, '_> {
         if facts.power == Power::On
             && let Some((wanted, drift)) = drift
         {
-            let ready = self.builder.ready_after(&w.name);
+            let ready = self.builder.ready_after(w.name);
             let resized = self.resize(wanted, drift, ready.into_iter().chain(network.copied()));
             self.builder.ready.insert(w.name.clone(), resized);
         }
