@@ -49,10 +49,10 @@ clock_is_right() {
 }
 
 # Whether sshd answers on the machine's own address.
-answers_ssh() {
-  local banner
-  exec 3<>"/dev/tcp/$(address_of "$1")/22" && read -r -t 10 -u 3 banner && exec 3>&- && [[ $banner == SSH-* ]]
-}
+answers_ssh() (
+  # In a shell of its own: where nobody listens, this one ends.
+  exec 3<>"/dev/tcp/$(address_of "$1")/22" && read -r -t 10 -u 3 banner && [[ $banner == SSH-* ]]
+)
 
 can_write() { "$updraft" -C "$site" exec --timeout 5s "$1" -- /bin/sh -c 'echo >/srv/written && sync /srv/written' </dev/null; }
 
