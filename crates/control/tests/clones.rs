@@ -155,8 +155,7 @@ async fn a_machine_goes_back_to_what_it_was_and_the_oldest_snapshot_goes() {
     for _ in 0..3 {
         let control = stage.open(None);
         let change = control.take().unwrap();
-        let wish =
-            SnapshotWish { label: Some("daily".to_owned()), memory: false, keep: Some(2) };
+        let wish = SnapshotWish { label: Some("daily".to_owned()), memory: false, keep: Some(2) };
         let plan = change.plan_snapshot("web-1", wish).await.unwrap();
         assert!(!plan.destroys(), "nobody has to be asked");
         drop(change);
