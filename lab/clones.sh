@@ -29,6 +29,8 @@ clones() {
 
 write_site
 must up --yes
+# One that still boots has clones that still boot.
+until_true "sshd" 300 answers_ssh web-1
 before=$(inside web-1 'cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub /sys/class/net/eth0/address')
 inside web-1 'echo disk >/srv/disk; echo memory >/dev/shm/memory' >/dev/null
 
