@@ -25,7 +25,7 @@ domain: web.test
 admins: { ops: { keys: [ops.pub] } }
 networks: { lan: { cidr: 10.81.0.0/24 } }
 images:
-  debian: { bootstrap: bookworm, packages: [python3-minimal], live: true }
+  debian: { bootstrap: bookworm, packages: [haproxy, python3], live: true }
 groups:
   web: { image: debian, memory: 248MiB, start: cold }
 YAML

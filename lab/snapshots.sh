@@ -119,7 +119,7 @@ says "$scratch/out" '^Nothing to do'
 same "$(count_snapshots)" $((have + 1)) "snapshots"
 
 claim "they go with the machine, and that is said before"
-sed -i 's/248MiB/252MiB/' "$site/updraft.yaml"
+sed -i 's/haproxy, //' "$site/updraft.yaml"
 must plan
 says "$scratch/out" 'all its snapshots'
 must destroy --yes
