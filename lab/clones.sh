@@ -43,15 +43,15 @@ memory" "what the clone has"
 nothing_in_common web-1 twin
 clock_is_right twin
 same "$(inside web-1 'cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub /sys/class/net/eth0/address')" "$before" "the machine"
-until_true "the clone's network" 30 answers_ssh twin
-until_true "the machine's network" 30 answers_ssh web-1
+until_true "the clone's network" 300 answers_ssh twin
+until_true "the machine's network" 300 answers_ssh web-1
 
 claim "cold clones boot, two at once, each as itself"
 must machine clone web-1 --count 2
 same "$(clones)" "twin web-1-clone-1 web-1-clone-2" "clones"
 same "$(inside web-1-clone-1 'cat /srv/disk; ls /dev/shm')" disk "what a cold clone has"
 nothing_in_common web-1 twin web-1-clone-1 web-1-clone-2
-until_true "a clone's network" 30 answers_ssh web-1-clone-2
+until_true "a clone's network" 300 answers_ssh web-1-clone-2
 
 claim "up keeps them, status tells them, and names of the site file are not given away"
 must plan
@@ -71,7 +71,7 @@ must down
 if ud machine clone web-1 --as late; then fail "a machine that is off was cloned"; fi
 must up --yes
 same "$(inside twin 'cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub /sys/class/net/eth0/address')" "$became" "the clone"
-until_true "its network" 60 answers_ssh twin
+until_true "its network" 300 answers_ssh twin
 must machine destroy twin --yes
 
 claim "one whose agent does not answer is refused before anything is made"
@@ -90,7 +90,7 @@ for seconds in 0.1 0.3 0.6 1 2 4; do
   ud machine clone web-1 --as twin --live || says "$scratch/err" 'there is a machine .twin. already'
   same "$(clones)" twin "clones after a kill at $seconds s"
   nothing_in_common web-1 twin
-  until_true "its network" 30 answers_ssh twin
+  until_true "its network" 300 answers_ssh twin
   nothing_half_made
   must machine destroy twin --yes
 done

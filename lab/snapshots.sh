@@ -86,7 +86,7 @@ kept" "what it was doing"
 done
 if cmp -s "$scratch/random1" "$scratch/random2"; then fail "it drew the same random numbers twice"; fi
 inside web-1 'touch /srv/still-writes && sync' >/dev/null
-until_true "its network" 30 answers_ssh web-1
+until_true "its network" 300 answers_ssh web-1
 must plan
 says "$scratch/out" '^Nothing to do'
 have=$((have + 1))
