@@ -21,7 +21,7 @@ mmdebstrap --quiet --mode=root --variant=minbase --format=tar \
   --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
   --dpkgopt='path-exclude=/usr/share/doc/*' \
   --include=systemd-sysv,udev,dbus,iproute2,kmod,linux-image-cloud-amd64,initramfs-tools \
-  --include=cloud-init,netplan.io,openssh-server \
+  --include=cloud-init,cloud-guest-utils,netplan.io,openssh-server,sudo \
   bookworm root.tar
 mkdir tree
 tar -C tree -xpf root.tar --exclude='./dev/*'

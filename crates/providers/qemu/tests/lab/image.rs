@@ -1,12 +1,13 @@
 //! The image that guests of the lab start from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use updraft_host::{LocalHost, SystemClock};
+use std::time::Duration;
+use updraft_host::{Cmd, Host as _, LocalHost, SystemClock};
 use updraft_image::{Agent, Image, Recipe, Store};
 use updraft_provider::{Boot, ImageFiles};
 
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     // target/debug/deps/<this test>
     std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned()
 }
@@ -37,4 +38,17 @@ pub(crate) fn files(image: &Image) -> ImageFiles {
             cmdline: image.cmdline().to_owned(),
         },
     }
+}
+
+/// A disk as distributions make theirs, as qcow2 in this directory. The script that makes it leaves
+/// one that is there.
+pub(crate) async fn stock_disk(dir: &Path) -> PathBuf {
+    let raw = target().join("lab-stock/disk.raw");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../lab/stock-disk.sh");
+    let make = Cmd::new("bash").arg(script).arg(&raw).within(Duration::from_secs(1800));
+    LocalHost.run(make).await.unwrap();
+    let disk = dir.join("stock.qcow2");
+    let convert = Cmd::new("qemu-img").args(["convert", "-O", "qcow2"]).arg(&raw).arg(&disk);
+    LocalHost.run(convert.within(Duration::from_secs(600))).await.unwrap();
+    disk
 }

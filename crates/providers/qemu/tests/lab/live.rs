@@ -35,14 +35,14 @@ fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
 
-fn who(order: &MachineOrder, admin: &str) -> Identity {
+pub(crate) fn who(order: &MachineOrder, admin: &str) -> Identity {
     let mut wanted = identity(order, admin);
     wanted.interfaces[0].address = format!("{}/24", order.nics[0].address);
     wanted.seed = Some(Seed(format!("{:032x}", now().as_nanos())));
     wanted
 }
 
-async fn identify(agent: &AgentSession, wanted: &Identity) -> Observed {
+pub(crate) async fn identify(agent: &AgentSession, wanted: &Identity) -> Observed {
     let mut wanted = wanted.clone();
     wanted.time = Some(unix_nanos(SystemClock.now()));
     let answer = agent.call(Request::Identify(Box::new(wanted)), SOON).await.unwrap();
@@ -56,31 +56,36 @@ async fn identify(agent: &AgentSession, wanted: &Identity) -> Observed {
 
 /// What is a machine's alone: no other machine has any of it.
 #[derive(Debug)]
-struct Traits {
-    all: Vec<String>,
+pub(crate) struct Traits {
+    pub(crate) all: Vec<String>,
 }
 
 /// Asks a machine who it is and holds that against what it was told; returns what must be its own.
-async fn check_identity(
+pub(crate) async fn check_identity(
     lab: &Lab,
     key: &Path,
     agent: &AgentSession,
     order: &MachineOrder,
     observed: &Observed,
 ) -> Traits {
-    let address = order.nics[0].address;
+    let (address, mac) = (order.nics[0].address, order.nics[0].mac);
+    // Our own images call it eth0, others as they like.
+    let find = format!("basename $(dirname $(grep -il {mac} /sys/class/net/*/address))");
+    let (card, _) = shell(agent, &find).await;
     // One that boots has its address when its network has started.
     until(BOOT, || async {
-        let (said, _) = shell(agent, "ip -4 -o addr show dev eth0").await;
+        let (said, _) = shell(agent, &format!("ip -4 -o addr show dev {card}")).await;
         if said.contains(&format!("inet {address}/24")) { Ok(()) } else { Err(said) }
     })
     .await;
-    let ask = "hostname; cat /etc/machine-id; cat /sys/class/net/eth0/address; \
-               ip -4 -o addr show dev eth0 | awk '{print $4}'; cat /proc/sys/kernel/random/boot_id; \
-               head -c32 /dev/urandom | od -An -tx1 | tr -d ' \\n'; echo; date +%s.%N; \
-               ls /etc/ssh/ssh_host_*_key | wc -l; id -un ops";
+    let ask = format!(
+        "hostname; cat /etc/machine-id; cat /sys/class/net/{card}/address; \
+         ip -4 -o addr show dev {card} | awk '{{print $4}}'; cat /proc/sys/kernel/random/boot_id; \
+         head -c32 /dev/urandom | od -An -tx1 | tr -d ' \\n'; echo; date +%s.%N; \
+         ls /etc/ssh/ssh_host_*_key | wc -l; id -un ops"
+    );
     let before = now();
-    let (said, _) = shell(agent, ask).await;
+    let (said, _) = shell(agent, &ask).await;
     let after = now();
     let lines: Vec<&str> = said.lines().collect();
     let [hostname, machine_id, mac, addresses, boot, random, clock, keys, admin] = lines[..] else {
@@ -91,7 +96,7 @@ async fn check_identity(
     assert_eq!(mac, order.nics[0].mac.to_string());
     assert_eq!(addresses, format!("{address}/24"));
     assert_eq!(boot, observed.boot_id);
-    assert_eq!(keys, "1", "a host key of another machine is left");
+    assert_eq!(keys, observed.host_keys.len().to_string(), "a host key that nobody knows of");
     assert_eq!(admin, "ops");
     let clock = Duration::from_secs_f64(clock.parse().unwrap());
     let slack = Duration::from_millis(100);
@@ -99,11 +104,11 @@ async fn check_identity(
         clock + slack > before && clock < after + slack,
         "the clock is {clock:?}, between {before:?} and {after:?} it was asked"
     );
-    let [host_key] = &observed.host_keys[..] else { panic!("{:?}", observed.host_keys) };
 
-    // SSH with this very host key, as the admin, who may become root.
+    // SSH with these very host keys, as the admin, who may become root.
     let known = lab.dir.path().join(format!("known-{}", order.id));
-    std::fs::write(&known, format!("{address} {host_key}\n")).unwrap();
+    let lines = observed.host_keys.iter().map(|key| format!("{address} {key}\n"));
+    std::fs::write(&known, lines.collect::<String>()).unwrap();
     let ssh = || {
         Cmd::new("ssh")
             .args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"])
@@ -120,9 +125,10 @@ async fn check_identity(
         Ok(())
     })
     .await;
-    let algorithm_and_key = host_key.split_whitespace().nth(1).unwrap().to_owned();
+    let keys = observed.host_keys.iter().map(|key| key.split_whitespace().nth(1).unwrap());
+    let keys: Vec<String> = keys.map(str::to_owned).collect();
     let all = [machine_id, mac, addresses, boot, random].map(str::to_owned);
-    Traits { all: all.into_iter().chain([algorithm_and_key]).collect() }
+    Traits { all: all.into_iter().chain(keys).collect() }
 }
 
 /// Brings machines to life, all at once, and tells each who it is.
@@ -188,6 +194,7 @@ async fn machines_that_start_live_are_themselves_and_share_nothing() {
     let up = bring_up(&provider, &orders, &admin).await;
     let mut traits: BTreeSet<String> = BTreeSet::new();
     for (order, (agent, observed)) in orders.iter().zip(&up) {
+        assert_eq!(observed.host_keys.len(), 1, "a host key of another machine is left");
         for its_own in check_identity(&lab, &key, agent, order, observed).await.all {
             assert!(traits.insert(its_own.clone()), "two machines have {its_own}");
         }

@@ -13,3 +13,4 @@ mod guest;
 mod image;
 mod live;
 mod network;
+mod others;
