@@ -6,7 +6,7 @@ AS_ROOT := scripts/as-root.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down destroy test unit lab bench
+.PHONY: help setup build up down destroy test unit lab long bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -33,6 +33,9 @@ test: ## install what is missing and run every test
 
 unit: ## run the tests that need no root, no network and no guests
 	@scripts/test.sh unit
+
+long: ## run the tests that take another half an hour, as root
+	@scripts/test.sh long
 
 lab: ## run the tests that need root: namespaces, sshd hosts, guests
 	@scripts/test.sh lab

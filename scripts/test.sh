@@ -4,6 +4,8 @@
 #   scripts/test.sh unit    no root, no network, no guests
 #   scripts/test.sh lab     root: namespaces, sshd hosts, QEMU guests
 #   scripts/test.sh all     both
+#   scripts/test.sh long    root and half an hour: what would make the lab tier too long, as boots
+#                           of disks that others made
 #
 # Without root and sudo the lab tier is skipped and said to be; LAB_REQUIRE=all makes that a failure.
 set -euo pipefail
@@ -89,7 +91,7 @@ unit_tests() {
 lab_tests() {
   # Built as the caller, run as root, one after the other: they share bridges and ports.
   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$PWD/scripts/as-root.sh \
-    cargo test --workspace --locked --features lab --test 'lab_*' -- --test-threads=1
+    cargo test --workspace --locked --features lab --test 'lab_*' -- --test-threads=1 "$@"
 }
 
 unit_tier() {
@@ -114,13 +116,24 @@ lab_tier() {
   step "release build" cargo build --release --locked
   step "compile the lab tier" cargo test --workspace --locked --features lab --test 'lab_*' --no-run
   step "fleet" scripts/as-root.sh lab/check-fleet.sh
-  step "lab tier" lab_tests
+  # Two machines with cloud-init that boot twice: in the long tier.
+  step "lab tier" lab_tests --skip others::
   step "hello, end to end" scripts/as-root.sh lab/hello.sh
   step "images, end to end" scripts/as-root.sh lab/images.sh
   step "hello, crashing" scripts/as-root.sh lab/crash-hello.sh
   step "live starts, crashing" scripts/as-root.sh lab/live.sh
   step "hello, going wrong" scripts/as-root.sh lab/faults.sh
   step "other shapes, crashing" scripts/as-root.sh lab/resize.sh
+  step "snapshots, crashing" scripts/as-root.sh lab/snapshots.sh
+}
+
+long_tier() {
+  step "release build" cargo build --release --locked
+  step "disks that others made" lab_tests others::
+  step "clones" scripts/as-root.sh lab/clones.sh
+  step "hooks" scripts/as-root.sh lab/hooks.sh
+  step "a box" scripts/as-root.sh lab/box.sh
+  step "ubuntu" scripts/as-root.sh lab/ubuntu.sh
 }
 
 main() {
@@ -137,8 +150,13 @@ main() {
       unit_tier
       lab_tier
       ;;
+    long)
+      step "setup" scripts/setup.sh test
+      step "agent" cargo xtask agent
+      long_tier
+      ;;
     *)
-      echo "usage: scripts/test.sh [unit|lab|all]" >&2
+      echo "usage: scripts/test.sh [unit|lab|all|long]" >&2
       exit 2
       ;;
   esac
