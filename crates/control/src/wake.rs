@@ -15,6 +15,10 @@ const STUCK_AFTER: Duration = Duration::from_secs(120);
 /// How long a machine may take to come up, whatever it shows.
 const UP_WITHIN: Duration = Duration::from_secs(900);
 
+/// How long somebody else may talk to it: a look at the site takes seconds, and is no reason to
+/// give a run up.
+const BUSY_WITHIN: Duration = Duration::from_secs(60);
+
 /// How often a machine on its way up is looked at, to see that it has not gone off.
 const LOOKED_AT_EVERY: Duration = Duration::from_millis(500);
 
@@ -30,14 +34,24 @@ pub(crate) async fn agent(
     let mut progress = Progress::default();
     let mut looked = began;
     let mut pause = Duration::from_millis(5);
+    let mut busy = None;
     loop {
         let within = Duration::from_millis(700);
         let asked = sessions.ask(party, "say how it is", Request::Observe, within).await;
         let error = match asked {
             Ok(Response::Observed(seen)) => return Ok(*seen),
             Ok(_) => None,
-            Err(error @ SessionError::Busy { .. }) => return Err(fault(&error)),
-            Err(error) => Some(error),
+            Err(error @ SessionError::Busy { .. }) => {
+                if busy.get_or_insert_with(tokio::time::Instant::now).elapsed() > BUSY_WITHIN {
+                    return Err(fault(&error));
+                }
+                report(&error.to_string());
+                None
+            }
+            Err(error) => {
+                busy = None;
+                Some(error)
+            }
         };
         let now = provider.progress(party.id).await.map_err(|e| fault(&e))?;
         if now != progress {
