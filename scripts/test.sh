@@ -4,8 +4,8 @@
 #   scripts/test.sh unit    no root, no network, no guests
 #   scripts/test.sh lab     root: namespaces, sshd hosts, QEMU guests
 #   scripts/test.sh all     both
-#   scripts/test.sh long    root and half an hour: what would make the lab tier too long, as boots
-#                           of disks that others made
+#   scripts/test.sh long    root and half an hour more: other shapes, snapshots, clones, disks that
+#                           others made
 #
 # Without root and sudo the lab tier is skipped and said to be; LAB_REQUIRE=all makes that a failure.
 set -euo pipefail
@@ -123,12 +123,12 @@ lab_tier() {
   step "hello, crashing" scripts/as-root.sh lab/crash-hello.sh
   step "live starts, crashing" scripts/as-root.sh lab/live.sh
   step "hello, going wrong" scripts/as-root.sh lab/faults.sh
-  step "other shapes, crashing" scripts/as-root.sh lab/resize.sh
-  step "snapshots, crashing" scripts/as-root.sh lab/snapshots.sh
 }
 
 long_tier() {
   step "release build" cargo build --release --locked
+  step "other shapes, crashing" scripts/as-root.sh lab/resize.sh
+  step "snapshots, crashing" scripts/as-root.sh lab/snapshots.sh
   step "disks that others made" lab_tests others::
   step "clones" scripts/as-root.sh lab/clones.sh
   step "hooks" scripts/as-root.sh lab/hooks.sh
