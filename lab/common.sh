@@ -157,11 +157,20 @@ look_at_world() {
   echo "== site" && find "$site" | sort
 }
 
+# What the guests printed last, before they are destroyed.
+show_consoles() {
+  local log
+  "$updraft" -C "$site" status >&2 || true
+  for log in "$site"/.updraft/guests/*/console.log; do
+    [ ! -e "$log" ] || { echo "== $log" && tail -c 2000 "$log" | tr -d '\r' | tail -n 20; } >&2
+  done
+}
+
 clean_up() {
   local code=$1
   [ "$code" = 0 ] && end_claim
   if [ -d "$site/.updraft" ]; then
-    [ "$code" = 0 ] || "$updraft" -C "$site" status >&2 || true
+    [ "$code" = 0 ] || show_consoles
     "$updraft" -C "$site" destroy --yes >"$scratch/destroy.log" 2>&1 ||
       echo "destroy failed: $(tail -n 5 "$scratch/destroy.log")" >&2
   fi
