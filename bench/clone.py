@@ -4,8 +4,9 @@
 A site of its own, with the image of the hello example, is brought up again and again: one machine
 that boots, then one, four and twenty that start live from the image's template. Then the hello
 example itself, until its balancer has given the answer of each worker, booted and live. The clock
-runs from the start of the command. `itself` is when `updraft up` has ended: every machine's agent has answered under its new
-identity. `ssh` is when a command was answered over SSH by every machine, with strict host keys.
+runs from the start of the command. `itself` is when `updraft up` has ended: every machine's agent
+has answered under its new identity. `ssh` is when a command was answered over SSH by every machine,
+with strict host keys.
 
 Memory is what each machine adds when it is idle and has answered once, as the kernel accounts it
 in `/proc/PID/smaps_rollup` and `smaps`: the guest's own part beside that of the emulator.
@@ -43,6 +44,21 @@ AGREED_MIB = 40
 AGREED_HELLO = 8.0
 
 
+def run(updraft, folder, *words):
+    """Runs our program on the site in a folder; it must succeed. Returns what it printed."""
+    command = [updraft, "-C", folder, *words]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"clone: {' '.join(command)} ended with {done.returncode}\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def take_away(updraft, folder):
+    """Destroys what is left of the site in a folder, whatever state it is in."""
+    command = [updraft, "-C", folder, "destroy", "--yes"]
+    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+
 class Bench:
     """A site in a folder of its own, taken away at the end."""
 
@@ -59,11 +75,7 @@ class Bench:
 
     def run(self, *words):
         """Runs our program on the site; it must succeed."""
-        command = [self.updraft, "-C", self.folder, *words]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            sys.exit(f"clone: {' '.join(command)} ended with {done.returncode}\n{done.stderr[-3000:]}")
-        return done
+        return run(self.updraft, self.folder, *words)
 
     def ssh(self, name):
         """Starts a command on a machine, trusting nothing but the host key that we know."""
@@ -147,24 +159,18 @@ def hello(updraft, cidr, start, folder):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
 
-    def run(*words):
-        command = [updraft, "-C", site, *words]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            sys.exit(f"clone: {' '.join(command)} ended with {done.returncode}\n{done.stderr[-3000:]}")
-        return done.stdout
-
-    begin = time.perf_counter()
-    run("up", "--yes")
-    hosts = json.loads(run("inventory", "--list"))["_meta"]["hostvars"]
-    url = f"http://{hosts['balancer-1']['ansible_host']}/"
-    waiting = {name for name in hosts if name.startswith("worker-")}
-    while waiting:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            waiting.discard(answer.read().decode().split()[0])
-    taken = time.perf_counter() - begin
-    run("destroy", "--yes")
-    return taken
+    try:
+        begin = time.perf_counter()
+        run(updraft, site, "up", "--yes")
+        hosts = json.loads(run(updraft, site, "inventory", "--list"))["_meta"]["hostvars"]
+        url = f"http://{hosts['balancer-1']['ansible_host']}/"
+        waiting = {name for name in hosts if name.startswith("worker-")}
+        while waiting:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                waiting.discard(answer.read().decode().split()[0])
+        return time.perf_counter() - begin
+    finally:
+        take_away(updraft, site)
 
 
 def template_size(store):
@@ -217,8 +223,7 @@ def main():
                 print(f"  {label:12} itself {row['itself']:7.2f} s  ssh {row['ssh']:7.2f} s{agreed}  "
                       f"load {row['load']:.1f}  MiB each: {memory}", flush=True)
         finally:
-            subprocess.run([bench.updraft, "-C", folder, "destroy", "--yes"], stdin=subprocess.DEVNULL,
-                           capture_output=True, check=False)
+            take_away(bench.updraft, folder)
         for start in ("cold", "live"):
             # The first round makes what is kept: image and template.
             times = [hello(bench.updraft, given.cidr, start, folder) for _ in range(given.rounds + 1)][1:]

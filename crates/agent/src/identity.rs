@@ -102,7 +102,7 @@ pub(crate) fn apply(root: &Root, wanted: &Identity) -> Result<Response, Failure>
     kept.host_keys.iter_mut().for_each(|key| key.private.clear());
     let record =
         Record { machine: wanted.machine.clone(), digest: wanted.digest.clone(), identity: kept };
-    inherited::remember_boot(root, wanted)?;
+    inherited::remember_boot(root, &wanted.machine)?;
     if origin != Origin::Memory || !root.is_system() {
         keep(root, &record)?;
         return Ok(Response::Done);
@@ -159,7 +159,14 @@ pub(crate) fn wait(root: &Root) -> Result<(), String> {
     let mut told = false;
     loop {
         match machine(root) {
-            Some(machine) if is_this(&machine, &firmware) => return Ok(()),
+            Some(machine) if is_this(&machine, &firmware) => {
+                // One that was told in an earlier boot is not told again, and what goes on from its
+                // memory has to see that it is somebody else.
+                if let Err(failure) = inherited::remember_boot(root, &machine) {
+                    tell(&format!("updraft-agent: {}\n", failure.message));
+                }
+                return Ok(());
+            }
             Some(machine) if !told => {
                 tell(&format!(
                     "updraft-agent: the identity here is that of `{machine}`, not of this machine\n"
@@ -509,5 +516,17 @@ mod tests {
         };
         apply(&root, &wanted()).unwrap();
         assert_eq!(waiting.join().unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn what_goes_on_from_a_later_boot_is_seen_to_be_a_copy() {
+        let (_directory, root) = machine_root();
+        apply(&root, &wanted()).unwrap();
+        // The next boot: nothing is told, because everything is so already.
+        fs::remove_dir_all(root.at("/run")).unwrap();
+        assert_eq!(wait(&root), Ok(()));
+        let id = "01JZZZZZZZZZZZZZZZZZZZZZZY";
+        let other = Identity { machine: id.to_owned(), ..wanted() };
+        assert_eq!(Origin::of(&root, record(&root).as_ref(), &other), Origin::Memory);
     }
 }

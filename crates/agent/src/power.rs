@@ -6,8 +6,8 @@
 )]
 
 use crate::failure::system;
-use crate::identity;
 use crate::root::Root;
+use crate::{identity, tell};
 use rustix::system::RebootCommand;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,7 +16,10 @@ use updraft_wire::{Failure, PowerAction, Response};
 /// Syncs filesystems and asks the machine's init to end it in order. Where no systemd runs, the
 /// kernel is asked directly: everything worth keeping has been synced then.
 pub(crate) fn switch(root: &Root, action: PowerAction) -> Result<Response, Failure> {
-    identity::settle(root)?;
+    // What cannot be kept is told again after the next boot, and must not hold the machine up.
+    if let Err(failure) = identity::settle(root) {
+        tell(&format!("updraft-agent: the identity is not kept: {}\n", failure.message));
+    }
     rustix::fs::sync();
     let (verb, command) = match action {
         PowerAction::Off => ("poweroff", RebootCommand::PowerOff),

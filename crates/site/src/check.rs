@@ -24,13 +24,14 @@ use std::str::FromStr;
 use std::time::Duration;
 use updraft_base::{ByteSize, NetworkName, SiteName, UserName};
 
-/// Linux boots in less, but a distribution's initrd does not unpack.
-const LEAST_MEMORY: ByteSize = ByteSize::mib(64);
-const MOST_MEMORY: ByteSize = ByteSize::gib(16 << 10);
+/// The least memory of a machine. Linux boots in less, but a distribution's initrd does not unpack.
+pub const LEAST_MEMORY: ByteSize = ByteSize::mib(64);
+/// The most memory of a machine: more than any has.
+pub const MOST_MEMORY: ByteSize = ByteSize::gib(16 << 10);
 /// The smallest Debian with a kernel does not fit on less.
 const LEAST_DISK: ByteSize = ByteSize::mib(256);
-/// ext4 with blocks of 4 KiB and 32-bit block numbers ends here.
-const MOST_DISK: ByteSize = ByteSize::gib(16 << 10);
+/// The largest disk of a machine. ext4 with blocks of 4 KiB and 32-bit block numbers ends here.
+pub const MOST_DISK: ByteSize = ByteSize::gib(16 << 10);
 
 /// Decodes the tree and checks what one part of it says about another.
 pub(crate) fn check(

@@ -26,6 +26,7 @@ mod table;
 mod text;
 mod yaml;
 
+pub use check::{LEAST_MEMORY, MOST_DISK, MOST_MEMORY};
 pub use codes::CODES;
 pub use fault::{Fault, Faults, FaultsJson, Related};
 pub use model::{

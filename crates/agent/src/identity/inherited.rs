@@ -178,8 +178,8 @@ fn renew_boot_id() -> Result<(), Failure> {
 }
 
 /// Writes down which machine this boot is.
-pub(super) fn remember_boot(root: &Root, wanted: &Identity) -> Result<(), Failure> {
-    super::ensure_file(root, THIS_BOOT, format!("{}\n", wanted.machine).as_bytes(), 0o644).map(drop)
+pub(super) fn remember_boot(root: &Root, machine: &str) -> Result<(), Failure> {
+    super::ensure_file(root, THIS_BOOT, format!("{machine}\n").as_bytes(), 0o644).map(drop)
 }
 
 /// Lets go what stands still since the machine became a template: everything but systemd itself and
@@ -300,11 +300,11 @@ mod tests {
         assert_eq!(Origin::of(&root, None, &wanted), Origin::Itself);
         assert_eq!(Origin::of(&root, Some(&record("A")), &wanted), Origin::Itself);
         assert_eq!(Origin::of(&root, Some(&record("B")), &wanted), Origin::Disk);
-        remember_boot(&root, &identity("B")).unwrap();
+        remember_boot(&root, "B").unwrap();
         assert_eq!(Origin::of(&root, Some(&record("B")), &wanted), Origin::Memory);
         // Cut off after the record was written: what runs was another one all the same.
         assert_eq!(Origin::of(&root, Some(&record("A")), &wanted), Origin::Memory);
-        remember_boot(&root, &wanted).unwrap();
+        remember_boot(&root, &wanted.machine).unwrap();
         assert_eq!(Origin::of(&root, Some(&record("A")), &wanted), Origin::Itself);
     }
 

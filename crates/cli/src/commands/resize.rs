@@ -6,17 +6,12 @@ use crate::args::Resize;
 use crate::ui;
 use updraft_base::{ByteSize, MachineName};
 use updraft_control::{Outcome, ShapeChange, SiteControl};
-
-/// The least memory that a machine can have, as in the site file.
-const LEAST_MEMORY: ByteSize = ByteSize::mib(64);
+use updraft_site::{LEAST_MEMORY, MOST_DISK, MOST_MEMORY};
 
 pub(crate) async fn resize(context: &Context, args: &Resize) -> Result {
-    if let Some(memory) = args.memory
-        && memory < LEAST_MEMORY
-    {
-        let message = format!("{memory} of memory are too little: a machine has at least 64MiB");
-        return Err(context.asked(&message, None));
-    }
+    within("memory", args.memory, LEAST_MEMORY, MOST_MEMORY)
+        .and_then(|()| within("disk", args.disk, ByteSize::bytes(0), MOST_DISK))
+        .map_err(|message| context.asked(&message, None))?;
     let control = context.open_for(&args.run)?;
     let fail = |error| context.fail_control(&error);
     let name = control.party(&args.machine).map_err(fail)?.name;
@@ -57,4 +52,22 @@ fn tell_site_file(
         said.group,
     ));
     Ok(())
+}
+
+/// Refuses what the site file would refuse. Whether a disk is too small, its machine says.
+fn within(
+    what: &str,
+    asked: Option<ByteSize>,
+    least: ByteSize,
+    most: ByteSize,
+) -> std::result::Result<(), String> {
+    match asked {
+        Some(asked) if asked < least => {
+            Err(format!("{asked} of {what} are too little: a machine has at least {least}"))
+        }
+        Some(asked) if asked > most => {
+            Err(format!("{asked} of {what} are too much: a machine has at most {most}"))
+        }
+        _ => Ok(()),
+    }
 }
