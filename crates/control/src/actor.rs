@@ -365,11 +365,12 @@ impl Actor {
                 .ask(party, "take its identity", Request::Identify(Box::new(identity)), SHORT * 4)
                 .await
                 .map_err(|e| fault(&e))?;
-            let session = self.sessions.get(party, SHORT).await.map_err(|e| fault(&e))?;
-            let lost = |source| fault(&SessionError::Agent { machine: party.name.clone(), source });
-            updraft_remote::set_clock(&*session, &*self.clock, SHORT).await.map_err(lost)?;
             seen = self.observe(party).await?;
         }
+        // One that started again is off too: the chip that it read its clock from counts seconds.
+        let session = self.sessions.get(party, SHORT).await.map_err(|e| fault(&e))?;
+        let lost = |source| fault(&SessionError::Agent { machine: party.name.clone(), source });
+        updraft_remote::set_clock(&*session, &*self.clock, SHORT).await.map_err(lost)?;
         // One that went on as another machine is heard from here on.
         let provider = self.provider(&party.provider)?;
         provider.connect_machine(party.id).await.map_err(|e| fault(&e))?;

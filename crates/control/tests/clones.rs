@@ -5,10 +5,13 @@
 
 use camino::Utf8PathBuf;
 use std::sync::Arc;
-use updraft_base::{Clock, FixedClock};
+use updraft_base::{Clock, FixedClock, Timestamp, unix_nanos};
 use updraft_control::{
     CloneWish, CrashPlan, Outcome, Plan, Settings, SiteControl, SnapshotWish, StopSignal,
 };
+use updraft_provider::sim::{SimWorld, Tempo};
+
+const NOW: Timestamp = Timestamp::constant(1_767_225_600, 0);
 
 const SITE: &str = "\
 site: small
@@ -41,7 +44,7 @@ impl Stage {
     }
 
     fn open(&self, crash_at: Option<CrashPlan>) -> SiteControl {
-        let clock: Arc<dyn Clock> = Arc::new(FixedClock("2026-01-01T00:00:00Z".parse().unwrap()));
+        let clock: Arc<dyn Clock> = Arc::new(FixedClock(NOW));
         let settings = Settings {
             home: None,
             store: self.dir.path().join("store"),
@@ -99,6 +102,12 @@ impl Stage {
             status.machines.iter().map(|m| format!("{} {}", m.name, m.state)).collect();
         all.sort();
         all
+    }
+
+    fn clocks(&self) -> Vec<i64> {
+        let kept = self.dir.path().join(".updraft/sim.json");
+        let machines = SimWorld::kept_in(kept, Tempo::INSTANT).machines().unwrap();
+        machines.iter().map(|machine| machine.disk.clock).collect()
     }
 
     async fn assert_nothing_to_do(&self, story: &str) {
@@ -173,6 +182,9 @@ async fn a_machine_goes_back_to_what_it_was_and_the_oldest_snapshot_goes() {
     stage.run(plan).await;
     assert_eq!(stage.machines().await, ["web-1 running"]);
     stage.assert_nothing_to_do("after it went back").await;
+    let clocks = stage.clocks();
+    let right = |shows: &i64| shows.abs_diff(unix_nanos(NOW)) < 100_000_000;
+    assert!(!clocks.is_empty() && clocks.iter().all(right), "{clocks:?}");
     let control = stage.open(None);
     let change = control.take().unwrap();
     let plan = change.plan_destroy().await.unwrap();

@@ -245,6 +245,8 @@ impl World {
         if !std::mem::take(&mut machine.goes_on) {
             machine.boots += 1;
             machine.boot_left = boot_signs;
+            // Nothing keeps time while it is off.
+            machine.disk.clock = 0;
         }
         Ok(())
     }

@@ -259,8 +259,7 @@ impl Guest<'_> {
         let status = qmp.execute("query-status", json!({}), MONITOR_GLANCE).await.ok()?;
         match status.get("status")?.as_str()? {
             "io-error" => Some("it stands still: its disk cannot be written".to_owned()),
-            "paused" => Some("it is paused".to_owned()),
-            "postmigrate" | "finish-migrate" => {
+            "paused" | "postmigrate" | "finish-migrate" => {
                 Some("it stands still: a snapshot of it did not come to its end".to_owned())
             }
             "internal-error" => Some("it stands still: the emulator failed".to_owned()),

@@ -232,6 +232,8 @@ async fn machines_that_start_live_are_themselves_and_share_nothing() {
     provider.stop_machine(orders[0].id, Stop::Orderly(Duration::from_secs(90))).await.unwrap();
     provider.start_machine(orders[0].id).await.unwrap();
     let agent = session(&provider, orders[0].id, BOOT).await;
+    // The chip that a booting machine reads its clock from counts seconds.
+    set_clock(&agent, &SystemClock, SOON).await.unwrap();
     let Response::Observed(after) = agent.call(Request::Observe, SOON).await.unwrap() else {
         panic!("not an observation");
     };

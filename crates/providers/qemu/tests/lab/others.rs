@@ -7,11 +7,11 @@ use crate::live::{check_identity, identify, who};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use updraft_base::{ByteSize, Digest, MachineId, Timestamp};
-use updraft_host::OsChance;
+use updraft_host::{OsChance, SystemClock};
 use updraft_provider::{
     Boot, Firmware, ImageFiles, MachineOrder, Nic, Provider as _, Shape, Start, Stop,
 };
-use updraft_remote::{AgentSession, Session as _};
+use updraft_remote::{AgentSession, Session as _, set_clock};
 use updraft_wire::{Request, Response};
 
 /// A stock Debian with cloud-init needs more than a minute of an emulated processor; what counts is
@@ -116,6 +116,7 @@ async fn machines_from_a_disk_that_others_made_are_themselves_and_share_nothing(
     provider.stop_machine(id, Stop::Orderly(STUCK)).await.unwrap();
     provider.start_machine(id).await.unwrap();
     let agent = answers(&provider, &orders[0]).await;
+    set_clock(&agent, &SystemClock, SOON).await.unwrap();
     let Response::Observed(after) = agent.call(Request::Observe, SOON).await.unwrap() else {
         panic!("not an observation");
     };
