@@ -27,7 +27,7 @@ clones() {
   jq -r '.clones.hosts // [] | sort | join(" ")' "$scratch/out"
 }
 
-write_site
+write_site cold
 must up --yes
 # One that still boots has clones that still boot.
 until_true "sshd" 300 answers_ssh web-1
@@ -84,8 +84,9 @@ must machine stop web-1
 must up --yes
 
 claim "killed at any moment, the same command comes to one clone that is itself, and nothing is half made"
-for seconds in 0.1 0.3 0.6 1 2 4; do
+for seconds in 0.1 0.3 0.4 0.5 0.6 0.7 1 2 4; do
   killed_after $seconds machine clone web-1 --as twin --live
+  until_true "the machine to go on" 30 can_write web-1
   # It may have come to its end by then.
   ud machine clone web-1 --as twin --live || says "$scratch/err" 'there is a machine .twin. already'
   same "$(clones)" twin "clones after a kill at $seconds s"

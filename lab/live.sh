@@ -8,36 +8,8 @@
 # Needs root and the release build. The template is made in the store that all sites share, and
 # stays there.
 set -euo pipefail
-# shellcheck source=lab/common.sh
-. "$(dirname "$0")/common.sh"
-
-site=$scratch/live
-
-cleanup() {
-  local code=$?
-  trap - EXIT
-  "$updraft" -C "$site" destroy --yes >/dev/null 2>&1 || echo "could not destroy $site" >&2
-  rm -rf "$scratch"
-  exit $code
-}
-trap cleanup EXIT
-
-write_site() {
-  mkdir -p "$site"
-  # A shape that nobody else has, so that its template is ours to make.
-  cat >"$site/updraft.yaml" <<'YAML'
-site: live
-domain: live.test
-admins: { ops: { keys: [ops.pub] } }
-networks: { lan: { cidr: 10.76.0.0/24 } }
-images:
-  debian: { bootstrap: bookworm, packages: [haproxy, python3], live: true }
-groups:
-  web: { image: debian, memory: 248MiB }
-YAML
-  ssh-keygen -q -t ed25519 -N '' -C ops -f "$scratch/ops"
-  cp "$scratch/ops.pub" "$site/ops.pub"
-}
+# shellcheck source=lab/one-guest.sh
+. "$(dirname "$0")/one-guest.sh"
 
 # Process ids of guests whose command line names this.
 guests_of() {
@@ -45,20 +17,6 @@ guests_of() {
   for process in /proc/[0-9]*; do
     if grep -qsaz -- "$1" "$process/cmdline" && grep -qsa 'guest=' "$process/cmdline"; then echo "${process#/proc/}"; fi
   done
-}
-
-# Kills `up` after so many seconds; it may have come to its end by then.
-killed_after() {
-  local code=0 running
-  "$updraft" -C "$site" up --yes >"$scratch/out" 2>"$scratch/err" </dev/null &
-  running=$!
-  sleep "$1"
-  kill -KILL "$running" 2>/dev/null || true
-  { wait "$running" || code=$?; } 2>/dev/null
-  case $code in
-    0 | 137) ;;
-    *) fail "up, to be killed after $1 s, ended with $code: $(tail -n 20 "$scratch/err")" ;;
-  esac
 }
 
 # The same command again comes to one machine that is itself; then everything goes.
@@ -74,10 +32,10 @@ is_whole_again() {
   [ ! -e "$site/.updraft/guests" ] || fail "guests are left $1: $(ls "$site/.updraft/guests")"
 }
 
-write_site
+write_site live
 must image build debian
 claim "killed while the template is made, the same command makes it, and nothing of the first try is left"
-killed_after 6
+killed_after 6 up --yes
 is_whole_again "after the template was made"
 store=${UPDRAFT_STORE:-/var/lib/updraft}
 same "$(ls "$store/templates/tmp")" "" "templates that are half made"
@@ -95,7 +53,7 @@ done
 
 claim "killed between the lines, too"
 for seconds in 0.1 0.2 0.3 0.5 0.8; do
-  killed_after $seconds
+  killed_after $seconds up --yes
   is_whole_again "after a kill at $seconds s"
 done
 end_claim

@@ -10,7 +10,7 @@ set -euo pipefail
 # shellcheck source=lab/one-guest.sh
 . "$(dirname "$0")/one-guest.sh"
 
-write_site
+write_site cold
 must up --yes
 identity=$(inside web-1 'cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub')
 

@@ -137,6 +137,14 @@ pub(crate) enum Command {
         /// Shell.
         shell: clap_complete::Shell,
     },
+    /// Have a machine go on when whoever holds a lock is killed; started by ourselves.
+    #[command(hide = true)]
+    Guard {
+        /// The lock.
+        lock: Utf8PathBuf,
+        /// The monitor of the machine's QEMU.
+        monitor: Utf8PathBuf,
+    },
 }
 
 #[derive(Args, Clone, Copy, Debug)]

@@ -91,6 +91,7 @@ fn provider_in(settings: &Settings, dir: &Path) -> Arc<dyn Provider> {
             verdicts: settings.store.join("kvm"),
             templates: settings.store.join("templates"),
             accel: Accel::Auto,
+            guard: None,
         },
         Arc::new(LocalHost),
     ))

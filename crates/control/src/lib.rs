@@ -55,6 +55,7 @@ pub use updraft_plan::{
 pub use updraft_playbook::inventory::Inventory;
 pub use updraft_playbook::output::{Recap, ScreenOptions};
 pub use updraft_playbook::{Operator, RunOptions};
+pub use updraft_qemu::guard;
 pub use updraft_remote::{Output, RemoteError, Session, Stream, fan_out};
 pub use updraft_wire::Put;
 pub use world::ImageStore;

@@ -26,6 +26,8 @@ pub struct Settings {
     /// The agent that is put on machines: a static binary for this computer's architecture.
     /// Absent in a build without one.
     pub agent: Option<AgentProgram>,
+    /// This program as a file, for what must go on when we are killed.
+    pub program: Option<PathBuf>,
     /// The user's environment, for the `env` lookup of templates.
     pub environment: BTreeMap<String, String>,
     /// Directories that hold roles, after `roles/` beside a playbook.

@@ -42,6 +42,7 @@ pub(crate) fn providers(
                 verdicts: settings.store.join("kvm"),
                 templates: settings.store.join("templates"),
                 accel: Accel::Auto,
+                guard: settings.program.clone(),
             },
             Arc::new(LocalHost),
         );

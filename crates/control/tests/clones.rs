@@ -58,6 +58,7 @@ impl Stage {
             width: 4,
             crash_at,
             ssh_auth_sock: None,
+            program: None,
             environment: Default::default(),
             roles_path: Vec::new(),
         };

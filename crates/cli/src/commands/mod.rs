@@ -117,6 +117,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         width: 8,
         crash_at,
         ssh_auth_sock: env::ssh_auth_sock(),
+        program: Some(format!("/proc/{}/exe", std::process::id()).into()),
         environment: env::all(),
         roles_path: env::roles_path(),
     };
@@ -126,6 +127,10 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         Command::Check(args) => files::check(&context, args.json),
         Command::Schema => files::schema(),
         Command::Completions { shell } => files::completions(shell),
+        Command::Guard { lock, monitor } => {
+            let done = updraft_control::guard(lock.as_std_path(), monitor.as_std_path()).await;
+            done.map(|()| 0).map_err(|error| context.fail(&error))
+        }
         Command::Plan(args) => read::plan(&context, &args).await,
         Command::Status(args) => read::status(&context, args.json).await,
         Command::Doctor(args) => read::doctor(&context, args.json).await,

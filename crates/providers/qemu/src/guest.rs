@@ -2,6 +2,7 @@
 
 use crate::command::{self, Memory, tap_name, tap_of};
 use crate::link::{self, Link};
+use crate::memory::let_go;
 use crate::place::Place;
 use crate::qmp::{Qmp, QmpError};
 use crate::template::Template;
@@ -82,6 +83,8 @@ pub(crate) struct Guest<'a> {
     pub(crate) mark: &'a SiteMark,
     pub(crate) id: MachineId,
     pub(crate) place: Place,
+    /// The program that has it go on when we are killed while it stands still.
+    pub(crate) guard: Option<&'a Path>,
 }
 
 impl Guest<'_> {
@@ -428,7 +431,7 @@ impl Guest<'_> {
     async fn run(&self, order: &MachineOrder) -> Result<(), ProviderError> {
         let what = || format!("machine {} was started and does not run", order.name);
         let lost = |error: QmpError| ProviderError::new(error.blame(), what()).because(error);
-        self.let_go().await.map_err(lost)?;
+        let_go(&self.place.qmp_socket()).await.map_err(lost)?;
         let mut qmp =
             Qmp::connect(&self.place.qmp_socket(), MONITOR_ANSWERS).await.map_err(lost)?;
         qmp.execute("cont", json!({}), MONITOR_ANSWERS).await.map(drop).map_err(lost)

@@ -11,6 +11,7 @@ mod backing;
 mod clones;
 mod command;
 mod firewall;
+mod guard;
 mod guest;
 mod link;
 mod live;
@@ -28,6 +29,7 @@ mod template;
 
 pub use accel::{Accel, Acceleration};
 pub use firewall::{Barrier, barriers};
+pub use guard::guard;
 pub use provider::{QemuProvider, Settings};
 
 use updraft_base::Blamed as _;

@@ -10,7 +10,8 @@
 //! was ever touched.
 //!
 //! The file goes through a socket and this process. Where we are killed, QEMU gives up by itself or
-//! waits at that moment; [`Guest::let_go`] has it go on.
+//! waits at that moment; [`let_go`] has it go on, called by a guard (`guard.rs`) or by whoever comes
+//! next.
 
 use crate::command::Memory;
 use crate::guest::{Guest, MONITOR_ANSWERS, refusal};
@@ -26,6 +27,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, timeout};
 use updraft_base::{Blame, Blamed as _};
+use updraft_host::FileLock;
 use updraft_provider::{MachineOrder, ProviderError};
 
 /// Nothing more of a guest's memory came or went for so long: the disk here is lost, or QEMU.
@@ -80,6 +82,8 @@ impl Guest<'_> {
         };
         let mut qmp =
             Qmp::connect(&self.place.qmp_socket(), MONITOR_ANSWERS).await.map_err(lost)?;
+        // Dropped where anything fails, so that the guest goes on then too.
+        let guard = self.guarded().await?;
         let hand_over = async {
             capabilities(&mut qmp, true).await?;
             // 8 GiB/s: nothing but the disk here holds it up.
@@ -103,34 +107,10 @@ impl Guest<'_> {
         };
         let (received, stood) = tokio::join!(timed(receive), hand_over);
         let stood = stood.map_err(lost)?;
+        guard.map_or(Ok(()), FileLock::remove).map_err(fault(what()))?;
         received.map_err(io)?;
         self.host.remove(&socket).await.map_err(fault(what()))?;
         Ok(stood)
-    }
-
-    /// Has a guest go on that somebody left standing at the moment of a snapshot.
-    pub(crate) async fn let_go(&self) -> Result<(), QmpError> {
-        let mut qmp = Qmp::connect(&self.place.qmp_socket(), MONITOR_ANSWERS).await?;
-        let late = Instant::now() + STALLED;
-        loop {
-            let status = migration(&mut qmp).await?.status;
-            match status.as_str() {
-                "" | "none" | "completed" | "cancelled" | "failed" => break,
-                "cancelling" => {}
-                _ => {
-                    qmp.execute("migrate_cancel", json!({}), MONITOR_ANSWERS).await?;
-                }
-            }
-            if Instant::now() > late {
-                return Err(deadline("migrate_cancel"));
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-        let said = qmp.execute("query-status", json!({}), MONITOR_ANSWERS).await?;
-        if matches!(text(&said, "status"), "paused" | "postmigrate" | "finish-migrate") {
-            qmp.execute("cont", json!({}), MONITOR_ANSWERS).await?;
-        }
-        Ok(())
     }
 
     /// Starts the guest's process with memory and devices from a file, and leaves it standing
@@ -182,6 +162,31 @@ impl Guest<'_> {
             }
         }
     }
+}
+
+/// Has a guest go on that somebody left standing at the moment of a snapshot.
+pub(crate) async fn let_go(monitor: &Path) -> Result<(), QmpError> {
+    let mut qmp = Qmp::connect(monitor, MONITOR_ANSWERS).await?;
+    let late = Instant::now() + STALLED;
+    loop {
+        let status = migration(&mut qmp).await?.status;
+        match status.as_str() {
+            "" | "none" | "completed" | "cancelled" | "failed" => break,
+            "cancelling" => {}
+            _ => {
+                qmp.execute("migrate_cancel", json!({}), MONITOR_ANSWERS).await?;
+            }
+        }
+        if Instant::now() > late {
+            return Err(deadline("migrate_cancel"));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    let said = qmp.execute("query-status", json!({}), MONITOR_ANSWERS).await?;
+    if matches!(text(&said, "status"), "paused" | "postmigrate" | "finish-migrate") {
+        qmp.execute("cont", json!({}), MONITOR_ANSWERS).await?;
+    }
+    Ok(())
 }
 
 /// A transfer between this process and QEMU: bounded by far more than any takes, because QEMU ends

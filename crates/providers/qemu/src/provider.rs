@@ -37,6 +37,10 @@ pub struct Settings {
     pub templates: PathBuf,
     /// KVM or emulation.
     pub accel: Accel,
+    /// A program that calls [`crate::guard()`] with its second and third argument when its first is
+    /// `guard`: ours. Without it a guest stands still when we are killed while its memory is kept,
+    /// until it is started again.
+    pub guard: Option<PathBuf>,
 }
 
 /// Guests on one host, seen from one site.
@@ -99,8 +103,9 @@ impl QemuProvider {
     }
 
     fn guest(&self, id: MachineId) -> Guest<'_> {
-        let Settings { mark, .. } = &self.settings;
-        Guest { host: self.host.as_ref(), mark, id, place: self.place(id) }
+        let Settings { mark, guard, .. } = &self.settings;
+        let (host, guard) = (self.host.as_ref(), guard.as_deref());
+        Guest { host, mark, id, place: self.place(id), guard }
     }
 
     /// Looks whether guests get out. Others may change their firewalls at any time, so this is word

@@ -17,7 +17,7 @@
 use crate::Acceleration;
 use crate::fault;
 use crate::guest::Guest;
-use crate::memory::Layout;
+use crate::memory::{Layout, let_go};
 use crate::qmp::{Qmp, QmpError};
 use crate::template::Maker;
 use serde::{Deserialize, Serialize};
@@ -305,7 +305,7 @@ impl Guest<'_> {
         let what = || format!("cannot tidy up the snapshots of machine {}", self.id);
         if self.pid().await.map_err(fault(what()))?.is_some() {
             let lost = |error: QmpError| ProviderError::new(error.blame(), what()).because(error);
-            self.let_go().await.map_err(lost)?;
+            let_go(&self.place.qmp_socket()).await.map_err(lost)?;
         }
         self.remove_point().await?;
         let dir = self.place.snapshots();

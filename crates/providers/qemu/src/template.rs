@@ -311,7 +311,8 @@ impl Templates<'_> {
         let id = MachineId::draw(Timestamp::UNIX_EPOCH, &mut OsChance);
         let machine = machine(id, order);
         let place = self.place(template.name);
-        let guest = Guest { host: self.host, mark: self.mark, id, place: place.clone() };
+        let guest =
+            Guest { host: self.host, mark: self.mark, id, place: place.clone(), guard: None };
         guest.check_image(&machine).await?;
         for dir in [&place.dir, &place.run, &place.dir.join("users")] {
             self.host.make_dir(dir, 0o700).await.map_err(fault(what()))?;
@@ -368,7 +369,13 @@ impl Templates<'_> {
         let text = self.host.read(&place.order()).await.map_err(fault(what()))?;
         if let Some(record) = text.and_then(|text| serde_json::from_slice::<Record>(&text).ok()) {
             let id = record.order.id;
-            let left = Guest { host: self.host, mark: &record.site, id, place: place.clone() };
+            let left = Guest {
+                host: self.host,
+                mark: &record.site,
+                id,
+                place: place.clone(),
+                guard: None,
+            };
             left.stop(Stop::Now).await?;
         }
         for dir in [&place.run, &place.dir] {

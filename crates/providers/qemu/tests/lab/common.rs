@@ -141,6 +141,7 @@ impl Lab {
             verdicts: dir.join("verdicts"),
             templates: dir.join("templates"),
             accel,
+            guard: None,
         };
         QemuProvider::new(settings, Arc::new(self.host()))
     }
