@@ -76,11 +76,17 @@ check_scripts() {
   fi
 }
 
+# Clippy lints our crates where they are compiled for the tests: a run of its own would look at
+# everything once more. With the feature of the lab tier in each tier, so that nothing is compiled
+# twice.
+cargo_test() {
+  RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/clippy-rustc.sh cargo test --workspace --locked --features lab "$@"
+}
+
 unit_tests() {
   local start=$SECONDS took
-  # With the feature of the lab tier, so that nothing is compiled twice, and without its tests.
-  cargo test --workspace --locked --quiet --features lab --lib --bins --test '[!l]*' --test 'l[!a]*'
-  cargo test --workspace --locked --quiet --features lab --doc
+  cargo_test --quiet --lib --bins --test '[!l]*' --test 'l[!a]*'
+  cargo_test --quiet --doc
   took=$((SECONDS - start))
   # Told and not failed: a busy machine is no fault of what is tested.
   if [ $took -gt $UNIT_LIMIT_SECONDS ]; then
@@ -91,18 +97,17 @@ unit_tests() {
 lab_tests() {
   # Built as the caller, run as root, one after the other: they share bridges and ports.
   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$PWD/scripts/as-root.sh \
-    cargo test --workspace --locked --features lab --test 'lab_*' -- --test-threads=1 "$@"
+    cargo_test --test 'lab_*' -- --test-threads=1 "$@"
 }
 
 unit_tier() {
   step "format" cargo fmt --all --check
   step "scripts" check_scripts
-  # The end of the agent's build keeps one processor busy, clippy's likewise.
+  # The end of the agent's build keeps one processor busy, that of the tests likewise.
   beside "agent" cargo xtask agent
-  step "clippy" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+  step "compile and lint" cargo_test --no-run
   step "agent" join
   step "tidy" cargo xtask tidy
-  step "compile the tests" cargo test --workspace --locked --features lab --no-run
   step "unit tier" unit_tests
 }
 
@@ -114,7 +119,6 @@ lab_tier() {
   fi
   step "peers" scripts/peers.sh
   step "release build" cargo build --release --locked
-  step "compile the lab tier" cargo test --workspace --locked --features lab --test 'lab_*' --no-run
   step "fleet" scripts/as-root.sh lab/check-fleet.sh
   # Two machines with cloud-init that boot twice: in the long tier.
   step "lab tier" lab_tests --skip others::
