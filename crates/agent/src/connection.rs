@@ -217,6 +217,9 @@ impl Connection {
         request: Request,
         chunks: Option<Receiver<Vec<u8>>>,
     ) -> Option<Response> {
+        if !matches!(request, Request::Identify(_) | Request::Probe(_)) {
+            identity::let_rest_go(&self.root);
+        }
         let (request, wanted) = without_become(request);
         if let Some(wanted) = wanted.filter(|wanted| !self.users.is_self(&wanted.user)) {
             return self.forward(task, &request, &wanted).err().map(Response::Failed);

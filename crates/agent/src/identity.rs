@@ -116,8 +116,16 @@ pub(crate) fn apply(root: &Root, wanted: &Identity) -> Result<Response, Failure>
             tell(&format!("updraft-agent: the identity is not kept: {}\n", failure.message));
         }
     });
-    inherited::tell_services();
+    inherited::tell_services(root);
     Ok(Response::Done)
+}
+
+/// Lets go what may stand still for a while after a machine went on as another one: whoever has it do
+/// anything finds all of it running.
+pub(crate) fn let_rest_go(root: &Root) {
+    if let Err(failure) = inherited::let_rest_go(root) {
+        tell(&format!("updraft-agent: {}\n", failure.message));
+    }
 }
 
 /// Brings what this machine was told to its disk, if it is not there yet.
@@ -146,6 +154,19 @@ fn keep(root: &Root, record: &Record) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Writes down which machine this boot is, if the disk was told so in an earlier one: then it is not
+/// told again, and what goes on from its memory has to see that it is somebody else. Before anybody
+/// can ask for that memory, so before the agent answers.
+pub(crate) fn note_boot(root: &Root) {
+    let firmware = fs::read_to_string(root.at(FIRMWARE)).unwrap_or_default();
+    if let Some(machine) = machine(root)
+        && is_this(&machine, &firmware)
+        && let Err(failure) = inherited::remember_boot(root, &machine)
+    {
+        tell(&format!("updraft-agent: {}\n", failure.message));
+    }
+}
+
 /// Waits until the record belongs to this very machine. A disk that came from another machine
 /// carries the other's record, and is told apart by what the firmware says.
 pub(crate) fn wait(root: &Root) -> Result<(), String> {
@@ -159,12 +180,10 @@ pub(crate) fn wait(root: &Root) -> Result<(), String> {
     let mut told = false;
     loop {
         match machine(root) {
-            Some(machine) if is_this(&machine, &firmware) => {
-                // One that was told in an earlier boot is not told again, and what goes on from its
-                // memory has to see that it is somebody else.
-                if let Err(failure) = inherited::remember_boot(root, &machine) {
-                    tell(&format!("updraft-agent: {}\n", failure.message));
-                }
+            // What the firmware says is fixed while a machine that goes on as another one runs.
+            Some(machine)
+                if is_this(&machine, &firmware) || inherited::is_boot_of(root, &machine) =>
+            {
                 return Ok(());
             }
             Some(machine) if !told => {
@@ -521,12 +540,21 @@ mod tests {
     #[test]
     fn what_goes_on_from_a_later_boot_is_seen_to_be_a_copy() {
         let (_directory, root) = machine_root();
+        fs::create_dir_all(root.at(FIRMWARE).parent().unwrap()).unwrap();
+        let uuid = MACHINE.parse::<MachineId>().unwrap().as_uuid();
+        fs::write(root.at(FIRMWARE), format!("{uuid}\n")).unwrap();
         apply(&root, &wanted()).unwrap();
         // The next boot: nothing is told, because everything is so already.
         fs::remove_dir_all(root.at("/run")).unwrap();
-        assert_eq!(wait(&root), Ok(()));
+        note_boot(&root);
         let id = "01JZZZZZZZZZZZZZZZZZZZZZZY";
         let other = Identity { machine: id.to_owned(), ..wanted() };
         assert_eq!(Origin::of(&root, record(&root).as_ref(), &other), Origin::Memory);
+        // Whoever waits for this machine's identity is not held up by the other one's firmware.
+        apply(&root, &other).unwrap();
+        assert_eq!(wait(&root), Ok(()));
+        // The firmware is the original's, so an agent that starts again does not take it for that.
+        note_boot(&root);
+        assert_eq!(Origin::of(&root, record(&root).as_ref(), &other), Origin::Itself);
     }
 }

@@ -43,6 +43,8 @@ pub(crate) fn stdio(root: Root, announce: bool) {
 /// Serves a virtio-serial port for ever; returns only when the port cannot be used.
 pub(crate) fn port(root: Root, path: &Path) -> Result<(), String> {
     crate::freeze::let_go_of_the_dead();
+    crate::identity::note_boot(&root);
+    crate::identity::let_rest_go(&root);
     let mut told = false;
     loop {
         match port::open(path) {

@@ -19,7 +19,7 @@ use crate::tell;
 use crate::time::{Deadline, pause};
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use updraft_wire::{Failure, Identity, Seed};
@@ -32,6 +32,9 @@ const BOOT_ID: &str = "/run/updraft/boot_id";
 
 /// The kernel's (proc_sys_kernel(5)).
 const KERNEL_BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Whether a control group stands still (cgroup v2).
+const FREEZE: &str = "cgroup.freeze";
 
 /// Programs that services with an identity of their own bring: run in the order of their names,
 /// without arguments, after everything of the old identity is gone and before there is a network.
@@ -66,8 +69,8 @@ pub(super) enum Origin {
 impl Origin {
     /// How the machine with this record came to be the wanted one.
     pub(super) fn of(root: &Root, before: Option<&Record>, wanted: &Identity) -> Self {
-        let was = read(root, THIS_BOOT).unwrap_or_default();
-        if !was.is_empty() && was.trim() != wanted.machine {
+        let was = boot(root);
+        if !was.is_empty() && was != wanted.machine {
             return Self::Memory;
         }
         match before {
@@ -177,26 +180,71 @@ fn renew_boot_id() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Which machine this boot has been; empty when nobody wrote it down.
+fn boot(root: &Root) -> String {
+    read(root, THIS_BOOT).unwrap_or_default().trim().to_owned()
+}
+
+/// Whether this boot was told to be this machine.
+pub(super) fn is_boot_of(root: &Root, machine: &str) -> bool {
+    boot(root) == machine
+}
+
 /// Writes down which machine this boot is.
 pub(super) fn remember_boot(root: &Root, machine: &str) -> Result<(), Failure> {
     super::ensure_file(root, THIS_BOOT, format!("{machine}\n").as_bytes(), 0o644).map(drop)
 }
 
+/// Services that nobody outside asks for anything. What they do for a machine that has just come to
+/// life (udev's rules for its card, the journal's files, networkd's look at the card) would take the
+/// processor from whoever wants the machine first, and can wait.
+const HOUSEKEEPERS: &[&str] = &[
+    "cron.service",
+    "systemd-journald.service",
+    "systemd-networkd.service",
+    "systemd-timesyncd.service",
+    "systemd-udevd.service",
+];
+
+/// Is there while housekeepers still stand, for an agent that starts anew meanwhile.
+const RESTING: &str = "/run/updraft/resting";
+
 /// Lets go what stands still since the machine became a template: everything but systemd itself and
-/// the agent, so that nothing of the other machine ran until now.
+/// the agent, so that nothing of the other machine ran until now. The [`HOUSEKEEPERS`] follow with
+/// [`let_rest_go`].
 pub(super) fn let_go(root: &Root) -> Result<(), Failure> {
+    let (later, now): (Vec<_>, Vec<_>) = held(root)
+        .into_iter()
+        .partition(|group| HOUSEKEEPERS.iter().any(|name| group.ends_with(name)));
+    if !later.is_empty() {
+        super::ensure_file(root, RESTING, b"", 0o600)?;
+    }
+    now.iter().try_for_each(|group| go(group))
+}
+
+/// Lets go everything that still stands.
+pub(super) fn let_rest_go(root: &Root) -> Result<(), Failure> {
+    let resting = root.at(RESTING);
+    if !resting.exists() {
+        return Ok(());
+    }
+    held(root).iter().try_for_each(|group| go(group))?;
+    remove(&resting)
+}
+
+/// The control groups that stand still.
+fn held(root: &Root) -> Vec<PathBuf> {
     let groups = root.at("/sys/fs/cgroup");
     let services = fs::read_dir(groups.join("system.slice")).into_iter().flatten();
     let services = services.filter_map(|entry| Some(entry.ok()?.path()));
-    for group in services.chain([groups.join("user.slice")]) {
-        let switch = group.join("cgroup.freeze");
-        if fs::read(&switch).is_ok_and(|state| state.starts_with(b"1")) {
-            fs::write(&switch, "0\n").map_err(|fault| {
-                system(format_args!("cannot let go `{}`", group.display()), fault)
-            })?;
-        }
-    }
-    Ok(())
+    let stands =
+        |group: &PathBuf| fs::read(group.join(FREEZE)).is_ok_and(|state| state.starts_with(b"1"));
+    services.chain([groups.join("user.slice")]).filter(stands).collect()
+}
+
+fn go(group: &Path) -> Result<(), Failure> {
+    fs::write(group.join(FREEZE), "0\n")
+        .map_err(|fault| system(format_args!("cannot let go `{}`", group.display()), fault))
 }
 
 /// Runs what services with an identity of their own have brought.
@@ -204,6 +252,10 @@ pub(super) fn run_hooks(root: &Root) -> Result<(), Failure> {
     let Ok(entries) = fs::read_dir(root.at(HOOKS)) else { return Ok(()) };
     let mut hooks: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     hooks.sort();
+    if !hooks.is_empty() {
+        // They may ask anything of anybody.
+        let_rest_go(root)?;
+    }
     for hook in hooks {
         let fault = |why: &dyn std::fmt::Display| {
             system(format_args!("`{}` refuses the new identity", hook.display()), why)
@@ -243,21 +295,20 @@ const IDLE_LOOK: Duration = Duration::from_millis(250);
 /// At the latest after this long, services are told, however busy the machine is.
 const TELL_WITHIN: Duration = Duration::from_secs(20);
 
-/// Has services that know the other machine's id start anew, once nothing else wants the
-/// processor: journald keeps a machine-id for its files, networkd one for DHCP, each for as long
-/// as it runs. Nobody waits for it.
-pub(super) fn tell_services() {
-    std::thread::spawn(|| {
-        let deadline = Deadline::after(TELL_WITHIN);
-        let mut before = idle_share();
-        let mut calm = 0;
-        while calm < 2 && !deadline.passed() {
-            pause(IDLE_LOOK);
-            let now = idle_share();
-            let (idle, all) = (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1));
-            calm = if idle * 10 >= all * 8 { calm + 1 } else { 0 };
-            before = now;
+/// At the latest after this long the housekeepers are let go.
+const REST_WITHIN: Duration = Duration::from_secs(5);
+
+/// Once nothing else wants the processor, lets the housekeepers go and then has those start anew
+/// that know the other machine's id: journald keeps a machine-id for its files, networkd one for
+/// DHCP, each for as long as it runs. Nobody waits for it.
+pub(super) fn tell_services(root: &Root) {
+    let root = root.clone();
+    std::thread::spawn(move || {
+        wait_for_calm(REST_WITHIN);
+        if let Err(failure) = let_rest_go(&root) {
+            tell(&format!("updraft-agent: {}\n", failure.message));
         }
+        wait_for_calm(TELL_WITHIN);
         let said = Command::new("systemctl")
             .args(["--no-block", "try-restart"])
             .args(["systemd-journald.service", "systemd-networkd.service"])
@@ -270,6 +321,20 @@ pub(super) fn tell_services() {
             tell(&format!("updraft-agent: cannot tell services their new id: {}\n", words.trim()));
         }
     });
+}
+
+/// Waits until the processors were idle for two looks in a row.
+fn wait_for_calm(within: Duration) {
+    let deadline = Deadline::after(within);
+    let mut before = idle_share();
+    let mut calm = 0;
+    while calm < 2 && !deadline.passed() {
+        pause(IDLE_LOOK);
+        let now = idle_share();
+        let (idle, all) = (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1));
+        calm = if idle * 10 >= all * 8 { calm + 1 } else { 0 };
+        before = now;
+    }
 }
 
 /// Ticks the processors were idle, and all ticks (proc_stat(5)).
@@ -340,19 +405,25 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_still_is_let_go() {
+    fn what_stands_still_is_let_go_and_who_keeps_house_last() {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::below(directory.path().to_owned());
         assert_eq!(let_go(&root), Ok(()), "a machine without control groups holds nothing");
-        let held = ["system.slice/ssh.service", "system.slice/cron.service", "user.slice"];
-        let switch = |group: &str| root.at(&format!("/sys/fs/cgroup/{group}/cgroup.freeze"));
-        for group in held {
+        let groups = ["system.slice/ssh.service", "system.slice/cron.service", "user.slice"];
+        let switch = |group: &str| root.at(&format!("/sys/fs/cgroup/{group}/{FREEZE}"));
+        for group in groups {
             fs::create_dir_all(switch(group).parent().unwrap()).unwrap();
             fs::write(switch(group), "1\n").unwrap();
         }
         fs::write(root.at("/sys/fs/cgroup/system.slice/cgroup.procs"), "").unwrap();
+        let states = || groups.map(|group| fs::read_to_string(switch(group)).unwrap());
+        let_rest_go(&root).unwrap();
+        assert_eq!(states(), ["1\n"; 3], "the machine is not itself yet");
         let_go(&root).unwrap();
-        assert!(held.iter().all(|group| fs::read(switch(group)).unwrap() == b"0\n"));
+        assert_eq!(states(), ["0\n", "1\n", "0\n"]);
+        let_rest_go(&root).unwrap();
+        assert_eq!(states(), ["0\n"; 3]);
+        assert!(!root.at(RESTING).exists());
     }
 
     #[test]
