@@ -9,6 +9,10 @@ use std::str::FromStr;
 pub struct Mac([u8; 6]);
 
 impl Mac {
+    /// The card of a template's guest, which is in no network. Whoever goes on from there gives it an
+    /// address of its own.
+    pub const TEMPLATE: Self = Self([0x52, 0x54, 0x00, 0x00, 0x00, 0x00]);
+
     /// Draws an address in QEMU's locally used range.
     pub fn draw(chance: &mut dyn Chance) -> Self {
         let [a, b, c, ..] = chance.next_u64().to_le_bytes();

@@ -44,9 +44,8 @@ pub(super) fn ensure(
     }
     let mut netlink = Netlink::open()?;
     if origin == Origin::Memory {
-        for (interface, old) in
-            wanted.interfaces.iter().zip(before.iter().flat_map(|b| &b.interfaces))
-        {
+        for (index, interface) in wanted.interfaces.iter().enumerate() {
+            let old = before.and_then(|before| before.interfaces.get(index));
             take_over(&mut netlink, interface, old)?;
         }
     }
@@ -80,18 +79,25 @@ pub(super) fn ensure(
     Ok(())
 }
 
-/// Gives the card of the machine that this one was its own address. One that goes on from a template
-/// has its own card already.
-fn take_over(netlink: &mut Netlink, wanted: &Interface, old: &Interface) -> Result<(), Failure> {
+/// Gives the card of the machine that this one was its own address. A template's has none, and one
+/// that was plugged in since is this machine's already.
+fn take_over(
+    netlink: &mut Netlink,
+    wanted: &Interface,
+    old: Option<&Interface>,
+) -> Result<(), Failure> {
     let class = Path::new("/sys/class/net");
     if find_card(class, wanted.mac).is_some() {
         return Ok(());
     }
-    let Some(index) = find_card(class, old.mac) else { return Ok(()) };
-    netlink.remove_address(index, parse(&old.address)?)?;
-    // Off and on again: what the kernel made of the old address by itself (RFC 4291, appendix A)
-    // goes with it.
-    netlink.switch_off(index)?;
+    let was = old.map_or(Mac::TEMPLATE, |old| old.mac);
+    let Some(index) = find_card(class, was) else { return Ok(()) };
+    if let Some(old) = old {
+        netlink.remove_address(index, parse(&old.address)?)?;
+        // Off and on again: what the kernel made of the old address by itself (RFC 4291, appendix A)
+        // goes with it.
+        netlink.switch_off(index)?;
+    }
     netlink.set_mac(index, wanted.mac)
 }
 

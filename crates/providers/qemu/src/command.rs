@@ -5,6 +5,7 @@ use crate::memory::Layout;
 use crate::place::Place;
 use std::ffi::OsString;
 use std::path::Path;
+use updraft_base::Mac;
 use updraft_host::Cmd;
 use updraft_provider::{Boot, Firmware, MachineOrder, outlet};
 
@@ -50,7 +51,7 @@ pub(crate) enum Memory<'a> {
 
 /// Version of the devices that a template's guest has. Machines can only go on from a template of
 /// the same: raise it with every change to the command line that what runs inside can see.
-pub(crate) const LAYOUT: &str = "1";
+pub(crate) const LAYOUT: &str = "2";
 
 /// Slots for cards that are plugged in while a guest runs. Each costs what runs inside some time
 /// and memory, so no more than a site has use for.
@@ -109,16 +110,13 @@ pub(crate) fn qemu(
         .args(["-device", &format!("virtserialport,chardev=agent,name={AGENT_PORT}")])
         .args(["-mon", "chardev=qmp,mode=control"])
         .args(["-serial", "chardev:console"]);
-    if matches!(memory, Memory::Copied(_)) {
-        return cmd.args(["-S", "-incoming", "defer"]);
-    }
-    if matches!(memory, Memory::Handed(_)) {
+    if matches!(memory, Memory::Copied(_) | Memory::Handed(_)) {
         cmd = cmd.args(["-S", "-incoming", "defer"]);
     }
     let vhost = if matches!(acceleration, Acceleration::Kvm) { ",vhost=on" } else { "" };
-    for (index, nic) in order.nics.iter().enumerate() {
+    for (index, mac) in cards(order, memory).into_iter().enumerate() {
         let tap = tap_name(order, index);
-        let slot = match slots && matches!(memory, Memory::Handed(_)) {
+        let slot = match slots {
             true => format!(",bus={},id=nic{index}", slot_name(index)),
             false => String::new(),
         };
@@ -129,8 +127,11 @@ pub(crate) fn qemu(
             ])
             .args([
                 "-device",
-                &format!("virtio-net-pci,netdev=net{index},mac={},romfile={slot}", nic.mac),
+                &format!("virtio-net-pci,netdev=net{index},mac={mac},romfile={slot}"),
             ]);
+    }
+    if matches!(memory, Memory::Copied(_)) {
+        return cmd;
     }
     if order.outlet {
         cmd = cmd.args(["-netdev", "user,id=outlet,ipv6=off"]).args([
@@ -139,6 +140,27 @@ pub(crate) fn qemu(
         ]);
     }
     cmd
+}
+
+/// The cards that a guest has from the start of its process.
+fn cards(order: &MachineOrder, memory: Memory<'_>) -> Vec<Mac> {
+    let own = order.nics.iter().map(|nic| nic.mac);
+    match memory {
+        Memory::Kept(_) => vec![Mac::TEMPLATE; cards_of_template(order)],
+        // It must have what its template has.
+        Memory::Copied(_) => own.chain([Mac::TEMPLATE]).take(cards_of_template(order)).collect(),
+        Memory::Own | Memory::Handed(_) => own.collect(),
+    }
+}
+
+/// A template has one card, on an interface that QEMU makes and takes along with it, in no network:
+/// plugging one in would cost what goes on from there a quarter of the time that it takes to come to
+/// life. What others made has none: it may wait for an answer on any card that it finds.
+pub(crate) fn cards_of_template(order: &MachineOrder) -> usize {
+    match order.files.boot {
+        Boot::Kernel { .. } => 1,
+        Boot::Firmware { .. } => 0,
+    }
 }
 
 /// Code of Debian's UEFI (package ovmf), and what it remembers when it is new.

@@ -4,7 +4,7 @@
 //! migration with `x-ignore-shared` (QEMU, migration/ram.c), which 7.2 and 10.0 were seen to do
 //! into memory that is mapped privately, copy-on-write.
 
-use crate::command::{Memory, slot_name, tap_name};
+use crate::command::{Memory, cards_of_template, slot_name, tap_name};
 use crate::guest::{Guest, MONITOR_ANSWERS, refusal};
 use crate::qmp::{Qmp, QmpError};
 use crate::template::Template;
@@ -56,7 +56,7 @@ impl Guest<'_> {
         Ok(state)
     }
 
-    /// Starts the guest's process with a template's memory and state, gives it its own cards, and
+    /// Starts the guest's process with a template's memory and state, gives it its other cards, and
     /// leaves it standing still: it has run for no moment without them.
     pub(crate) async fn revive(
         &self,
@@ -120,7 +120,7 @@ impl Guest<'_> {
                 }
             }
         }
-        for (index, nic) in order.nics.iter().enumerate() {
+        for (index, nic) in order.nics.iter().enumerate().skip(cards_of_template(order)) {
             let vhost = matches!(acceleration, Acceleration::Kvm);
             let netdev = json!({
                 "type": "tap", "id": format!("net{index}"), "ifname": tap_name(order, index),
