@@ -292,13 +292,18 @@ fn wait_for(child: &mut Child) -> Result<(), String> {
 /// Between two looks at what the processor does.
 const IDLE_LOOK: Duration = Duration::from_millis(250);
 
-/// At the latest after this long, services are told, however busy the machine is.
+/// So long after it went on, and up to as long again by chance, a machine sees to its housekeepers:
+/// it costs 3 s of an emulated processor, and many that came to life together would take them from
+/// each other when people wait for all of them.
+const TELL_AFTER: Duration = Duration::from_secs(30);
+
+/// At the latest after this long more, services are told, however busy the machine is.
 const TELL_WITHIN: Duration = Duration::from_secs(20);
 
 /// At the latest after this long the housekeepers are let go.
 const REST_WITHIN: Duration = Duration::from_secs(5);
 
-/// Once nothing else wants the processor, lets the housekeepers go and then has those start anew
+/// Once nothing else wants the processor, lets the housekeepers go, and later has those start anew
 /// that know the other machine's id: journald keeps a machine-id for its files, networkd one for
 /// DHCP, each for as long as it runs. Nobody waits for it.
 pub(super) fn tell_services(root: &Root) {
@@ -308,6 +313,7 @@ pub(super) fn tell_services(root: &Root) {
         if let Err(failure) = let_rest_go(&root) {
             tell(&format!("updraft-agent: {}\n", failure.message));
         }
+        pause(TELL_AFTER + TELL_AFTER * u32::from(drawn()) / 256);
         wait_for_calm(TELL_WITHIN);
         let said = Command::new("systemctl")
             .args(["--no-block", "try-restart"])
@@ -321,6 +327,11 @@ pub(super) fn tell_services(root: &Root) {
             tell(&format!("updraft-agent: cannot tell services their new id: {}\n", words.trim()));
         }
     });
+}
+
+/// A number between 0 and 255; 0 where there is no chance.
+fn drawn() -> u8 {
+    random().ok().and_then(|hex| u8::from_str_radix(hex.get(..2)?, 16).ok()).unwrap_or(0)
 }
 
 /// Waits until the processors were idle for two looks in a row.

@@ -210,7 +210,7 @@ async fn machines_that_start_live_are_themselves_and_share_nothing() {
 
     // The log goes on under the machine's own id, once services were told.
     let (agent, _) = &up[0];
-    until(SOON * 2, || async {
+    until(BOOT, || async {
         let journal = format!("/run/log/journal/{}/system.journal", orders[0].id.as_hex());
         let (said, status) = shell(
             agent,
