@@ -40,7 +40,9 @@ def memory_free():
 
 def complaint(text):
     """What a command that failed said last, in one line."""
-    lines = [line.strip().removeprefix("vagrant: ") for line in text.splitlines() if line.strip()]
+    # Of Ruby's trace the first line says why, the others where.
+    lines = [line.strip().removeprefix("vagrant: ") for line in text.splitlines()
+             if line.strip() and not re.match(r"\s*(from )?/\S+:\d+:in `\S+( \(.*\))?( in \S+)?'$", line)]
     return "; ".join(lines[-3:]) or "it said nothing"
 
 
