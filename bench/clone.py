@@ -8,6 +8,10 @@ runs from the start of the command. `itself` is when `updraft up` has ended: eve
 has answered under its new identity. `ssh` is when a command was answered over SSH by every machine,
 with strict host keys.
 
+Vagrant takes turns with us on one machine and on four: with its libvirt provider, from the same
+image, with the same memory, over the same clock. Its `itself` is when `vagrant up` has ended, its
+`ssh` includes asking it how its machines are reached. Where it cannot take part, that is said.
+
 Memory is what each machine adds when it is idle and has answered once, as the kernel accounts it
 in `/proc/PID/smaps_rollup` and `smaps`: the guest's own part beside that of the emulator.
 
@@ -20,6 +24,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -27,122 +32,17 @@ import tempfile
 import time
 import urllib.request
 
-SITE = """\
-site: bench-clone
-domain: bench.test
-admins: {{ ops: {{ keys: [ops.pub] }} }}
-networks: {{ lan: {{ cidr: {cidr} }} }}
-images:
-  debian: {{ bootstrap: bookworm, packages: [haproxy, python3], live: {live} }}
-groups:
-  web: {{ image: debian, count: {count}, memory: 256MiB }}
-"""
+import clock
+import vagrant
+from ours import MEMORY_MIB, Bench, run, take_away
 
 # What was agreed on, in seconds: the issue of live clones.
 AGREED = {1: 1.5, 4: 5.0, 20: 25.0}
 AGREED_MIB = 40
 AGREED_HELLO = 8.0
 
-
-def run(updraft, folder, *words):
-    """Runs our program on the site in a folder; it must succeed. Returns what it printed."""
-    command = [updraft, "-C", folder, *words]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"clone: {' '.join(command)} ended with {done.returncode}\n{done.stderr[-3000:]}")
-    return done.stdout
-
-
-def take_away(updraft, folder):
-    """Destroys what is left of the site in a folder, whatever state it is in."""
-    command = [updraft, "-C", folder, "destroy", "--yes"]
-    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-
-
-class Bench:
-    """A site in a folder of its own, taken away at the end."""
-
-    def __init__(self, updraft, cidr, folder):
-        self.updraft, self.cidr, self.folder = os.path.abspath(updraft), cidr, folder
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{folder}/ops"], check=True)
-
-    def write(self, count, start):
-        """Asks for so many machines, started like this."""
-        with open(f"{self.folder}/updraft.yaml", "w", encoding="utf-8") as file:
-            # A site that only boots its machines says nothing of templates, so that they stay.
-            live = "true" if start == "live" else "false"
-            file.write(SITE.format(cidr=self.cidr, count=count, live=live))
-
-    def run(self, *words):
-        """Runs our program on the site; it must succeed."""
-        return run(self.updraft, self.folder, *words)
-
-    def ssh(self, name):
-        """Starts a command on a machine, trusting nothing but the host key that we know."""
-        config = f"{self.folder}/.updraft/ssh_config"
-        words = ["ssh", "-F", config, "-i", f"{self.folder}/ops", "-o", "BatchMode=yes"]
-        words += ["-o", "ConnectTimeout=5", name, "hostname"]
-        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
-
-    def answered(self, names, until):
-        """Waits until every machine has answered over SSH under its own name."""
-        waiting = {name: self.ssh(name) for name in names}
-        while waiting:
-            for name, process in list(waiting.items()):
-                said, why = process.communicate()
-                if process.returncode == 0:
-                    if said.strip() != name:
-                        sys.exit(f"clone: {name} says that it is {said.strip()}")
-                    del waiting[name]
-                elif time.perf_counter() > until:
-                    sys.exit(f"clone: {name} does not answer over SSH: {why.strip()}")
-                else:
-                    waiting[name] = self.ssh(name)
-
-    def bring_up(self, count, start):
-        """Brings machines up from nothing; returns seconds until they were themselves and until
-        each had answered over SSH."""
-        self.run("destroy", "--yes")
-        self.write(count, start)
-        begin = time.perf_counter()
-        self.run("up", "--yes")
-        itself = time.perf_counter() - begin
-        self.answered([f"web-{number}" for number in range(1, count + 1)], begin + 600)
-        return itself, time.perf_counter() - begin
-
-    def emulators(self):
-        """Process ids of this site's guests."""
-        found = []
-        for entry in os.listdir("/proc"):
-            try:
-                with open(f"/proc/{entry}/cmdline", "rb") as file:
-                    words = file.read()
-            except OSError:
-                continue
-            if b"qemu-system" in words.split(b"\0")[0] and self.folder.encode() in words:
-                found.append(int(entry))
-        return found
-
-    def memory(self):
-        """MiB of one machine: the guest's own pages, its share of the template's, the emulator."""
-        own, shared, emulator, whole = [], [], [], []
-        for pid in self.emulators():
-            parts, name = {}, ""
-            with open(f"/proc/{pid}/smaps", encoding="utf-8") as file:
-                for line in file:
-                    if head := re.match(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+\s*(.*)", line):
-                        name = head.group(1).strip()
-                    elif field := re.match(r"(Pss|Anonymous):\s+(\d+) kB", line):
-                        key = (name.endswith("/ram"), field.group(1))
-                        parts[key] = parts.get(key, 0) + int(field.group(2)) / 1024
-            with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
-                whole.append(int(re.search(r"^Pss:\s+(\d+)", file.read(), re.M).group(1)) / 1024)
-            own.append(parts.get((True, "Anonymous"), 0))
-            shared.append(parts.get((True, "Pss"), 0) - parts.get((True, "Anonymous"), 0))
-            emulator.append(parts.get((False, "Pss"), 0))
-        median = lambda values: round(statistics.median(values), 1)
-        return {"guest": median(own), "of template": median(shared), "emulator": median(emulator), "pss": median(whole)}
+# The issue asks for one guest and four; more would only take longer.
+MOST_OF_VAGRANT = 4
 
 
 def hello(updraft, cidr, start, folder):
@@ -184,17 +84,64 @@ def template_size(store):
     return sizes
 
 
+def compete(bench, peer, count, starts, rounds):
+    """Lets everybody who takes part bring up so many machines in turn; returns a row for each."""
+    times = {start: [] for start in starts}
+    if count <= MOST_OF_VAGRANT:
+        times["vagrant"] = []
+    for _ in range(rounds):
+        for start in starts:
+            times[start].append(bench.turn(count, start))
+        if peer.vagrant and "vagrant" in times:
+            try:
+                times["vagrant"].append(peer.turn(count))
+            except (vagrant.Absent, clock.Silent) as why:
+                peer.drop_out(why)
+    names = {1: "one", 4: "four", 20: "twenty"}
+    rows = []
+    for start in (start for start in times if times[start]):
+        row = {"what": f"{names.get(count, count)}, {start}", "count": count, "start": start,
+               "itself": round(statistics.median(t[0] for t in times[start]), 2),
+               "ssh": round(statistics.median(t[1] for t in times[start]), 2),
+               "all": [[round(t, 2) for t in pair] for pair in times[start]],
+               "load": os.getloadavg()[0]}
+        if start == "vagrant":
+            row["ratios"] = {other["start"]: round(row["ssh"] / other["ssh"], 1) for other in rows}
+        else:
+            row["memory"] = bench.memory_each[start]
+        if start == "live":
+            row["agreed"] = AGREED.get(count)
+        rows.append(row)
+    return rows
+
+
+def show(row):
+    """Prints a row."""
+    more = f"  agreed {row['agreed']} s" if row.get("agreed") else ""
+    more += f"  load {row['load']:.1f}"
+    if "memory" in row:
+        more += "  MiB each: " + ", ".join(f"{key} {value}" for key, value in row["memory"].items())
+    for start, ratio in row.get("ratios", {}).items():
+        more += f"  {ratio} times {start}"
+    print(f"  {row['what']:13} itself {row['itself']:7.2f} s  ssh {row['ssh']:7.2f} s{more}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--updraft", default="target/release/updraft", help="our program")
     parser.add_argument("--rounds", type=int, default=3, help="how often one machine is timed")
     parser.add_argument("--counts", type=int, nargs="*", default=[4, 20], help="how many at once, besides one")
     parser.add_argument("--cidr", default="10.84.0.0/24", help="network of the guests")
+    parser.add_argument("--no-vagrant", action="store_true", help="leave Vagrant out")
     parser.add_argument("--out", required=True, help="JSON file to write")
     given = parser.parse_args()
     store = os.environ.get("UPDRAFT_STORE", "/var/lib/updraft")
+    # Whoever ends this has everything taken away that it began.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit("clone: ended by a signal"))
 
     rows, hellos, missed = [], [], []
+    peer = vagrant.Peer(not given.no_vagrant)
     with tempfile.TemporaryDirectory(prefix="updraft-clone.") as folder:
         bench = Bench(given.updraft, given.cidr, folder)
         bench.write(1, "live")
@@ -202,27 +149,19 @@ def main():
             begin = time.perf_counter()
             bench.run("up", "--yes")
             print(f"image and template: {time.perf_counter() - begin:.1f} s (images and templates are kept)", flush=True)
-            for label, count, start, rounds in (
-                [("one, cold", 1, "cold", given.rounds), ("one, live", 1, "live", given.rounds)]
-                + [(f"{count}, live", count, "live", 1) for count in given.counts]
-            ):
-                times = [bench.bring_up(count, start) for _ in range(rounds)]
-                row = {"what": label, "count": count, "start": start,
-                       "itself": round(statistics.median(t[0] for t in times), 2),
-                       "ssh": round(statistics.median(t[1] for t in times), 2),
-                       "all": [[round(t, 2) for t in pair] for pair in times],
-                       "load": os.getloadavg()[0]}
-                if start == "live":
-                    row["agreed"] = AGREED.get(count)
-                    if row["agreed"] and row["ssh"] > row["agreed"]:
-                        missed.append(label)
-                row["memory"] = bench.memory()
-                rows.append(row)
-                agreed = f"  agreed {row['agreed']} s" if row.get("agreed") else ""
-                memory = ", ".join(f"{key} {value}" for key, value in row["memory"].items())
-                print(f"  {label:12} itself {row['itself']:7.2f} s  ssh {row['ssh']:7.2f} s{agreed}  "
-                      f"load {row['load']:.1f}  MiB each: {memory}", flush=True)
+            image, driver = json.loads(bench.run("image", "show", "debian", "--json"))["path"], bench.driver()
+            bench.run("destroy", "--yes")
+            peer.begin(image, MEMORY_MIB, driver)
+            for count, starts, rounds in [(1, ["cold", "live"], given.rounds)] + [(count, ["live"], 1) for count in given.counts]:
+                for row in compete(bench, peer, count, starts, rounds):
+                    if row.get("agreed") and row["ssh"] > row["agreed"]:
+                        missed.append(row["what"])
+                    rows.append(row)
+                    show(row)
+        except clock.Silent as why:
+            sys.exit(f"clone: {why}")
         finally:
+            peer.close()
             take_away(bench.updraft, folder)
         for start in ("cold", "live"):
             # The first round makes what is kept: image and template.
@@ -236,17 +175,18 @@ def main():
             agreed = f"  agreed {row['agreed']} s" if row.get("agreed") else ""
             print(f"  {row['what']:12} serves {row['itself']:7.2f} s{agreed}  load {row['load']:.1f}", flush=True)
             hellos.append(row)
-    guest = rows[-1]["memory"]["guest"] + rows[-1]["memory"]["of template"]
+    idle = next(row["memory"] for row in reversed(rows) if row["start"] == "live")
+    guest = idle["guest"] + idle["of template"]
     if guest > AGREED_MIB:
         missed.append("memory")
     sizes = template_size(store)
     print(f"  memory added by an idle machine: {guest:.1f} MiB, agreed {AGREED_MIB}; the emulator's own "
-          f"{rows[-1]['memory']['emulator']} MiB beside it")
+          f"{idle['emulator']} MiB beside it")
     for ram, state, disk in sizes:
         print(f"  a template takes {ram} MiB of memory, {state} MiB of state, {disk} MiB of disk")
     result = {"title": "live starts", "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-              "machine": {"cores": os.cpu_count(), "kernel": platform.release()}, "rows": rows, "hello": hellos, "templates": sizes,
-              "missed": missed}
+              "machine": {"cores": os.cpu_count(), "kernel": platform.release()}, "rows": rows,
+              "vagrant": peer.facts, "hello": hellos, "templates": sizes, "missed": missed}
     os.makedirs(os.path.dirname(os.path.abspath(given.out)), exist_ok=True)
     with open(given.out, "w", encoding="utf-8") as file:
         json.dump(result, file, indent=1)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# One machine that boots beside one, four and twenty that start live from a template of its image.
+# One machine that boots beside one, four and twenty that start live from a template of its image,
+# and Vagrant with its libvirt provider beside one and four.
 #
-#   bench/clone.sh [MORE OPTIONS OF bench/clone.py]
+#   bench/clone.sh [--no-vagrant] [MORE OPTIONS OF bench/clone.py]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -17,17 +17,6 @@ trap 'clean_up $?' EXIT
 
 on() { "$updraft" -C "$site" exec "$1" --shell "$2" 2>/dev/null | sed 's/^[^|]*| //'; }
 
-# As `vagrant package` leaves a box of vagrant-libvirt: the size of the disk in GiB is in its words.
-pack_box() {
-  mkdir "$scratch/packed"
-  qemu-img convert -O qcow2 "$disk" "$scratch/packed/box.img"
-  qemu-img resize -q "$scratch/packed/box.img" 2G
-  echo '{"provider": "libvirt", "format": "qcow2", "virtual_size": 2}' >"$scratch/packed/metadata.json"
-  printf 'Vagrant.configure("2") do |config|\n  config.vm.provider :libvirt\nend\n' >"$scratch/packed/Vagrantfile"
-  tar -C "$scratch/packed" -czf "$1" ./metadata.json ./Vagrantfile ./box.img
-  rm -r "$scratch/packed"
-}
-
 # The id that was drawn for the one machine there is, as hexadecimal digits.
 drawn_id() { tr '\0' '\n' <"/proc/$(guests)/cmdline" | sed -n '/^-uuid$/{n;s/-//g;p}'; }
 
@@ -37,7 +26,7 @@ cp "$scratch/ops.pub" "$site/ops.pub"
 
 claim "a stock disk is packed as a box"
 "$repository/lab/stock-disk.sh" "$disk"
-pack_box "$site/stock.box"
+"$repository/lab/pack-box.sh" "$disk" "$site/stock.box"
 cat >"$site/updraft.yaml" <<YAML
 site: boxes
 domain: boxes.test
