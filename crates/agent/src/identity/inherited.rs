@@ -292,9 +292,9 @@ fn wait_for(child: &mut Child) -> Result<(), String> {
 /// Between two looks at what the processor does.
 const IDLE_LOOK: Duration = Duration::from_millis(250);
 
-/// So long after it went on, and up to as long again by chance, a machine sees to its housekeepers:
-/// it costs 3 s of an emulated processor, and many that came to life together would take them from
-/// each other when people wait for all of them.
+/// So long after it went on, and up to as long again by chance, a machine has the services start anew
+/// that know the other one's id: that costs 3 s of an emulated processor, which many that came to
+/// life together would take from each other while people wait for all of them.
 const TELL_AFTER: Duration = Duration::from_secs(30);
 
 /// At the latest after this long more, services are told, however busy the machine is.
