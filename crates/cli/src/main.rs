@@ -13,6 +13,11 @@ mod ui;
 use clap::Parser as _;
 use std::process::ExitCode;
 
+/// Sites of many machines are many small things; a plan of 10,000 takes a quarter less time than
+/// with the allocator of Debian's C library (`bench/plan.sh`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = args::Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -2,7 +2,7 @@
 
 use crate::place::Place;
 use crate::sessions::Party;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -123,7 +123,7 @@ pub(crate) fn remember(
     host_keys: &[String],
 ) -> Result<(), KeepError> {
     let known = json!({ "id": party.id.to_string(), "keys": host_keys });
-    let before = journal.state_get(&key_of(&party.name))?;
+    let before: Option<Value> = journal.state_get(&key_of(&party.name))?;
     if before.as_ref() != Some(&known) {
         journal.state_put(&key_of(&party.name), &known)?;
     }
@@ -135,7 +135,7 @@ pub(crate) fn remember(
 /// # Errors
 /// When the state cannot be read.
 pub(crate) fn is_remembered(journal: &Journal, party: &Party) -> Result<bool, KeepError> {
-    let known = journal.state_get(&key_of(&party.name))?;
+    let known: Option<Value> = journal.state_get(&key_of(&party.name))?;
     Ok(known.as_ref().and_then(|k| k.get("id")?.as_str()) == Some(&party.id.to_string()))
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn forget(
     name: &MachineName,
     id: MachineId,
 ) -> Result<(), KeepError> {
-    let known = journal.state_get(&key_of(name))?;
+    let known: Option<Value> = journal.state_get(&key_of(name))?;
     let same = known.as_ref().and_then(|k| k.get("id")?.as_str()) == Some(&id.to_string());
     if same {
         journal.state_forget(&key_of(name))?;
@@ -173,8 +173,7 @@ pub(crate) const MEMORY: &str = "memory";
 /// # Errors
 /// When the state cannot be read.
 pub(crate) fn memory(journal: &Journal) -> Result<Memory, JournalError> {
-    let kept = journal.state_get(MEMORY)?;
-    Ok(kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default())
+    Ok(journal.state_get(MEMORY)?.unwrap_or_default())
 }
 
 /// Writes what `ssh` reads: host keys by name, and addresses. Once a run, however many machines it

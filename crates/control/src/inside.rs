@@ -151,7 +151,8 @@ impl Inside {
         provider.create_machine(&order).await.map_err(world)?;
         let providers: Providers =
             [(party.provider.clone(), Arc::clone(&provider))].into_iter().collect();
-        let sessions = Arc::new(Sessions::new(providers, place, settings.command.clone(), now));
+        let command = settings.command.clone();
+        let sessions = Arc::new(Sessions::new(None, providers, place, command, now));
         Ok(Self { provider, sessions, party, dir: dir.to_owned(), settings: settings.clone() })
     }
 

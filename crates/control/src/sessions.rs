@@ -2,10 +2,10 @@
 
 use crate::place::Place;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
-use updraft_base::{Blame, Blamed, MachineId, MachineName, Timestamp};
+use updraft_base::{Blame, Blamed, MachineId, MachineName, SiteId, Timestamp};
 use updraft_host::{FileLock, Holder};
 use updraft_provider::{Provider, ProviderError};
 use updraft_remote::{AgentSession, RemoteError, Session};
@@ -92,22 +92,36 @@ struct Open {
     _lock: Option<FileLock>,
 }
 
+/// The line to one machine, once it is open. Locked while it is opened: two steps that need the same
+/// machine at the same moment would otherwise both lock its channel, and the second would be told
+/// that we have it.
+type Line = Arc<Mutex<Option<Open>>>;
+
 /// Conversations that are open.
 pub struct Sessions {
+    site: Option<SiteId>,
     providers: Providers,
     place: Place,
     command: String,
     since: Timestamp,
-    open: Mutex<HashMap<MachineId, Arc<Open>>>,
-    /// Taken while a machine's line is opened. Without it two steps that need the same machine at
-    /// the same moment would both lock its channel, and the second would be told that we have it.
-    opening: Mutex<HashMap<MachineId, Arc<Mutex<()>>>>,
+    lines: std::sync::Mutex<HashMap<MachineId, Line>>,
 }
 
 impl Sessions {
     /// None yet. `command` and `since` tell others who holds a channel.
-    pub fn new(providers: Providers, place: Place, command: String, since: Timestamp) -> Self {
-        Self { providers, place, command, since, open: Mutex::default(), opening: Mutex::default() }
+    pub(crate) fn new(
+        site: Option<SiteId>,
+        providers: Providers,
+        place: Place,
+        command: String,
+        since: Timestamp,
+    ) -> Self {
+        Self { site, providers, place, command, since, lines: Default::default() }
+    }
+
+    /// The mark that the site's machines carry; `None` before its first run.
+    pub(crate) fn site(&self) -> Option<SiteId> {
+        self.site
     }
 
     /// The provider of this kind.
@@ -131,19 +145,31 @@ impl Sessions {
         party: &Party,
         within: Duration,
     ) -> Result<Arc<dyn Session>, SessionError> {
-        if let Some(open) = self.open.lock().await.get(&party.id) {
-            return Ok(Arc::clone(&open.session));
-        }
-        let gate = Arc::clone(self.opening.lock().await.entry(party.id).or_default());
+        self.known_or_fresh(party, within).await.map(|(session, _)| session)
+    }
+
+    /// A conversation with a machine's agent, and whether it was open before.
+    async fn known_or_fresh(
+        &self,
+        party: &Party,
+        within: Duration,
+    ) -> Result<(Arc<dyn Session>, bool), SessionError> {
+        let line = self.line(party.id);
         // Whoever has it opens the line within a time of its own, and leaves it open for us.
-        let _turn = gate.lock().await;
-        if let Some(open) = self.open.lock().await.get(&party.id) {
-            return Ok(Arc::clone(&open.session));
+        let mut line = line.lock().await;
+        if let Some(open) = &*line {
+            return Ok((Arc::clone(&open.session), true));
         }
-        let fresh = Arc::new(self.begin(party, within).await?);
-        let session = Arc::clone(&fresh.session);
-        self.open.lock().await.insert(party.id, fresh);
-        Ok(session)
+        let open = self.begin(party, within).await?;
+        let session = Arc::clone(&open.session);
+        *line = Some(open);
+        Ok((session, false))
+    }
+
+    fn line(&self, id: MachineId) -> Line {
+        // Nothing that could panic happens under the lock.
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(lines.entry(id).or_default())
     }
 
     async fn begin(&self, party: &Party, within: Duration) -> Result<Open, SessionError> {
@@ -180,7 +206,7 @@ impl Sessions {
 
     /// Ends the conversation with a machine: it was powered off, or the line broke.
     pub async fn forget(&self, id: MachineId) {
-        self.open.lock().await.remove(&id);
+        self.line(id).lock().await.take();
     }
 
     /// One request, one answer that is not a refusal. A line that broke since it was last used is
@@ -195,8 +221,7 @@ impl Sessions {
         request: Request,
         within: Duration,
     ) -> Result<Response, SessionError> {
-        let known = self.open.lock().await.contains_key(&party.id);
-        let session = self.get(party, within).await?;
+        let (session, known) = self.known_or_fresh(party, within).await?;
         let answer = match session.call(request.clone(), within).await {
             Err(_) if known => {
                 self.forget(party.id).await;

@@ -127,7 +127,8 @@ impl SiteControl {
     fn sessions_of(&self, memory: &Memory) -> Result<Sessions, ControlError> {
         let now = self.settings.clock.now();
         let command = self.settings.command.clone();
-        Ok(Sessions::new(self.providers(memory)?, self.place.clone(), command, now))
+        let providers = self.providers(memory)?;
+        Ok(Sessions::new(memory.site, providers, self.place.clone(), command, now))
     }
 
     /// Looks at everything.
@@ -137,9 +138,8 @@ impl SiteControl {
     pub async fn look(&self, sessions: &Sessions) -> Result<Sight, ControlError> {
         let images = ImageStore::new(&self.settings, None).present(&self.site).await;
         let mut sight = observe::observe(&self.site, sessions, images).await?;
-        let id = self.memory()?.site;
         sight.observed.templates =
-            templates::observe(&self.site, id, &self.place, &self.settings).await?;
+            templates::observe(&self.site, sessions.site(), &self.place, &self.settings).await?;
         Ok(sight)
     }
 
@@ -391,10 +391,9 @@ impl Change<'_> {
         events: Events<'_>,
     ) -> Result<Option<Outcome>, ControlError> {
         let Some(left) = self.journal.unfinished_run()? else { return Ok(None) };
-        let plan = self
-            .journal
-            .state_get(&plan_key(left.run.id))?
-            .and_then(|plan| serde_json::from_value::<Plan>(plan).ok());
+        let plan: Option<serde_json::Value> = self.journal.state_get(&plan_key(left.run.id))?;
+        // What another version of updraft wrote may not be read, and is given up like the rest.
+        let plan = plan.and_then(|plan| serde_json::from_value::<Plan>(plan).ok());
         let fits = match &plan {
             Some(plan) => self.control.desired()?.digest() == plan.desired && plan.verb == "up",
             None => false,

@@ -79,7 +79,9 @@ fn state_outlives_the_journal_that_wrote_it() {
     drop(journal);
     let journal = Journal::open_read(&place.path).unwrap().unwrap();
     assert_eq!(journal.state_get("machine/b").unwrap(), Some(json!({"n": 2})));
-    assert_eq!(journal.state_get("machine/c").unwrap(), None);
+    assert_eq!(journal.state_get::<Value>("machine/c").unwrap(), None);
+    let error = journal.state_get::<u32>("machine/b").unwrap_err();
+    assert!(matches!(error, JournalError::Nonsense { .. }), "taken for a number: {error}");
     assert_eq!(
         journal.state_all("machine/").unwrap(),
         [("machine/a".to_owned(), json!({"n": 1})), ("machine/b".to_owned(), json!({"n": 2}))]
@@ -117,7 +119,7 @@ fn a_state_transaction_is_kept_whole_or_not_at_all() {
     assert_eq!(journal.state_get("b").unwrap(), Some(json!(1)));
     journal.state_forget("b").unwrap();
     journal.state_forget("b").unwrap();
-    assert_eq!(journal.state_get("b").unwrap(), None);
+    assert_eq!(journal.state_get::<Value>("b").unwrap(), None);
 }
 
 #[test]
@@ -128,7 +130,10 @@ fn a_crash_before_the_commit_loses_the_line_and_one_after_keeps_it() {
         journal.plan_crash(plan);
         journal.state_put("a", &json!(1)).unwrap();
         assert!(matches!(journal.state_put("b", &json!(2)), Err(JournalError::Crashed)));
-        assert!(matches!(journal.state_get("a"), Err(JournalError::Crashed)), "it lives on");
+        assert!(
+            matches!(journal.state_get::<Value>("a"), Err(JournalError::Crashed)),
+            "it lives on"
+        );
         drop(journal);
         let journal = Journal::open(&place.path).unwrap();
         assert_eq!(journal.state_get("a").unwrap(), Some(json!(1)));

@@ -2,14 +2,15 @@
 
 use super::{Journal, JournalError, shorten};
 use rusqlite::{OptionalExtension as _, Transaction};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 impl Journal {
     /// The value of a key.
     ///
     /// # Errors
-    /// When the journal cannot be read.
-    pub fn state_get(&self, key: &str) -> Result<Option<Value>, JournalError> {
+    /// When the journal cannot be read, or holds something else under this key.
+    pub fn state_get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, JournalError> {
         self.read("state", |transaction| get(transaction, key))
     }
 
@@ -65,8 +66,8 @@ impl StateWrite<'_> {
     /// The value of a key.
     ///
     /// # Errors
-    /// When the journal cannot be read.
-    pub fn get(&self, key: &str) -> Result<Option<Value>, JournalError> {
+    /// When the journal cannot be read, or holds something else under this key.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, JournalError> {
         get(self.transaction, key)
     }
 
@@ -108,7 +109,10 @@ impl StateWrite<'_> {
     }
 }
 
-fn get(transaction: &Transaction<'_>, key: &str) -> Result<Option<Value>, JournalError> {
+fn get<T: DeserializeOwned>(
+    transaction: &Transaction<'_>,
+    key: &str,
+) -> Result<Option<T>, JournalError> {
     transaction
         .prepare_cached("SELECT value FROM state WHERE key = ?1")
         .and_then(|mut get| get.query_row([key], |row| row.get::<_, String>(0)).optional())
@@ -136,7 +140,7 @@ fn all(transaction: &Transaction<'_>, prefix: &str) -> Result<Vec<(String, Value
     Ok(found)
 }
 
-fn parse(text: &str) -> Result<Value, JournalError> {
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, JournalError> {
     serde_json::from_str(text)
         .map_err(|_| JournalError::Nonsense { what: "a state value", found: shorten(text) })
 }
