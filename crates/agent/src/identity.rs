@@ -158,9 +158,8 @@ fn keep(root: &Root, record: &Record) -> Result<(), Failure> {
 /// told again, and what goes on from its memory has to see that it is somebody else. Before anybody
 /// can ask for that memory, so before the agent answers.
 pub(crate) fn note_boot(root: &Root) {
-    let firmware = fs::read_to_string(root.at(FIRMWARE)).unwrap_or_default();
     if let Some(machine) = machine(root)
-        && is_this(&machine, &firmware)
+        && is_this(&machine, &firmware(root))
         && let Err(failure) = inherited::remember_boot(root, &machine)
     {
         tell(&format!("updraft-agent: {}\n", failure.message));
@@ -176,7 +175,7 @@ pub(crate) fn wait(root: &Root) -> Result<(), String> {
         |fault: &dyn std::fmt::Display| format!("cannot watch `{}`: {fault}", directory.display());
     fs::create_dir_all(directory).map_err(|error| fault(&error))?;
     let watch = watch(directory).map_err(|error| fault(&error))?;
-    let firmware = fs::read_to_string(root.at(FIRMWARE)).unwrap_or_default();
+    let firmware = firmware(root);
     let mut told = false;
     loop {
         match machine(root) {
@@ -208,6 +207,11 @@ fn watch(directory: &Path) -> rustix::io::Result<rustix::fd::OwnedFd> {
     let watch = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
     add_watch(&watch, directory, WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE)?;
     Ok(watch)
+}
+
+/// The id that the firmware gives this machine; empty where it gives none.
+fn firmware(root: &Root) -> String {
+    fs::read_to_string(root.at(FIRMWARE)).unwrap_or_default()
 }
 
 /// Whether a record's machine is this one. Where the firmware says nothing, there is nothing to

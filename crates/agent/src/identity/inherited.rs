@@ -222,10 +222,12 @@ pub(super) fn let_go(root: &Root) -> Result<(), Failure> {
     now.iter().try_for_each(|group| go(group))
 }
 
-/// Lets go everything that still stands.
+/// Lets go everything that still stands. An agent of another user than root may not, and leaves it to
+/// the machine's own.
 pub(super) fn let_rest_go(root: &Root) -> Result<(), Failure> {
     let resting = root.at(RESTING);
-    if !resting.exists() {
+    let may = !root.is_system() || rustix::process::geteuid().is_root();
+    if !may || !resting.exists() {
         return Ok(());
     }
     held(root).iter().try_for_each(|group| go(group))?;
