@@ -15,8 +15,7 @@ setup: ## install the Debian packages that are missing, saying why
 	@scripts/setup.sh
 
 build: ## build the agent and the program into target/release
-	cargo xtask agent
-	cargo build --release --locked
+	cargo xtask build
 
 up: setup build ## bring the hello example up and show it serving
 	$(AS_ROOT) $(UPDRAFT) -C $(HELLO) up --yes

@@ -1,42 +1,35 @@
 //! Building the agent: one static binary, on its own, because its profile and its flags are not
 //! those of the rest.
 
-#![expect(clippy::disallowed_methods, reason = "xtask runs cargo, where no updraft_host is needed")]
-
+use crate::release::cargo_build;
 use anyhow::{Context as _, Result, ensure};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::io::{Write as _, stderr};
+use std::path::Path;
 
 /// The one target whose standard library every installed toolchain has.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds the agent and returns where it is: `target/agent/x86_64/updraft-agent`.
-pub(crate) fn build(root: &Path) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+/// Builds the agent into `target/agent/x86_64/updraft-agent`.
+pub(crate) fn build(root: &Path) -> Result<()> {
     // Given here and not in a file, so that it changes nothing for other builds.
     let flags = format!("target.{TARGET}.rustflags=[\"-Ctarget-feature=+crt-static\"]");
-    let status = Command::new(cargo)
-        .current_dir(root)
-        .args(["build", "--locked", "--profile", "agent", "--package", "updraft-agent"])
-        .args(["--target", TARGET, "--config", &flags])
-        .status()
-        .context("cannot run cargo")?;
-    ensure!(status.success(), "the agent does not build");
+    let words = ["--profile", "agent", "--package", "updraft-agent", "--target", TARGET];
+    cargo_build(root, words.into_iter().chain(["--config", flags.as_str()]))?;
     let built = root.join("target").join(TARGET).join("agent/updraft-agent");
     ensure_static(&built)?;
     let place = root.join("target/agent/x86_64");
     fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
     let place = place.join("updraft-agent");
+    writeln!(stderr(), "agent: {} ({} bytes)", place.display(), fs::metadata(&built)?.len())?;
     // The program that embeds it is built again whenever this file is newer.
     if fs::read(&place).is_ok_and(|there| fs::read(&built).is_ok_and(|fresh| there == fresh)) {
-        return Ok(place);
+        return Ok(());
     }
     // Renamed into place, because somebody may be running or reading the old one.
     let beside = place.with_extension("new");
     let put = fs::copy(&built, &beside).and_then(|_| fs::rename(&beside, &place));
-    put.with_context(|| format!("cannot write {}", place.display()))?;
-    Ok(place)
+    put.with_context(|| format!("cannot write {}", place.display()))
 }
 
 /// Refuses a binary that would need a loader or libraries on the target.

@@ -3,6 +3,7 @@
 //! Run as `cargo xtask COMMAND`. Never here: anything the `updraft` program needs at run time.
 
 mod agent;
+mod release;
 mod tidy;
 
 use anyhow::{Result, bail};
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
+  build          build the agent, and the program with the agent inside, as a release
   agent          build the agent into target/agent/x86_64/updraft-agent
   tidy           check the rules of the repository; exit 1 if one is broken
   tidy --edges   print the edges block of ARCHITECTURE.md as the manifests have it
@@ -32,10 +34,12 @@ fn main() -> ExitCode {
 
 fn run(words: &[&str]) -> Result<ExitCode> {
     match words {
+        ["build"] => {
+            release::build(&root())?;
+            Ok(ExitCode::SUCCESS)
+        }
         ["agent"] => {
-            let place = agent::build(&root())?;
-            let size = std::fs::metadata(&place)?.len();
-            writeln!(stderr(), "agent: {} ({size} bytes)", place.display())?;
+            agent::build(&root())?;
             Ok(ExitCode::SUCCESS)
         }
         ["tidy"] => check_rules(),
