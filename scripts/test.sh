@@ -118,7 +118,7 @@ lab_tier() {
     return
   fi
   step "peers" scripts/peers.sh
-  step "release build" cargo build --release --locked
+  step "release build" cargo xtask build
   step "fleet" scripts/as-root.sh lab/check-fleet.sh
   # Two machines with cloud-init that boot twice: in the long tier.
   step "lab tier" lab_tests --skip others::
@@ -130,7 +130,7 @@ lab_tier() {
 }
 
 long_tier() {
-  step "release build" cargo build --release --locked
+  step "release build" cargo xtask build
   step "other shapes, crashing" scripts/as-root.sh lab/resize.sh
   step "snapshots, crashing" scripts/as-root.sh lab/snapshots.sh
   step "disks that others made" lab_tests others::

@@ -6,6 +6,7 @@
 mod blame;
 mod chance;
 mod clock;
+mod counted;
 mod digest;
 mod id;
 mod mac;
@@ -17,6 +18,7 @@ pub mod span;
 pub use blame::{Blame, Blamed, chain};
 pub use chance::{Chance, SeededChance};
 pub use clock::{Clock, FixedClock, Timestamp, unix_nanos};
+pub use counted::counted;
 pub use digest::{Digest, Hasher};
 pub use id::{IdError, MachineId, RunId, SiteId, SnapshotId};
 pub use mac::Mac;

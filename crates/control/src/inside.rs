@@ -274,7 +274,7 @@ impl Inside {
         packages: &[String],
         report: Report<'_>,
     ) -> Result<(), StepFault> {
-        report(&format!("installing {}", crate::store::counted(packages.len(), "package")));
+        report(&format!("installing {}", updraft_base::counted(packages.len(), "package")));
         let names = shlex::try_join(packages.iter().map(String::as_str)).unwrap_or_default();
         let text = INSTALL.replace("PACKAGES", &names);
         let said = self.shell(&text, Duration::from_secs(3600), Some(report)).await?;

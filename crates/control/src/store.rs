@@ -173,16 +173,13 @@ fn made_from(image: &Image) -> String {
                 play.file_name().map(|name| name.to_string_lossy().into_owned())
             };
             let mut words = vec![below.short()];
-            words.extend((!packages.is_empty()).then(|| counted(packages.len(), "package")));
+            words.extend(
+                (!packages.is_empty()).then(|| updraft_base::counted(packages.len(), "package")),
+            );
             words.extend(play.as_ref().and_then(file));
             words.join(" + ")
         }
     }
-}
-
-/// A number with its noun, for people.
-pub(crate) fn counted(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A size rounded to whole mebibytes: for people.

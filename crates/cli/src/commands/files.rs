@@ -6,6 +6,7 @@ use crate::ui;
 use clap::CommandFactory as _;
 use std::io::Write as _;
 use updraft_base::SiteName;
+use updraft_base::counted;
 use updraft_control::{ControlError, SiteControl};
 
 /// `updraft init`
@@ -60,10 +61,11 @@ pub(crate) fn check(context: &Context, json: bool) -> Result {
             } else {
                 let machines: u32 = site.groups.iter().map(|group| group.count.wanted()).sum();
                 ui::say(&format!(
-                    "{} is fine: {machines} machines in {} groups, {} services.",
+                    "{} is fine: {} in {}, {}.",
                     context.global.site,
-                    site.groups.len(),
-                    site.services.len()
+                    counted(machines as usize, "machine"),
+                    counted(site.groups.len(), "group"),
+                    counted(site.services.len(), "service")
                 ));
             }
             Ok(0)
