@@ -5,8 +5,8 @@
 #   lab/ubuntu.sh [SUITE]      noble unless another one is named
 #
 # Needs root, a release build, Ubuntu's archive (UBUNTU_MIRROR names another than the usual one) and
-# its keys in /usr/share/keyrings, which come in Ubuntu's package ubuntu-keyring. The image stays in
-# the store.
+# its keys in /usr/share/keyrings, which `scripts/setup.sh long` puts there. The image stays in the
+# store.
 set -euo pipefail
 # shellcheck source=lab/common.sh
 . "$(dirname "$0")/common.sh"
@@ -21,7 +21,7 @@ on() { "$updraft" -C "$site" exec "$1" --shell "$2" 2>/dev/null | sed 's/^[^|]*|
 as_admin() { ssh -F "$site/.updraft/ssh_config" -i "$scratch/ops" -o BatchMode=yes ops@web-1 "$@"; }
 
 keys=/usr/share/keyrings/ubuntu-archive-keyring.gpg
-[ -e $keys ] || fail "there is no $keys: it is in Ubuntu's package ubuntu-keyring"
+[ -e $keys ] || fail "there is no $keys: scripts/setup.sh long puts it there"
 mkdir -p "$site"
 ssh-keygen -q -t ed25519 -N '' -C ops -f "$scratch/ops"
 cp "$scratch/ops.pub" "$site/ops.pub"

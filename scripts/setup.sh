@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh          to build and to run guests
 #   scripts/setup.sh test     the same, and what the tests use
+#   scripts/setup.sh long     the same, and what the long tier uses
 set -euo pipefail
 
 readonly WANTED_RUST=1.95
@@ -39,6 +40,10 @@ for_testing=(
   "util-linux: unshare and nsenter for the lab"
   "shellcheck: reads our shell scripts"
 )
+
+# Ubuntu's keys, which Debian 12 does not have: its own package, by the digest that its archive signed.
+readonly UBUNTU_KEYS=pool/main/u/ubuntu-keyring/ubuntu-keyring_2023.11.28.1_all.deb
+readonly UBUNTU_KEYS_SHA256=36de43b15853ccae0028e9a767613770c704833f82586f28eb262f0311adb8a8
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -133,6 +138,18 @@ after_install() {
   esac
 }
 
+install_ubuntu_keys() {
+  if is_installed ubuntu-keyring; then return; fi
+  say "needs ubuntu-keyring: trust for the packages in images of Ubuntu"
+  local folder mirror=${UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu}
+  folder=$(mktemp -d)
+  curl --fail --silent --show-error --location --retry 3 --output "$folder/keys.deb" "$mirror/$UBUNTU_KEYS"
+  echo "$UBUNTU_KEYS_SHA256 $folder/keys.deb" | sha256sum --check --quiet ||
+    die "$mirror/$UBUNTU_KEYS is not the package that it was"
+  as_root dpkg --install "$folder/keys.deb" >&2
+  rm -r "$folder"
+}
+
 check_rust() {
   PATH=$PATH:$HOME/.cargo/bin
   command -v cargo >/dev/null || die "cargo is not installed: get Rust $WANTED_RUST or later from https://rustup.rs"
@@ -148,7 +165,11 @@ main() {
   case ${1:-run} in
     run) install_missing "${for_running[@]}" ;;
     test) install_missing "${for_running[@]}" "${for_testing[@]}" ;;
-    *) die "usage: scripts/setup.sh [test]" ;;
+    long)
+      install_missing "${for_running[@]}" "${for_testing[@]}"
+      install_ubuntu_keys
+      ;;
+    *) die "usage: scripts/setup.sh [test|long]" ;;
   esac
 }
 

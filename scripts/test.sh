@@ -155,7 +155,7 @@ main() {
       lab_tier
       ;;
     long)
-      step "setup" scripts/setup.sh test
+      step "setup" scripts/setup.sh long
       step "agent" cargo xtask agent
       long_tier
       ;;
