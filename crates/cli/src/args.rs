@@ -308,15 +308,24 @@ pub(crate) struct Play {
     /// Show how files change.
     #[arg(short = 'D', long)]
     pub(crate) diff: bool,
-    /// How many hosts at once.
-    #[arg(short, long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) forks: u16,
+    /// How many hosts at once: 25 when nothing is said.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) forks: Option<u16>,
     /// Become another user.
     #[arg(short = 'b', long = "become")]
     pub(crate) become_other: bool,
+    /// How to become another user: sudo, su.
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) become_method: Option<String>,
     /// Whom to become.
     #[arg(long, value_name = "USER")]
     pub(crate) become_user: Option<String>,
+    /// How to reach hosts that say nothing of it: ssh, local.
+    #[arg(short, long, value_name = "WAY")]
+    pub(crate) connection: Option<String>,
+    /// Run notified handlers on hosts that failed, too.
+    #[arg(long)]
+    pub(crate) force_handlers: bool,
     /// Log in as this user.
     #[arg(short, long, value_name = "USER")]
     pub(crate) user: Option<String>,

@@ -7,10 +7,10 @@ mod agent;
 mod args;
 mod commands;
 mod env;
+mod shims;
 mod timings;
 mod ui;
 
-use clap::Parser as _;
 use std::process::ExitCode;
 
 /// Sites of many machines are many small things; a plan of 10,000 takes a quarter less time than
@@ -19,7 +19,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
+    let cli = shims::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

@@ -10,6 +10,10 @@ use updraft_control::{
     ControlError, Operator, PlayRequest, Reacher, RunOptions, ScreenOptions, SiteControl,
 };
 
+/// How many hosts at once when nothing is said: an agent answers in milliseconds, so a play on more
+/// waits for hosts and not for us.
+const FORKS: u16 = 25;
+
 /// The person at the terminal.
 struct Person(crate::ui::Terminal);
 
@@ -67,10 +71,13 @@ pub(crate) async fn play(context: &Context, args: &Play) -> Result {
         limit: args.limit.clone(),
         check: args.check,
         diff: args.diff,
-        forks: usize::from(args.forks),
+        forks: usize::from(args.forks.unwrap_or(FORKS)),
         become_it: args.become_other,
+        become_method: args.become_method.clone(),
         become_user: args.become_user.clone(),
         remote_user: args.user.clone(),
+        connection: args.connection.clone(),
+        force_handlers: args.force_handlers,
         verbosity: args.verbose,
         ..RunOptions::ordinary()
     };

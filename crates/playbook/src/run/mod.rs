@@ -64,6 +64,8 @@ pub struct RunOptions {
     pub remote_user: Option<String>,
     /// How to connect where nothing else says: `ssh` or `local`.
     pub connection: Option<String>,
+    /// Run notified handlers on hosts that failed, too, whatever the play says.
+    pub force_handlers: bool,
     /// `-v` so many times; only for `ansible_verbosity` and `debug`.
     pub verbosity: u8,
     /// How long a module may take before its host counts as lost.
@@ -87,6 +89,7 @@ impl RunOptions {
             become_password: None,
             remote_user: None,
             connection: None,
+            force_handlers: false,
             verbosity: 0,
             // Package upgrades and image downloads take their time; a day is not work any more.
             deadline: Duration::from_secs(24 * 3600),

@@ -80,7 +80,8 @@ impl<'r> Batch<'r> {
             lost,
             executed: BTreeSet::new(),
             max_fail: play_number(known, play.max_fail_percentage.as_ref())?,
-            force_handlers: play_truth(known, play.force_handlers.as_ref())?,
+            force_handlers: crew.shared.options.force_handlers
+                || play_truth(known, play.force_handlers.as_ref())?,
             play_ended: false,
             broken: None,
         };

@@ -1,0 +1,101 @@
+//! Ansible's commands by their own names: a link to this program that is called `ansible-playbook`
+//! takes what that takes, so that scripts run unchanged.
+
+use crate::args::{Cli, Color, Command, Global, Inventory, Play};
+use camino::Utf8PathBuf;
+use clap::Parser;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+/// What `--version` says: scripts look for the version of the language in brackets.
+const VERSION: &str = concat!("[core 2.19.14] (updraft ", env!("CARGO_PKG_VERSION"), ")");
+
+/// How many hosts at once when nothing is said, as Ansible has it.
+const FORKS: u16 = 5;
+
+/// Runs Ansible playbooks.
+#[derive(Debug, Parser)]
+#[command(name = "ansible-playbook", version = VERSION)]
+struct AnsiblePlaybook {
+    #[command(flatten)]
+    play: Play,
+    /// Say what would change, change nothing.
+    // `-C` of ours is a directory, so the option is there once more under this letter alone.
+    #[arg(short = 'C', id = "C")]
+    c: bool,
+}
+
+/// Shows an inventory.
+#[derive(Debug, Parser)]
+#[command(name = "ansible-inventory", version = VERSION)]
+struct AnsibleInventory {
+    #[command(flatten)]
+    inventory: Inventory,
+}
+
+/// The command line of this process, by the name that it was called by. Ends the process where the
+/// command line is wrong, or asks for help.
+pub(crate) fn parse() -> Cli {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    parsed(&words).unwrap_or_else(|error| error.exit())
+}
+
+fn parsed(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let called = words.first().and_then(|called| Path::new(called).file_name());
+    Ok(match called.and_then(OsStr::to_str) {
+        Some("ansible-playbook") => {
+            let AnsiblePlaybook { mut play, c } = AnsiblePlaybook::try_parse_from(words)?;
+            play.check |= c;
+            play.forks = play.forks.or(Some(FORKS));
+            without_site(Command::Play(play))
+        }
+        Some("ansible-inventory") => {
+            without_site(Command::Inventory(AnsibleInventory::try_parse_from(words)?.inventory))
+        }
+        _ => Cli::try_parse_from(words)?,
+    })
+}
+
+/// A command of Ansible's knows nothing of a site file that happens to lie here.
+fn without_site(command: Command) -> Cli {
+    let global = Global { directory: None, site: Utf8PathBuf::new(), color: Color::Auto };
+    Cli { global, command }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn play(line: &str) -> (Play, Global) {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        match parsed(&words).unwrap() {
+            Cli { command: Command::Play(play), global } => (play, global),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_link_takes_what_ansibles_command_takes() {
+        let (asked, global) = play("/opt/bin/ansible-playbook -CD -i hosts -c local site.yml");
+        assert!(asked.check && asked.diff);
+        assert_eq!((asked.forks, asked.connection.as_deref()), (Some(5), Some("local")));
+        assert_eq!(asked.inventory, ["hosts"]);
+        assert_eq!(global.site, "", "it would take the site file that lies here");
+        assert_eq!(play("ansible-playbook -f 7 site.yml").0.forks, Some(7));
+    }
+
+    #[test]
+    fn by_our_own_name_the_same_letter_is_a_directory() {
+        let (asked, global) = play("updraft -C there play site.yml");
+        assert!(!asked.check);
+        assert_eq!(global.directory.unwrap(), "there");
+        assert_eq!(global.site, "updraft.yaml");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_the_name_of_the_command() {
+        let words = ["ansible-playbook", "--no-such-thing"].map(OsString::from);
+        let error = parsed(&words).unwrap_err().to_string();
+        assert!(error.contains("Usage: ansible-playbook"), "{error}");
+    }
+}
