@@ -144,8 +144,10 @@ install_ubuntu_keys() {
   local folder mirror=${UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu}
   folder=$(mktemp -d)
   curl --fail --silent --show-error --location --retry 3 --output "$folder/keys.deb" "$mirror/$UBUNTU_KEYS"
-  echo "$UBUNTU_KEYS_SHA256 $folder/keys.deb" | sha256sum --check --quiet ||
+  if ! echo "$UBUNTU_KEYS_SHA256 $folder/keys.deb" | sha256sum --check --quiet; then
+    rm -r "$folder"
     die "$mirror/$UBUNTU_KEYS is not the package that it was"
+  fi
   as_root dpkg --install "$folder/keys.deb" >&2
   rm -r "$folder"
 }

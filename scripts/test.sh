@@ -146,7 +146,6 @@ main() {
     unit) unit_tier ;;
     lab)
       step "setup" scripts/setup.sh test
-      step "agent" cargo xtask agent
       lab_tier
       ;;
     all)
@@ -156,7 +155,6 @@ main() {
       ;;
     long)
       step "setup" scripts/setup.sh long
-      step "agent" cargo xtask agent
       long_tier
       ;;
     *)

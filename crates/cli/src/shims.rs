@@ -6,12 +6,10 @@ use camino::Utf8PathBuf;
 use clap::Parser;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use updraft_control::RunOptions;
 
 /// What `--version` says: scripts look for the version of the language in brackets.
 const VERSION: &str = concat!("[core 2.19.14] (updraft ", env!("CARGO_PKG_VERSION"), ")");
-
-/// How many hosts at once when nothing is said, as Ansible has it.
-const FORKS: u16 = 5;
 
 /// Runs Ansible playbooks.
 #[derive(Debug, Parser)]
@@ -46,7 +44,7 @@ fn parsed(words: &[OsString]) -> Result<Cli, clap::Error> {
         Some("ansible-playbook") => {
             let AnsiblePlaybook { mut play, c } = AnsiblePlaybook::try_parse_from(words)?;
             play.check |= c;
-            play.forks = play.forks.or(Some(FORKS));
+            play.forks = play.forks.or(u16::try_from(RunOptions::ordinary().forks).ok());
             without_site(Command::Play(play))
         }
         Some("ansible-inventory") => {

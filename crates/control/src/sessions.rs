@@ -108,7 +108,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// None yet. `command` and `since` tell others who holds a channel.
+    /// None yet. `site` is the mark of its machines; `command` and `since` tell others who holds a channel.
     pub(crate) fn new(
         site: Option<SiteId>,
         providers: Providers,

@@ -5,8 +5,7 @@ use crate::args::{Cli, Init};
 use crate::ui;
 use clap::CommandFactory as _;
 use std::io::Write as _;
-use updraft_base::SiteName;
-use updraft_base::counted;
+use updraft_base::{SiteName, counted};
 use updraft_control::{ControlError, SiteControl};
 
 /// `updraft init`
