@@ -4,9 +4,10 @@ use super::change::listen;
 use super::{Context, Ended, FAILED, Result, snapshots};
 use crate::args::{Confirm, Machine};
 use crate::ui;
-use std::io::Read as _;
+use std::io::Read;
 use std::os::fd::AsFd as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 use updraft_control::{Attached, CloneWish, Outcome};
 
 /// `updraft machine …`
@@ -101,15 +102,35 @@ async fn console(context: &Context, machine: &str, log: bool) -> Result {
     ui::say(&format!("Console of {machine}. Ctrl-] leaves it."));
     let raw = RawTerminal::enter();
     let Attached { line, .. } = attached;
+    // Ctrl-C is a key like any other here; this hears SIGTERM, so that the terminal is put back.
+    let stop = listen();
+    let ended = tokio::select! {
+        left = converse(line, std::io::stdin()) => match left {
+            true => "Left the console.",
+            false => "The console has closed: the machine went off.",
+        },
+        () = stop.wait_asked() => "Left the console.",
+    };
+    drop(raw);
+    ui::say(&format!("\n{ended}"));
+    Ok(0)
+}
+
+/// Types `keys` at the console behind `line` and shows what it says, until somebody leaves (true) or
+/// it closes (false).
+async fn converse(line: UnixStream, mut keys: impl Read + Send + 'static) -> bool {
     let (mut from, mut to) = line.into_split();
-    let keys = tokio::task::spawn_blocking(move || {
+    let typed = tokio::task::spawn_blocking(move || {
         let mut byte = [0];
         let runtime = tokio::runtime::Handle::current();
-        while let Ok(1) = std::io::stdin().lock().read(&mut byte) {
+        while let Ok(1) = keys.read(&mut byte) {
             if byte[0] == LEAVE || runtime.block_on(to.write_all(&byte)).is_err() {
                 break;
             }
         }
+        // Given back, not dropped: where our side closes, the emulator closes the other, and that
+        // would be taken for a machine that went off.
+        to
     });
     let screen = async {
         let mut buffer = [0; 4096];
@@ -117,16 +138,10 @@ async fn console(context: &Context, machine: &str, log: bool) -> Result {
             ui::out_raw(&buffer[..read]);
         }
     };
-    // Ctrl-C is a key like any other here; this hears SIGTERM, so that the terminal is put back.
-    let stop = listen();
-    let ended = tokio::select! {
-        _ = keys => "Left the console.",
-        () = screen => "The console has closed: the machine went off.",
-        () = stop.wait_asked() => "Left the console.",
-    };
-    drop(raw);
-    ui::say(&format!("\n{ended}"));
-    Ok(0)
+    tokio::select! {
+        _to = typed => true,
+        () = screen => false,
+    }
 }
 
 /// The terminal as it was, put back when this is dropped.
@@ -152,5 +167,33 @@ impl Drop for RawTerminal {
             // The terminal went away: there is nothing to put back.
             rustix::termios::tcsetattr(std::io::stdin().as_fd(), now, before).ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What QEMU does: it closes a console whose only user has closed.
+    async fn close_when_closed(mut line: UnixStream) {
+        let mut rest = Vec::new();
+        line.read_to_end(&mut rest).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_leaves_a_console_is_not_told_that_it_closed() {
+        for _ in 0..200 {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            tokio::spawn(close_when_closed(theirs));
+            assert!(converse(ours, &b"ls\r\x1d"[..]).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_went_off_is_told_from_one_that_was_left() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (keys, _keyboard) = std::io::pipe().unwrap();
+        drop(theirs);
+        assert!(!converse(ours, keys).await);
     }
 }
