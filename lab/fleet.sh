@@ -9,7 +9,7 @@
 #   lab/fleet.sh [FLAGS] ip I          print the address of host I
 #   lab/fleet.sh [FLAGS] kill I        pull the plug of host I; its disk stays
 #   lab/fleet.sh [FLAGS] boot I        start it again
-#   lab/fleet.sh [FLAGS] reset I       kill it, throw its disk away, start it
+#   lab/fleet.sh [FLAGS] reset I...    kill them, throw their disks away, start them
 #   lab/fleet.sh [FLAGS] unplug I      take its network cable out, so that it hangs
 #   lab/fleet.sh [FLAGS] plug I        put the cable back
 #   lab/fleet.sh [FLAGS] stat          hosts that are up, their memory and disks
@@ -129,6 +129,18 @@ cmd_inventory() {
   echo "$dir/hosts.ini"
 }
 
+cmd_reset() {
+  local host
+  for host; do need_host "$host"; done
+  for host; do kill_host "$host"; done
+  for host; do
+    rm -rf "$dir/hosts/$host"
+    boot_host "$host"
+  done
+  cmd_wait
+  cmd_inventory
+}
+
 cmd_stat() {
   local host up=0 all=0 rss=0 pid more
   for host in $(hosts); do
@@ -184,7 +196,7 @@ case $command in
   ip) need_host "${1:-}" && address_of "$1" ;;
   kill) need_host "${1:-}" && kill_host "$1" ;;
   boot) need_host "${1:-}" && boot_host "$1" && cmd_wait ;;
-  reset) need_host "${1:-}" && kill_host "$1" && rm -rf "$dir/hosts/$1" && boot_host "$1" && cmd_wait && cmd_inventory ;;
+  reset) cmd_reset "$@" ;;
   unplug) need_host "${1:-}" && ip -n "$name-ctl" link set "$name$1" down ;;
   plug) need_host "${1:-}" && ip -n "$name-ctl" link set "$name$1" up ;;
   stat) cmd_stat ;;

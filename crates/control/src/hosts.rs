@@ -8,7 +8,7 @@ use crate::site::SiteControl;
 use crate::world::agent_path;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use updraft_base::{Blame, Blamed, MachineName};
 use updraft_host::{Cmd, Host as _, LocalHost};
@@ -75,6 +75,8 @@ pub struct Reacher {
     sessions: Option<Arc<Sessions>>,
     ssh: Arc<Ssh>,
     settings: Settings,
+    /// The agents that can be brought to hosts: megabytes, so all conversations share them.
+    agents: OnceLock<Vec<AgentBinary>>,
 }
 
 impl Reacher {
@@ -87,16 +89,16 @@ impl Reacher {
             environment: Vec::new(),
         };
         let ssh = Ssh::new(Arc::new(LocalHost), user);
-        Self { sessions, ssh, settings: settings.clone() }
+        Self { sessions, ssh, settings: settings.clone(), agents: OnceLock::new() }
     }
 
-    fn agents(&self) -> Vec<AgentBinary> {
-        let ours = self
-            .settings
-            .agent
-            .as_ref()
-            .map(|agent| AgentBinary::new(std::env::consts::ARCH, agent.bytes()));
-        ours.into_iter().collect()
+    fn agents(&self) -> &[AgentBinary] {
+        let ours = self.settings.agent.as_ref();
+        self.agents.get_or_init(|| {
+            ours.map(|agent| AgentBinary::new(std::env::consts::ARCH, agent.bytes()))
+                .into_iter()
+                .collect()
+        })
     }
 
     /// A conversation with an agent on the host, which is brought there if need be.
@@ -111,7 +113,7 @@ impl Reacher {
             }
             Way::Ssh(target) => {
                 let connection = self.ssh.connect(target).await?;
-                Ok(Arc::new(connection.agent(&self.agents()).await?))
+                Ok(Arc::new(connection.agent(self.agents()).await?))
             }
             Way::NotMade(machine) => Err(ReachError::NotMade(machine.clone())),
             Way::Local => self.local().await,
