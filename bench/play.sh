@@ -33,7 +33,7 @@ fleet_of() {
 
 # A home of their own, so that nobody's settings or open connections take part.
 # `fleet.sh ctl` does the same; its shell would be on everybody's clock.
-ctl="nsenter --net=/run/netns/bench-ctl env HOME=$home"
+ctl="nsenter --net=/run/netns/bench-ctl env HOME=$home UPDRAFT_KEEP=0s"
 strategies=$(dirname "$(find "$peers/../lib" -path '*/ansible_mitogen/plugins/strategy/mitogen_linear.py')")
 ansible="$ctl ANSIBLE_FORKS=10 ANSIBLE_PIPELINING=True"
 mitogen="$ansible ANSIBLE_STRATEGY_PLUGINS=$strategies ANSIBLE_STRATEGY=mitogen_linear"

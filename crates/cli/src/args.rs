@@ -145,6 +145,15 @@ pub(crate) enum Command {
         /// The monitor of the machine's QEMU.
         monitor: Utf8PathBuf,
     },
+    /// Keep connections to hosts for later commands; started by ourselves.
+    #[command(hide = true)]
+    Keep {
+        /// Where commands ask.
+        socket: Utf8PathBuf,
+        /// How long a connection is kept that nobody uses.
+        #[arg(value_parser = updraft_base::span::parse)]
+        idle: std::time::Duration,
+    },
 }
 
 #[derive(Args, Clone, Copy, Debug)]

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the one place that reads them")]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where images and templates are kept instead of the user's data directory.
 pub(crate) const STORE: &str = "UPDRAFT_STORE";
@@ -58,6 +59,19 @@ pub(crate) fn login() -> String {
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
         .unwrap_or_else(|| "root".to_owned())
+}
+
+/// How long connections to hosts are kept for later commands: `90s`, or `0s` for not at all.
+pub(crate) const KEEP: &str = "UPDRAFT_KEEP";
+
+/// As long as Ansible has OpenSSH keep its connections (`ControlPersist`).
+const KEEP_USUALLY: Duration = Duration::from_secs(60);
+
+/// See [`KEEP`]. `None`: not at all.
+pub(crate) fn keep() -> Result<Option<Duration>, updraft_base::span::SpanError> {
+    let asked = std::env::var(KEEP).ok().filter(|text| !text.is_empty());
+    let idle = asked.map_or(Ok(KEEP_USUALLY), |text| updraft_base::span::parse(&text))?;
+    Ok((!idle.is_zero()).then_some(idle))
 }
 
 /// Socket of the user's SSH agent.

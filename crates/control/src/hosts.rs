@@ -14,7 +14,7 @@ use updraft_base::{Blame, Blamed, MachineName};
 use updraft_host::{Cmd, Host as _, LocalHost};
 use updraft_plan::Memory;
 use updraft_playbook::inventory::{Inventory, Scripts};
-use updraft_remote::{AgentBinary, Output, RemoteError, Session, Ssh, SshTarget, SshUser};
+use updraft_remote::{AgentBinary, Keeper, Output, RemoteError, Session, Ssh, SshTarget, SshUser};
 use updraft_site::Site;
 use updraft_wire::{Exec, Exit, Request};
 
@@ -74,6 +74,8 @@ pub enum Way {
 pub struct Reacher {
     sessions: Option<Arc<Sessions>>,
     ssh: Arc<Ssh>,
+    /// Whoever keeps connections for later commands.
+    keeper: Option<Keeper>,
     settings: Settings,
     /// The agents that can be brought to hosts: megabytes, so all conversations share them.
     agents: OnceLock<Vec<AgentBinary>>,
@@ -82,23 +84,17 @@ pub struct Reacher {
 impl Reacher {
     /// Reaches machines through `sessions`, if there is a site, and hosts through SSH.
     pub fn new(settings: &Settings, sessions: Option<Arc<Sessions>>) -> Self {
-        let user = SshUser {
-            home: settings.home.clone().unwrap_or_else(|| PathBuf::from("/")),
-            name: settings.login.clone(),
-            agent: settings.ssh_auth_sock.clone(),
-            environment: Vec::new(),
-        };
-        let ssh = Ssh::new(Arc::new(LocalHost), user);
-        Self { sessions, ssh, settings: settings.clone(), agents: OnceLock::new() }
+        Self {
+            sessions,
+            ssh: ssh_of(settings),
+            keeper: crate::kept::keeper(settings),
+            settings: settings.clone(),
+            agents: OnceLock::new(),
+        }
     }
 
     fn agents(&self) -> &[AgentBinary] {
-        let ours = self.settings.agent.as_ref();
-        self.agents.get_or_init(|| {
-            ours.map(|agent| AgentBinary::new(std::env::consts::ARCH, agent.bytes()))
-                .into_iter()
-                .collect()
-        })
+        self.agents.get_or_init(|| agents_of(&self.settings))
     }
 
     /// A conversation with an agent on the host, which is brought there if need be.
@@ -112,6 +108,11 @@ impl Reacher {
                 Ok(sessions.get(party, HELLO_WITHIN).await?)
             }
             Way::Ssh(target) => {
+                if let Some(keeper) = &self.keeper
+                    && let Some(kept) = keeper.agent(target).await
+                {
+                    return Ok(Arc::new(kept?));
+                }
                 let connection = self.ssh.connect(target).await?;
                 Ok(Arc::new(connection.agent(self.agents()).await?))
             }
@@ -139,10 +140,7 @@ impl Reacher {
         within: Duration,
     ) -> Result<Exit, ReachError> {
         if let Way::Ssh(target) = way {
-            let connection = self.ssh.connect(target).await?;
-            let exit = connection.exec(&shell_text(argv), output, Some(within)).await;
-            connection.close().await;
-            return Ok(exit?);
+            return self.exec_over_ssh(target, &shell_text(argv), output, within).await;
         }
         let exec = Exec {
             argv: argv.to_vec(),
@@ -152,20 +150,53 @@ impl Reacher {
         Ok(self.session(way).await?.exec(exec, output).await?)
     }
 
+    async fn exec_over_ssh(
+        &self,
+        target: &SshTarget,
+        shell: &str,
+        output: &mut dyn Output,
+        within: Duration,
+    ) -> Result<Exit, ReachError> {
+        if let Some(keeper) = &self.keeper
+            && let Some(kept) = keeper.exec(target, shell, output, Some(within)).await
+        {
+            return Ok(kept?);
+        }
+        let connection = self.ssh.connect(target).await?;
+        let exit = connection.exec(shell, output, Some(within)).await;
+        connection.close().await;
+        Ok(exit?)
+    }
+
     /// Whether the host answers.
     ///
     /// # Errors
     /// When it does not.
     pub async fn ping(&self, way: &Way, within: Duration) -> Result<(), ReachError> {
         if let Way::Ssh(target) = way {
-            let connection = self.ssh.connect(target).await?;
-            let exit = connection.exec("exit 0", &mut Silent, Some(within)).await;
-            connection.close().await;
-            return exit.map(drop).map_err(ReachError::from);
+            return self.exec_over_ssh(target, "exit 0", &mut Silent, within).await.map(drop);
         }
         let session = self.session(way).await?;
         session.call(Request::Ping, within).await.map(drop).map_err(ReachError::from)
     }
+}
+
+/// How this user reaches hosts over SSH.
+pub(crate) fn ssh_of(settings: &Settings) -> Arc<Ssh> {
+    let user = SshUser {
+        home: settings.home.clone().unwrap_or_else(|| PathBuf::from("/")),
+        name: settings.login.clone(),
+        agent: settings.ssh_auth_sock.clone(),
+        environment: Vec::new(),
+    };
+    Ssh::new(Arc::new(LocalHost), user)
+}
+
+/// The agents that this program can bring to hosts.
+pub(crate) fn agents_of(settings: &Settings) -> Vec<AgentBinary> {
+    let ours = settings.agent.as_ref();
+    let ours = ours.map(|agent| AgentBinary::new(std::env::consts::ARCH, agent.bytes()));
+    ours.into_iter().collect()
 }
 
 struct Silent;

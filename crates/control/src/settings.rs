@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use updraft_base::{Clock, Digest};
 use updraft_engine::CrashPlan;
 
@@ -38,6 +39,8 @@ pub struct Settings {
     pub width: usize,
     /// Die at this line of the journal: for crash tests.
     pub crash_at: Option<CrashPlan>,
+    /// How long connections to hosts of an inventory are kept for later commands; `None`: not.
+    pub keep: Option<Duration>,
     /// Socket of the user's SSH agent.
     pub ssh_auth_sock: Option<PathBuf>,
 }

@@ -57,6 +57,7 @@ impl Stage {
             clock,
             width: 4,
             crash_at,
+            keep: None,
             ssh_auth_sock: None,
             program: None,
             environment: Default::default(),

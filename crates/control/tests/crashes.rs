@@ -82,6 +82,7 @@ impl Stage {
             clock,
             width: 4,
             crash_at,
+            keep: None,
             ssh_auth_sock: None,
             program: None,
             environment: Default::default(),

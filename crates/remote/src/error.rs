@@ -129,6 +129,20 @@ pub enum RemoteError {
         /// The cause.
         source: updraft_host::HostError,
     },
+    /// What the process that keeps connections said about it.
+    #[error("{said}")]
+    Kept {
+        /// The host as the inventory names it.
+        host: String,
+        /// The error it met, with its causes.
+        said: String,
+        /// What it advised.
+        hint: Option<String>,
+        /// Whether the host could not be reached at all.
+        unreachable: bool,
+        /// Who has to act.
+        blame: Blame,
+    },
     /// A task of ours ended in a panic; the other hosts go on.
     #[error("updraft failed while it worked on `{host}`: {said}")]
     Panicked {
@@ -156,6 +170,7 @@ impl RemoteError {
             | Self::Nonsense { host, .. }
             | Self::Local { host, .. }
             | Self::Helper { host, .. }
+            | Self::Kept { host, .. }
             | Self::Panicked { host, .. } => host,
         }
     }
@@ -173,6 +188,7 @@ impl RemoteError {
                 | Self::Lost { .. }
                 | Self::Deadline { .. }
                 | Self::Helper { .. }
+                | Self::Kept { unreachable: true, .. }
         )
     }
 }
@@ -189,6 +205,7 @@ impl Blamed for RemoteError {
             | Self::Version { .. }
             | Self::Local { .. } => Blame::World,
             Self::Helper { source, .. } => source.blame(),
+            Self::Kept { blame, .. } => *blame,
             Self::Failed { failure, .. } => match failure.kind {
                 FailureKind::Refused => Blame::Bug,
                 FailureKind::System | FailureKind::Become => Blame::World,
@@ -200,6 +217,7 @@ impl Blamed for RemoteError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Kept { hint, .. } => hint.clone(),
             Self::HostKeyUnknown { fix, .. } => {
                 Some(format!("compare the fingerprint with the host's own, then run: {fix}"))
             }

@@ -8,6 +8,7 @@ mod system;
 
 use crate::target::{AgentBinary, SshTarget, SshUser};
 use crate::{AgentSession, Output, RemoteError};
+pub(crate) use inprocess::Running;
 use known_hosts::Known;
 use settings::Settings;
 use std::path::{Path, PathBuf};
@@ -255,7 +256,9 @@ impl SshConnection {
         within: Option<Duration>,
     ) -> Result<Exit, RemoteError> {
         match &self.way {
-            Way::InProcess(connection) => connection.exec(shell, output, within).await,
+            Way::InProcess(connection) => {
+                connection.begin(shell).await?.finish(output, within).await
+            }
             Way::System => {
                 let Ssh { host, user, .. } = &*self.ssh;
                 system::exec(&**host, &self.target, user, shell, output, within).await
@@ -294,12 +297,58 @@ impl SshConnection {
         }
     }
 
+    /// The connection as something that many can use at once, if it is one of this process's own.
+    pub(crate) fn shared(self) -> Option<SharedConnection> {
+        match self.way {
+            Way::InProcess(connection) => {
+                Some(SharedConnection { name: self.target.name, connection })
+            }
+            Way::System => None,
+        }
+    }
+
     /// Ends the connection in order. Dropping it ends it too.
     pub async fn close(self) {
         match self.way {
             Way::InProcess(connection) => connection.close().await,
             Way::System => {}
         }
+    }
+}
+
+/// The streams of an agent.
+pub(crate) type AgentStream = russh::ChannelStream<russh::client::Msg>;
+
+/// A connection of this process that many use at once.
+pub(crate) struct SharedConnection {
+    name: String,
+    connection: Box<inprocess::Connection>,
+}
+
+impl SharedConnection {
+    /// Whether the host answers. It may wait for as long as the network does.
+    pub(crate) async fn is_alive(&self) -> bool {
+        self.connection.is_alive().await
+    }
+
+    /// Has shell text begin to run.
+    pub(crate) async fn begin(&self, shell: &str) -> Result<Running, RemoteError> {
+        self.connection.begin(shell).await
+    }
+
+    /// A stream to an agent that waits for a hello, brought there if need be.
+    pub(crate) async fn agent_stream(
+        &self,
+        agents: &[AgentBinary],
+    ) -> Result<AgentStream, RemoteError> {
+        let mut stream = self.connection.stream(&push::script(agents)).await?;
+        push::ensure_agent(&self.name, agents, &mut stream).await?;
+        Ok(stream)
+    }
+
+    /// Ends the connection in order.
+    pub(crate) async fn close(self) {
+        self.connection.close().await;
     }
 }
 

@@ -1,13 +1,14 @@
 //! Machines as they are named to this crate, and the agent that is brought to them.
 
 use crate::RemoteError;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use updraft_base::Digest;
 
 /// An SSH host as an inventory describes it. What is not said here comes from the user's ssh
 /// configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SshTarget {
     /// Name in the inventory: what errors and output call it.
     pub name: String,

@@ -3,9 +3,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "the lab starts the programs it is about")]
 
+mod kept;
 mod server;
 
-use server::{Server, agents, exec, user};
+use server::{Server, agents, exec, user, words};
 use std::path::Path;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -14,10 +15,6 @@ use updraft_remote::{RemoteError, Session as _, Ssh, SshTarget, fan_out};
 use updraft_wire::{Become, Exec, Request, Response};
 
 const SOON: Duration = Duration::from_secs(20);
-
-fn words(argv: &[&str]) -> Vec<String> {
-    argv.iter().map(|word| (*word).to_owned()).collect()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_runs_streams_and_tells_its_status() {

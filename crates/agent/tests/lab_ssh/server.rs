@@ -182,6 +182,10 @@ impl Server {
     }
 }
 
+pub(crate) fn words(argv: &[&str]) -> Vec<String> {
+    argv.iter().map(|word| (*word).to_owned()).collect()
+}
+
 pub(crate) fn user(home: PathBuf) -> SshUser {
     SshUser { home, name: "root".to_owned(), agent: None, environment: Vec::new() }
 }
@@ -199,6 +203,10 @@ pub(crate) struct Heard(Vec<u8>, Vec<u8>);
 impl Heard {
     pub(crate) fn out(&self) -> String {
         String::from_utf8_lossy(&self.0).into_owned()
+    }
+
+    pub(crate) fn err(&self) -> String {
+        String::from_utf8_lossy(&self.1).into_owned()
     }
 }
 
@@ -219,6 +227,5 @@ pub(crate) async fn exec(
 ) -> Result<(Exit, String, String), RemoteError> {
     let mut heard = Heard::default();
     let exit = connection.exec(shell, &mut heard, within).await?;
-    let err = String::from_utf8_lossy(&heard.1).into_owned();
-    Ok((exit, heard.out(), err))
+    Ok((exit, heard.out(), heard.err()))
 }

@@ -104,6 +104,13 @@ pub(crate) async fn run(cli: Cli) -> u8 {
             return ASKED;
         }
     };
+    let keep = match env::keep() {
+        Ok(keep) => keep,
+        Err(error) => {
+            terminal.complain_text(&format!("{}: {error}", env::KEEP), None);
+            return ASKED;
+        }
+    };
     let settings = Settings {
         home: env::home(),
         store: env::store(),
@@ -116,6 +123,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         clock: Arc::new(SystemClock),
         width: 8,
         crash_at,
+        keep,
         ssh_auth_sock: env::ssh_auth_sock(),
         program: Some(format!("/proc/{}/exe", std::process::id()).into()),
         environment: env::all(),
@@ -130,6 +138,10 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         Command::Guard { lock, monitor } => {
             let done = updraft_control::guard(lock.as_std_path(), monitor.as_std_path()).await;
             done.map(|()| 0).map_err(|error| context.fail(&error))
+        }
+        Command::Keep { socket, idle } => {
+            let kept = updraft_control::keep(&context.settings, socket.as_std_path(), idle).await;
+            kept.map(|()| 0).map_err(|error| context.fail(&error))
         }
         Command::Plan(args) => read::plan(&context, &args).await,
         Command::Status(args) => read::status(&context, args.json).await,

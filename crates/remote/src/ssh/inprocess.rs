@@ -465,16 +465,48 @@ impl Connection {
         }
     }
 
-    /// Runs shell text and streams its output.
-    pub(crate) async fn exec(
+    /// Whether the host answers a question that means nothing. It may wait for as long as the
+    /// network does.
+    pub(crate) async fn is_alive(&self) -> bool {
+        !self.handle.is_closed() && self.handle.send_ping().await.is_ok()
+    }
+
+    /// Has shell text begin to run; nothing comes on its standard input.
+    pub(crate) async fn begin(&self, shell: &str) -> Result<Running, RemoteError> {
+        let channel = self.channel(shell).await?;
+        channel.eof().await.map_err(|fault| self.lost(&fault))?;
+        Ok(Running { name: self.name.clone(), channel })
+    }
+
+    /// Runs shell text whose streams become ours; its standard error is dropped.
+    pub(crate) async fn stream(
         &self,
         shell: &str,
+    ) -> Result<ChannelStream<client::Msg>, RemoteError> {
+        Ok(self.channel(shell).await?.into_stream())
+    }
+
+    /// Says goodbye, so that the host notes no broken connection.
+    pub(crate) async fn close(self) {
+        // It may be gone already.
+        self.handle.disconnect(Disconnect::ByApplication, "", "").await.ok();
+    }
+}
+
+/// Shell text that runs on a host.
+pub(crate) struct Running {
+    name: String,
+    channel: russh::Channel<client::Msg>,
+}
+
+impl Running {
+    /// Streams its output until it ends.
+    pub(crate) async fn finish(
+        &mut self,
         output: &mut dyn Output,
         within: Option<Duration>,
     ) -> Result<Exit, RemoteError> {
-        let mut channel = self.channel(shell).await?;
-        // Nothing will come on its standard input.
-        channel.eof().await.map_err(|fault| self.lost(&fault))?;
+        let channel = &mut self.channel;
         let mut code = None;
         let until = within.map(|within| Instant::now() + within);
         loop {
@@ -515,18 +547,10 @@ impl Connection {
         })
     }
 
-    /// Runs shell text whose streams become ours; its standard error is dropped.
-    pub(crate) async fn stream(
-        &self,
-        shell: &str,
-    ) -> Result<ChannelStream<client::Msg>, RemoteError> {
-        Ok(self.channel(shell).await?.into_stream())
-    }
-
-    /// Says goodbye, so that the host notes no broken connection.
-    pub(crate) async fn close(self) {
+    /// Wants to hear no more of it. The host ends it as it does when a connection breaks.
+    pub(crate) async fn leave(self) {
         // It may be gone already.
-        self.handle.disconnect(Disconnect::ByApplication, "", "").await.ok();
+        self.channel.close().await.ok();
     }
 }
 

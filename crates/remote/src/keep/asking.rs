@@ -1,0 +1,137 @@
+//! Asking the keeper, who is started when there is none.
+
+use super::{Answer, Question, Want, is_ours, read_line, write_line};
+use crate::{AgentSession, Output, RemoteError, SshTarget, Stream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::UnixStream;
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
+use updraft_host::{Cmd, Host};
+use updraft_wire::{Decoded, Decoder, Exit, Kind, OutputTag, Response};
+
+/// How long a keeper may take to listen; it has nothing else to do first.
+const START: Duration = Duration::from_secs(2);
+
+/// How long the agent may take to answer the first hello once it runs.
+const HELLO: Duration = Duration::from_secs(20);
+
+const NONSENSE: &str = "the process that keeps the connection said something that makes no sense";
+
+/// The way to whoever keeps connections.
+pub struct Keeper {
+    host: Arc<dyn Host>,
+    socket: PathBuf,
+    start: Box<dyn Fn() -> Cmd + Send + Sync>,
+    /// Whether somebody listens; found out once.
+    listens: OnceCell<bool>,
+}
+
+impl Keeper {
+    /// Asks at `socket`. Where nobody listens, `start` says how a keeper is started.
+    pub fn new(
+        host: Arc<dyn Host>,
+        socket: &Path,
+        start: impl Fn() -> Cmd + Send + Sync + 'static,
+    ) -> Self {
+        Self { host, socket: socket.to_owned(), start: Box::new(start), listens: OnceCell::new() }
+    }
+
+    /// Runs shell text as [`crate::SshConnection::exec`] does. `None`: connect yourself.
+    pub async fn exec(
+        &self,
+        target: &SshTarget,
+        shell: &str,
+        output: &mut dyn Output,
+        within: Option<Duration>,
+    ) -> Option<Result<Exit, RemoteError>> {
+        let want = Want::Exec { shell: shell.to_owned(), within };
+        let mut line = match self.ask(target, want).await? {
+            Ok(line) => line,
+            Err(refused) => return Some(Err(refused)),
+        };
+        let mut decoder = Decoder::new();
+        let mut chunk = vec![0; 64 << 10];
+        let lost = |reason: &str| {
+            Some(Err(RemoteError::Lost { host: target.name.clone(), reason: reason.to_owned() }))
+        };
+        loop {
+            match decoder.decode() {
+                Ok(Some(Decoded::Preamble)) => {}
+                Ok(Some(Decoded::Frame(frame))) if frame.kind == Kind::Output => {
+                    match frame.chunk() {
+                        Ok((OutputTag::Out, bytes)) => output.chunk(Stream::Out, bytes),
+                        Ok((OutputTag::Err, bytes)) => output.chunk(Stream::Err, bytes),
+                        Err(_) => return lost(NONSENSE),
+                    }
+                }
+                Ok(Some(Decoded::Frame(frame))) => match frame.message() {
+                    Ok(Response::Exec(exit)) => return Some(Ok(exit)),
+                    Ok(Response::Failed(failure)) => return lost(&failure.message),
+                    _ => return lost(NONSENSE),
+                },
+                Ok(None) => match line.read(&mut chunk).await {
+                    Ok(length @ 1..) => decoder.push(&chunk[..length]),
+                    _ => return lost("the process that kept the connection has gone"),
+                },
+                Err(_) => return lost(NONSENSE),
+            }
+        }
+    }
+
+    /// Begins a conversation as [`crate::SshConnection::agent`] does. `None`: connect yourself.
+    pub async fn agent(&self, target: &SshTarget) -> Option<Result<AgentSession, RemoteError>> {
+        match self.ask(target, Want::Agent).await? {
+            Ok(line) => Some(AgentSession::start(&target.name, line, HELLO).await),
+            Err(refused) => Some(Err(refused)),
+        }
+    }
+
+    /// A line on which what was asked for follows.
+    async fn ask(&self, target: &SshTarget, want: Want) -> Option<Result<UnixStream, RemoteError>> {
+        if !*self.listens.get_or_init(|| self.see_to_it()).await {
+            return None;
+        }
+        let mut line = self.connect().await?;
+        write_line(&mut line, &Question { target: target.clone(), want }).await.ok()?;
+        match read_line(&mut line).await.ok()? {
+            Answer::Ready => Some(Ok(line)),
+            Answer::Direct => None,
+            Answer::Refused(refusal) => Some(Err(refusal.into_error(&target.name))),
+        }
+    }
+
+    /// Whether somebody listens, who is started if need be.
+    async fn see_to_it(&self) -> bool {
+        if self.somebody_listens().await {
+            return true;
+        }
+        let log = self.socket.with_extension("log");
+        let Some(folder) = self.socket.parent() else { return false };
+        if self.host.make_dir(folder, 0o700).await.is_err() || self.host.remove(&log).await.is_err()
+        {
+            return false;
+        }
+        if self.host.spawn_detached((self.start)(), &log).await.is_err() {
+            return false;
+        }
+        let until = Instant::now() + START;
+        while Instant::now() < until {
+            if self.somebody_listens().await {
+                return true;
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+        false
+    }
+
+    async fn somebody_listens(&self) -> bool {
+        self.connect().await.is_some()
+    }
+
+    async fn connect(&self) -> Option<UnixStream> {
+        UnixStream::connect(&self.socket).await.ok().filter(is_ours)
+    }
+}

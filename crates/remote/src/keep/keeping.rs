@@ -1,0 +1,275 @@
+//! Keeping connections for commands that come and go.
+
+use super::{Answer, Question, Refusal, Want, is_ours, read_line, write_line};
+use crate::ssh::{AgentStream, Running, SharedConnection};
+use crate::{AgentBinary, Output, RemoteError, Ssh, SshTarget, Stream};
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use updraft_wire::{Failure, FailureKind, Frame, OutputTag, PREAMBLE, Response};
+
+/// How often is looked for connections that nobody has used for long enough.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A connection that was used so recently is taken to live.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// How long a host may take to show that it is still there, before it is connected to anew.
+const ALIVE: Duration = Duration::from_secs(3);
+
+/// Chunks of output on their way to a command.
+const WAITING: usize = 16;
+
+/// What is kept.
+struct Kept {
+    ssh: Arc<Ssh>,
+    agents: Vec<AgentBinary>,
+    hosts: std::sync::Mutex<HashMap<SshTarget, Arc<Slot>>>,
+    /// Commands that are being served.
+    busy: AtomicUsize,
+}
+
+/// One host. Whoever connects holds it, and others wait for that.
+#[derive(Default)]
+struct Slot {
+    connection: Mutex<Option<Used>>,
+}
+
+struct Used {
+    connection: Arc<SharedConnection>,
+    last: Instant,
+}
+
+/// Keeps connections for who asks at `socket`, until nobody has for as long as `idle`. Connections
+/// that nobody has used for so long are closed.
+///
+/// # Errors
+/// When the socket cannot be made. Somebody who listens there already is no error.
+pub async fn keep(
+    ssh: Arc<Ssh>,
+    agents: Vec<AgentBinary>,
+    socket: &Path,
+    idle: Duration,
+) -> io::Result<()> {
+    let Some(listener) = listen(socket).await? else { return Ok(()) };
+    let kept = Arc::new(Kept {
+        ssh,
+        agents,
+        hosts: std::sync::Mutex::default(),
+        busy: AtomicUsize::new(0),
+    });
+    let mut last = Instant::now();
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            came = listener.accept() => {
+                last = Instant::now();
+                if let Ok((line, _)) = came && is_ours(&line) {
+                    kept.busy.fetch_add(1, Ordering::Relaxed);
+                    let kept = Arc::clone(&kept);
+                    // Ends when the command does; a failure is the command's to see.
+                    tokio::spawn(async move {
+                        kept.serve(line).await.ok();
+                        kept.busy.fetch_sub(1, Ordering::Relaxed);
+                    });
+                }
+            }
+            _ = look.tick() => {
+                kept.forget_unused(idle).await;
+                if kept.busy.load(Ordering::Relaxed) > 0 {
+                    last = Instant::now();
+                } else if last.elapsed() >= idle {
+                    break;
+                }
+            }
+        }
+    }
+    // Who comes now finds nobody and starts another.
+    std::fs::remove_file(socket)?;
+    kept.forget_unused(Duration::ZERO).await;
+    Ok(())
+}
+
+/// Listens at a place where nobody does, or says that somebody does already.
+async fn listen(socket: &Path) -> io::Result<Option<UnixListener>> {
+    if let Ok(listener) = UnixListener::bind(socket) {
+        return Ok(Some(listener));
+    }
+    if UnixStream::connect(socket).await.is_ok() {
+        return Ok(None);
+    }
+    // Left behind by one that was killed.
+    std::fs::remove_file(socket)?;
+    UnixListener::bind(socket).map(Some)
+}
+
+impl Kept {
+    async fn serve(&self, mut line: UnixStream) -> io::Result<()> {
+        let Question { target, want } = read_line(&mut line).await?;
+        // The connection is in use for as long as we hold it.
+        let (begun, _connection) = match self.begin(&target, &want).await {
+            Ok(Some(begun)) => begun,
+            Ok(None) => return write_line(&mut line, &Answer::Direct).await,
+            Err(error) => {
+                return write_line(&mut line, &Answer::Refused(Refusal::of(&error))).await;
+            }
+        };
+        write_line(&mut line, &Answer::Ready).await?;
+        match begun {
+            Begun::Shell(running, within) => pass(running, line, within).await,
+            Begun::Agent(mut stream) => {
+                tokio::io::copy_bidirectional(&mut line, &mut stream).await.map(drop)
+            }
+        }
+    }
+
+    /// Begins what is wanted on a connection to the host. Where a kept one has gone, or takes no
+    /// more, another takes its place. `None` when only `ssh` itself can connect.
+    async fn begin(
+        &self,
+        target: &SshTarget,
+        want: &Want,
+    ) -> Result<Option<(Begun, Arc<SharedConnection>)>, RemoteError> {
+        let Some((connection, was_kept)) = self.connection(target).await? else { return Ok(None) };
+        match self.begin_on(&connection, want).await {
+            Err(RemoteError::Lost { .. } | RemoteError::Deadline { .. }) if was_kept => {
+                *self.slot(target).connection.lock().await = None;
+                let Some((connection, _)) = self.connection(target).await? else {
+                    return Ok(None);
+                };
+                self.begin_on(&connection, want).await.map(|begun| Some((begun, connection)))
+            }
+            begun => begun.map(|begun| Some((begun, connection))),
+        }
+    }
+
+    async fn begin_on(
+        &self,
+        connection: &SharedConnection,
+        want: &Want,
+    ) -> Result<Begun, RemoteError> {
+        match want {
+            Want::Exec { shell, within } => {
+                Ok(Begun::Shell(connection.begin(shell).await?, *within))
+            }
+            Want::Agent => Ok(Begun::Agent(connection.agent_stream(&self.agents).await?)),
+        }
+    }
+
+    fn slot(&self, target: &SshTarget) -> Arc<Slot> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(hosts.entry(target.clone()).or_default())
+    }
+
+    /// A connection to the host, and whether it was kept. `None` when only `ssh` itself can.
+    async fn connection(
+        &self,
+        target: &SshTarget,
+    ) -> Result<Option<(Arc<SharedConnection>, bool)>, RemoteError> {
+        let slot = self.slot(target);
+        let mut held = slot.connection.lock().await;
+        if let Some(used) = &mut *held {
+            let fresh = used.last.elapsed() < FRESH;
+            if fresh || timeout(ALIVE, used.connection.is_alive()).await.unwrap_or(false) {
+                used.last = Instant::now();
+                return Ok(Some((Arc::clone(&used.connection), true)));
+            }
+            *held = None;
+        }
+        let Some(connection) = self.ssh.connect(target).await?.shared() else { return Ok(None) };
+        let connection = Arc::new(connection);
+        *held = Some(Used { connection: Arc::clone(&connection), last: Instant::now() });
+        Ok(Some((connection, false)))
+    }
+
+    /// Closes connections that nobody has used for so long. One that serves a command is in use.
+    async fn forget_unused(&self, idle: Duration) {
+        let slots: Vec<(SshTarget, Arc<Slot>)> = {
+            let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+            hosts.iter().map(|(target, slot)| (target.clone(), Arc::clone(slot))).collect()
+        };
+        for (target, slot) in slots {
+            // Whoever holds it is connecting.
+            let Ok(mut held) = slot.connection.try_lock() else { continue };
+            let Some(used) = &mut *held else { continue };
+            if Arc::strong_count(&used.connection) > 1 {
+                used.last = Instant::now();
+            } else if used.last.elapsed() >= idle
+                && let Some(used) = held.take()
+            {
+                if let Some(connection) = Arc::into_inner(used.connection) {
+                    connection.close().await;
+                }
+                drop(held);
+                let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+                hosts.remove(&target);
+            }
+        }
+    }
+}
+
+/// What runs on a host for a command.
+enum Begun {
+    Shell(Running, Option<Duration>),
+    Agent(AgentStream),
+}
+
+/// Output on its way to a command.
+struct Passed(mpsc::Sender<Vec<u8>>);
+
+impl Output for Passed {
+    fn chunk(&mut self, stream: Stream, bytes: &[u8]) {
+        let tag = match stream {
+            Stream::Out => OutputTag::Out,
+            Stream::Err => OutputTag::Err,
+        };
+        let frame = Frame::output(0, tag, bytes).to_bytes();
+        // Waits where the command does not read as fast as the host writes; it may have gone.
+        tokio::task::block_in_place(|| self.0.blocking_send(frame).ok());
+    }
+}
+
+/// Passes what shell text says on to a command, which may leave before it ends.
+async fn pass(mut running: Running, line: UnixStream, within: Option<Duration>) -> io::Result<()> {
+    let (chunks, mut passed) = mpsc::channel::<Vec<u8>>(WAITING);
+    let (mut left, mut to) = line.into_split();
+    // Ends when the last chunk is through or the command has left. A task of its own, because the
+    // output waits for it.
+    let passing = tokio::spawn(async move {
+        to.write_all(&PREAMBLE).await?;
+        while let Some(frame) = passed.recv().await {
+            to.write_all(&frame).await?;
+        }
+        Ok::<_, io::Error>(to)
+    });
+    let mut output = Passed(chunks);
+    let mut byte = [0];
+    let ended = tokio::select! {
+        ended = running.finish(&mut output, within) => Some(ended),
+        _ = left.read(&mut byte) => None,
+    };
+    let Some(ended) = ended else {
+        running.leave().await;
+        return Ok(());
+    };
+    drop(output);
+    let response = match ended {
+        Ok(exit) => Response::Exec(exit),
+        Err(RemoteError::Lost { reason, .. }) => failed(reason),
+        Err(error) => failed(updraft_base::chain(&error)),
+    };
+    let mut to = passing.await??;
+    to.write_all(&Frame::response(0, &response).to_bytes()).await
+}
+
+fn failed(message: String) -> Response {
+    Response::Failed(Failure { kind: FailureKind::System, message })
+}
