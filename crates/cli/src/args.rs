@@ -1,8 +1,11 @@
 //! The command line as it is written. What it means is decided elsewhere.
 
 mod images;
+mod vault;
 
 pub(crate) use images::{Build as ImageBuild, Image, Test as ImageTest};
+
+pub(crate) use vault::{EncryptString, Vault, VaultCommon, VaultOptions};
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
@@ -37,6 +40,9 @@ pub(crate) struct Global {
     /// Colour: `auto` on a terminal alone.
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
     pub(crate) color: Color,
+    /// Called by the name of one of Ansible's commands.
+    #[arg(skip)]
+    pub(crate) shim: bool,
 }
 
 /// When to use colour.
@@ -122,6 +128,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  updraft inventory --list\n  updraft inventory --host worker-1\n  updraft inventory --ssh-config > ~/.ssh/config.d/hello\n  updraft inventory --hosts | sudo tee -a /etc/hosts"
     )]
     Inventory(Inventory),
+    /// Encrypt, decrypt, show and edit files and values, as ansible-vault does.
+    #[command(subcommand)]
+    Vault(Vault),
     /// Start, stop and watch single machines.
     #[command(subcommand)]
     Machine(Machine),
@@ -341,6 +350,8 @@ pub(crate) struct Play {
     /// Tell more: -v results, -vv and more as Ansible does.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    #[command(flatten)]
+    pub(crate) vault: VaultOptions,
     /// Only check that the playbooks can be read.
     #[arg(long)]
     pub(crate) syntax_check: bool,
@@ -373,6 +384,8 @@ pub(crate) struct InventoryForm {
 pub(crate) struct Inventory {
     #[command(flatten)]
     pub(crate) form: InventoryForm,
+    #[command(flatten)]
+    pub(crate) vault: VaultOptions,
     /// Read this inventory instead of the site.
     #[arg(short, long, value_name = "INVENTORY")]
     pub(crate) inventory: Vec<String>,

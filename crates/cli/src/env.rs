@@ -79,14 +79,6 @@ pub(crate) fn ssh_auth_sock() -> Option<PathBuf> {
     path("SSH_AUTH_SOCK")
 }
 
-/// Where roles are looked for instead of the usual places, as Ansible reads it.
-pub(crate) const ROLES_PATH: &str = "ANSIBLE_ROLES_PATH";
-
-/// Directories that hold roles; see [`ROLES_PATH`].
-pub(crate) fn roles_path() -> Vec<PathBuf> {
-    updraft_control::roles_path(std::env::var(ROLES_PATH).ok().as_deref(), home().as_deref())
-}
-
 /// Everything, for the `env` lookup of templates.
 pub(crate) fn all() -> std::collections::BTreeMap<String, String> {
     std::env::vars_os()

@@ -1,7 +1,7 @@
 //! Ansible's commands by their own names: a link to this program that is called `ansible-playbook`
 //! takes what that takes, so that scripts run unchanged.
 
-use crate::args::{Cli, Color, Command, Global, Inventory, Play};
+use crate::args::{Cli, Color, Command, Global, Inventory, Play, Vault};
 use camino::Utf8PathBuf;
 use clap::Parser;
 use std::ffi::{OsStr, OsString};
@@ -13,7 +13,7 @@ const VERSION: &str = concat!("[core 2.19.14] (updraft ", env!("CARGO_PKG_VERSIO
 
 /// Runs Ansible playbooks.
 #[derive(Debug, Parser)]
-#[command(name = "ansible-playbook", version = VERSION)]
+#[command(name = "ansible-playbook", version = VERSION, infer_long_args = true)]
 struct AnsiblePlaybook {
     #[command(flatten)]
     play: Play,
@@ -25,10 +25,18 @@ struct AnsiblePlaybook {
 
 /// Shows an inventory.
 #[derive(Debug, Parser)]
-#[command(name = "ansible-inventory", version = VERSION)]
+#[command(name = "ansible-inventory", version = VERSION, infer_long_args = true)]
 struct AnsibleInventory {
     #[command(flatten)]
     inventory: Inventory,
+}
+
+/// Encrypts and decrypts.
+#[derive(Debug, Parser)]
+#[command(name = "ansible-vault", version = VERSION, infer_long_args = true)]
+struct AnsibleVault {
+    #[command(subcommand)]
+    command: Vault,
 }
 
 /// The command line of this process, by the name that it was called by. Ends the process where the
@@ -50,13 +58,17 @@ fn parsed(words: &[OsString]) -> Result<Cli, clap::Error> {
         Some("ansible-inventory") => {
             without_site(Command::Inventory(AnsibleInventory::try_parse_from(words)?.inventory))
         }
+        Some("ansible-vault") => {
+            without_site(Command::Vault(AnsibleVault::try_parse_from(words)?.command))
+        }
         _ => Cli::try_parse_from(words)?,
     })
 }
 
 /// A command of Ansible's knows nothing of a site file that happens to lie here.
 fn without_site(command: Command) -> Cli {
-    let global = Global { directory: None, site: Utf8PathBuf::new(), color: Color::Auto };
+    let global =
+        Global { directory: None, site: Utf8PathBuf::new(), color: Color::Auto, shim: true };
     Cli { global, command }
 }
 

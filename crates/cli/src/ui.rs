@@ -28,6 +28,8 @@ pub(crate) struct Terminal {
     asks: bool,
     /// A person types and sees what programs print.
     types: bool,
+    /// Faults and warnings are marked as Ansible marks them.
+    shim: bool,
 }
 
 impl Terminal {
@@ -44,7 +46,13 @@ impl Terminal {
             live: err,
             asks: std::io::stdin().is_terminal() && err,
             types: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
+            shim: false,
         }
+    }
+
+    /// The same, speaking as Ansible does if called by the name of one of its commands.
+    pub(crate) fn speaking(self, shim: bool) -> Self {
+        Self { shim, ..self }
     }
 
     /// Whether a person can be asked a question.
@@ -74,22 +82,21 @@ impl Terminal {
         eprint!("{question}");
         drop(std::io::stderr().flush());
         let stdin = std::io::stdin();
-        let before = hidden.then(|| rustix::termios::tcgetattr(stdin.as_fd()).ok()).flatten();
-        if let Some(before) = &before {
-            let mut silent = before.clone();
-            silent.local_modes.remove(rustix::termios::LocalModes::ECHO);
-            let now = rustix::termios::OptionalActions::Now;
-            rustix::termios::tcsetattr(stdin.as_fd(), now, &silent).ok()?;
+        typed(stdin.as_fd(), &mut stdin.lock(), hidden)
+    }
+
+    /// As [`Terminal::read`], from the terminal even where standard input is something else; from
+    /// that where there is no terminal.
+    pub(crate) fn read_typed(self, question: &str, hidden: bool) -> Option<String> {
+        use std::os::fd::AsFd as _;
+        let tty = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok();
+        match tty.filter(|_| !std::io::stdin().is_terminal()) {
+            Some(mut tty) => {
+                write!(tty, "{question}").ok()?;
+                typed(tty.as_fd(), &mut std::io::BufReader::new(&tty), hidden)
+            }
+            None => self.read(question, hidden),
         }
-        let mut text = String::new();
-        let read = stdin.lock().read_line(&mut text);
-        if let Some(before) = &before {
-            let now = rustix::termios::OptionalActions::Now;
-            // A terminal that went away has nothing to put back.
-            rustix::termios::tcsetattr(stdin.as_fd(), now, before).ok();
-            eprintln!();
-        }
-        read.ok().filter(|read| *read > 0).map(|_| text.trim_end_matches(['\r', '\n']).to_owned())
     }
 
     /// Text in a colour, when colour is wanted on standard error.
@@ -105,13 +112,43 @@ impl Terminal {
         self.complain_text(&updraft_base::chain(error), error.hint().as_deref());
     }
 
+    /// Something that deserves a look and stops nothing.
+    pub(crate) fn warn(self, message: &str) {
+        let mark = if self.shim { "[WARNING]" } else { "warning" };
+        eprintln!("{}: {message}", self.paint("1;35", mark));
+    }
+
     /// An error that is only text.
     pub(crate) fn complain_text(self, message: &str, hint: Option<&str>) {
-        eprintln!("{}: {message}", self.paint("1;31", "error"));
+        let mark = if self.shim { "[ERROR]" } else { "error" };
+        eprintln!("{}: {message}", self.paint("1;31", mark));
         if let Some(hint) = hint {
             eprintln!("{}: {hint}", self.paint("1;36", "help"));
         }
     }
+}
+
+/// A line from a terminal, or from whatever stands in for one.
+fn typed(
+    fd: std::os::fd::BorrowedFd<'_>,
+    lines: &mut dyn std::io::BufRead,
+    hidden: bool,
+) -> Option<String> {
+    let now = rustix::termios::OptionalActions::Now;
+    let before = hidden.then(|| rustix::termios::tcgetattr(fd).ok()).flatten();
+    if let Some(before) = &before {
+        let mut silent = before.clone();
+        silent.local_modes.remove(rustix::termios::LocalModes::ECHO);
+        rustix::termios::tcsetattr(fd, now, &silent).ok()?;
+    }
+    let mut text = String::new();
+    let read = lines.read_line(&mut text);
+    if let Some(before) = &before {
+        // A terminal that went away has nothing to put back.
+        rustix::termios::tcsetattr(fd, now, before).ok();
+        eprintln!();
+    }
+    read.ok().filter(|read| *read > 0).map(|_| text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Width of the terminal; of a usual one where there is none.

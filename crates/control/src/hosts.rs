@@ -395,7 +395,7 @@ pub fn ways_of(
     names
         .into_iter()
         .map(|name| {
-            let vars = inventory.host(&name).map_err(ControlError::Playbook)?;
+            let vars = inventory.host(&name, &settings.vault).map_err(ControlError::Playbook)?;
             let vars = vars.and_then(|vars| vars.as_object().cloned()).unwrap_or_default();
             let way = way_of(&name, &vars, settings);
             Ok((name, way))

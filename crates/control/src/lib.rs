@@ -29,6 +29,7 @@ mod still;
 mod store;
 mod targets;
 mod templates;
+mod vault;
 mod wake;
 mod world;
 
@@ -54,12 +55,18 @@ pub use updraft_engine::{CrashPlan, Event, Outcome, StepId, StopSignal};
 pub use updraft_plan::{
     CloneWish, Plan, SavedPlan, ServiceVerb, ShapeChange, render as render_plan,
 };
+pub use updraft_playbook::config::{Config, Here};
 pub use updraft_playbook::inventory::Inventory;
 pub use updraft_playbook::output::{Recap, ScreenOptions};
+pub use updraft_playbook::vault::Vault;
 pub use updraft_playbook::{Operator, RunOptions};
 pub use updraft_qemu::guard;
 pub use updraft_remote::{Output, RemoteError, Session, Stream, fan_out};
 pub use updraft_wire::Put;
+pub use vault::{
+    Editor, Purpose, Sealer, VaultFault, VaultSources, choose as choose_password, open_vault,
+    put_sealed,
+};
 pub use world::ImageStore;
 
 /// A plan as JSON, plain or as it is saved.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use updraft_base::{Blame, Blamed as _, Chance as _, Digest, MachineName};
 use updraft_engine::{StepContext, StepFault};
 use updraft_host::OsChance;
+use updraft_playbook::config::Config;
 use updraft_playbook::inventory::Inventory;
 use updraft_playbook::output::{Event, Recap, Screen, ScreenOptions, Sink};
 use updraft_playbook::template::World;
@@ -61,6 +62,8 @@ pub(crate) fn loader(settings: &Settings, extra_vars: Dict) -> Loader {
             env: settings.environment.clone(),
             clock: Arc::clone(&settings.clock),
             seed: OsChance.next_u64(),
+            vault: Arc::clone(&settings.vault),
+            config: Arc::clone(&settings.config),
         }),
         roles_path: settings.roles_path.clone(),
         extra_vars,
@@ -357,10 +360,10 @@ pub fn extra_vars(texts: &[String]) -> Result<Dict, ControlError> {
     Ok(all)
 }
 
-/// Directories that hold roles, from `ANSIBLE_ROLES_PATH` and the usual places.
-pub fn roles_path(told: Option<&str>, home: Option<&std::path::Path>) -> Vec<PathBuf> {
-    if let Some(told) = told {
-        return told.split(':').filter(|part| !part.is_empty()).map(PathBuf::from).collect();
+/// Directories that hold roles, as they were told, or the usual places.
+pub fn roles_path(config: &Config, home: Option<&std::path::Path>) -> Vec<PathBuf> {
+    if let Some(told) = config.roles_path.told() {
+        return told.iter().map(PathBuf::from).collect();
     }
     let own = home.map(|home| home.join(".ansible/roles"));
     own.into_iter()

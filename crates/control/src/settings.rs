@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use updraft_base::{Clock, Digest};
 use updraft_engine::CrashPlan;
+use updraft_playbook::config::Config;
+use updraft_playbook::vault::Vault;
 
 /// What the caller knows. Environment variables are read in `cli` alone.
 #[derive(Clone)]
@@ -33,6 +35,10 @@ pub struct Settings {
     pub environment: BTreeMap<String, String>,
     /// Directories that hold roles, after `roles/` beside a playbook.
     pub roles_path: Vec<PathBuf>,
+    /// What `ansible.cfg` and the environment say.
+    pub config: Arc<Config>,
+    /// Passwords for what playbooks and inventories hold encrypted.
+    pub vault: Arc<Vault>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// How many steps run at once.

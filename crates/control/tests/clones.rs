@@ -62,6 +62,8 @@ impl Stage {
             program: None,
             environment: Default::default(),
             roles_path: Vec::new(),
+            config: Arc::default(),
+            vault: Arc::default(),
         };
         let file = Utf8PathBuf::from_path_buf(self.dir.path().join("updraft.yaml")).unwrap();
         SiteControl::open(&file, settings).unwrap()

@@ -87,6 +87,8 @@ impl Stage {
             program: None,
             environment: Default::default(),
             roles_path: Vec::new(),
+            config: Arc::default(),
+            vault: Arc::default(),
         };
         SiteControl::open(file, settings).unwrap()
     }

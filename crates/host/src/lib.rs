@@ -5,6 +5,7 @@
 //! and the only one that asks the operating system for chance ([`OsChance`]).
 //! Never here: knowing what a program is good for, retries, anything about machines or sites.
 
+mod attended;
 mod cmd;
 mod error;
 mod file;
@@ -14,6 +15,7 @@ mod process;
 mod replace;
 mod system;
 
+pub use attended::{attended, attended_input, attended_output};
 pub use cmd::{Cmd, CmdOutput};
 pub use error::{HostError, package_of};
 pub use local::LocalHost;

@@ -7,6 +7,7 @@
 //! Never here: opening connections, starting processes, reading the clock or the environment,
 //! printing.
 
+pub mod config;
 mod fault;
 pub mod inventory;
 pub mod output;
@@ -14,6 +15,7 @@ mod parse;
 mod run;
 pub mod template;
 pub mod value;
+pub mod vault;
 pub mod yaml;
 
 pub use fault::{Faults, LoadFault};

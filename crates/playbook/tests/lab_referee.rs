@@ -155,7 +155,13 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         |text: &str| text.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect();
     let mut extra = Dict::new();
     extra.insert(Key::str("root"), Value::from(root.display().to_string()));
-    let world = World { env: std::env::vars().collect(), clock: Arc::new(Clock), seed: 1 };
+    let world = World {
+        env: std::env::vars().collect(),
+        clock: Arc::new(Clock),
+        seed: 1,
+        vault: Arc::default(),
+        config: Arc::default(),
+    };
     let loader =
         Loader { world: Arc::new(world), roles_path: Vec::new(), extra_vars: extra.clone() };
     let playbook = Playbook::load(&[folder().join(name)], &loader).unwrap();

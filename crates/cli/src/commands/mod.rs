@@ -11,13 +11,16 @@ mod read;
 mod resize;
 mod services;
 mod snapshots;
+mod vault;
 
 use crate::args::{Cli, Command, Global};
 use crate::env;
 use crate::ui::Terminal;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use updraft_base::{Blame, Blamed};
-use updraft_control::{AgentProgram, ControlError, Settings, SiteControl};
+use updraft_control::{AgentProgram, Config, ControlError, Here, Settings, SiteControl};
 use updraft_host::SystemClock;
 
 /// Something failed: ours, or the world's.
@@ -89,7 +92,7 @@ fn eprint_text(text: &str) {
 
 /// Runs a command to its exit code.
 pub(crate) async fn run(cli: Cli) -> u8 {
-    let terminal = Terminal::new(cli.global.color);
+    let terminal = Terminal::new(cli.global.color).speaking(cli.global.shim);
     if let Some(directory) = &cli.global.directory
         && let Err(error) = std::env::set_current_dir(directory)
     {
@@ -111,6 +114,15 @@ pub(crate) async fn run(cli: Cli) -> u8 {
             return ASKED;
         }
     };
+    let environment = env::all();
+    let config = match config(&environment) {
+        Ok(config) => config,
+        Err(told) => {
+            terminal.complain_text(&told, None);
+            return ASKED;
+        }
+    };
+    config.warnings.iter().for_each(|warning| terminal.warn(warning));
     let settings = Settings {
         home: env::home(),
         store: env::store(),
@@ -126,10 +138,12 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         keep,
         ssh_auth_sock: env::ssh_auth_sock(),
         program: Some(format!("/proc/{}/exe", std::process::id()).into()),
-        environment: env::all(),
-        roles_path: env::roles_path(),
+        roles_path: updraft_control::roles_path(&config, env::home().as_deref()),
+        environment,
+        config: Arc::new(config),
+        vault: Arc::default(),
     };
-    let context = Context { global: cli.global, terminal, settings };
+    let mut context = Context { global: cli.global, terminal, settings };
     let ended = match cli.command {
         Command::Init(args) => files::init(&context, &args),
         Command::Check(args) => files::check(&context, args.json),
@@ -154,8 +168,9 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         Command::Exec(args) => hosts::exec(&context, &args).await,
         Command::Ping(args) => hosts::ping(&context, &args).await,
         Command::Cp(args) => hosts::cp(&context, &args).await,
-        Command::Play(args) => plays::play(&context, &args).await,
-        Command::Inventory(args) => plays::inventory(&context, &args).await,
+        Command::Play(args) => plays::play(&mut context, &args).await,
+        Command::Inventory(args) => plays::inventory(&mut context, &args).await,
+        Command::Vault(command) => vault::vault(&context, &command).await,
         Command::Machine(args) => machines::machine(&context, &args).await,
         Command::Service(args) => services::service(&context, &args).await,
         Command::Image(args) => images::image(&context, &args).await,
@@ -163,6 +178,15 @@ pub(crate) async fn run(cli: Cli) -> u8 {
     match ended {
         Ok(code) | Err(Ended(code)) => code,
     }
+}
+
+/// `ansible.cfg` and the environment.
+fn config(env: &BTreeMap<String, String>) -> std::result::Result<Config, String> {
+    let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let home = env::home();
+    let here = Here { env, home: home.as_deref(), cwd: &cwd };
+    Config::load(&here)
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
 /// The command as it was typed, for the journal. No option of ours takes a secret as its value,

@@ -1,13 +1,14 @@
 //! Playbooks and inventories.
 
 use super::{Context, Result};
-use crate::args::{Inventory, Play};
+use crate::args::{Inventory, Play, VaultOptions};
 use crate::ui;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use updraft_control::{
-    ControlError, Operator, PlayRequest, Reacher, RunOptions, ScreenOptions, SiteControl,
+    ControlError, Operator, PlayRequest, Purpose, Reacher, RunOptions, ScreenOptions, SiteControl,
+    VaultSources,
 };
 
 /// How many hosts at once when nothing is said: an agent answers in milliseconds, so a play on more
@@ -15,7 +16,7 @@ use updraft_control::{
 const FORKS: u16 = 25;
 
 /// The person at the terminal.
-struct Person(crate::ui::Terminal);
+pub(super) struct Person(pub(super) crate::ui::Terminal);
 
 #[async_trait]
 impl Operator for Person {
@@ -33,8 +34,17 @@ impl Operator for Person {
     }
 }
 
+/// Gets the passwords that are named, for whatever is encrypted.
+async fn with_vault(context: &mut Context, options: &VaultOptions) -> Result<()> {
+    let sources = VaultSources::from(options);
+    let vault = super::vault::passwords(context, &sources, Purpose::Run).await?;
+    context.settings.vault = Arc::new(vault);
+    Ok(())
+}
+
 /// `updraft play`
-pub(crate) async fn play(context: &Context, args: &Play) -> Result {
+pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
+    with_vault(context, &args.vault).await?;
     let fail = |error: ControlError| match &error {
         // As ansible-playbook: 4 for what cannot be read.
         ControlError::Playbook(_) => {
@@ -108,7 +118,8 @@ pub(crate) async fn play(context: &Context, args: &Play) -> Result {
 }
 
 /// `updraft inventory`
-pub(crate) async fn inventory(context: &Context, args: &Inventory) -> Result {
+pub(crate) async fn inventory(context: &mut Context, args: &Inventory) -> Result {
+    with_vault(context, &args.vault).await?;
     let fail = |error: ControlError| context.fail_control(&error);
     let form = &args.form;
     if form.ssh_config || form.hosts {
@@ -127,7 +138,7 @@ pub(crate) async fn inventory(context: &Context, args: &Inventory) -> Result {
     .map_err(fail)?;
     let faults = |faults| fail(ControlError::Playbook(faults));
     match &form.host {
-        Some(name) => match inventory.host(name).map_err(faults)? {
+        Some(name) => match inventory.host(name, &context.settings.vault).map_err(faults)? {
             Some(vars) => ui::json(&vars),
             None => {
                 return Err(fail(ControlError::Unknown {
@@ -137,7 +148,7 @@ pub(crate) async fn inventory(context: &Context, args: &Inventory) -> Result {
                 }));
             }
         },
-        None => ui::json(&inventory.list().map_err(faults)?),
+        None => ui::json(&inventory.list(&context.settings.vault).map_err(faults)?),
     }
     Ok(0)
 }

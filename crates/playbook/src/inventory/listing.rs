@@ -3,6 +3,7 @@
 use super::Inventory;
 use crate::fault::Faults;
 use crate::value::Value;
+use crate::vault::Vault;
 use serde_json::{Map, Value as Json, json};
 
 impl Inventory {
@@ -10,8 +11,8 @@ impl Inventory {
     ///
     /// # Errors
     /// When variables beside the sources cannot be read.
-    pub fn list(&self) -> Result<Json, Faults> {
-        let beside = self.read_beside().map_err(Faults)?;
+    pub fn list(&self, vault: &Vault) -> Result<Json, Faults> {
+        let beside = self.read_beside(vault).map_err(Faults)?;
         let mut hostvars = Map::new();
         for host in self.hosts.keys() {
             let vars = Value::dict(self.host_vars(host, &beside, None)).to_json();
@@ -40,11 +41,11 @@ impl Inventory {
     ///
     /// # Errors
     /// When variables beside the sources cannot be read.
-    pub fn host(&self, name: &str) -> Result<Option<Json>, Faults> {
+    pub fn host(&self, name: &str, vault: &Vault) -> Result<Option<Json>, Faults> {
         if !self.contains(name) {
             return Ok(None);
         }
-        let beside = self.read_beside().map_err(Faults)?;
+        let beside = self.read_beside(vault).map_err(Faults)?;
         Ok(Some(Value::dict(self.host_vars(name, &beside, None)).to_json()))
     }
 }

@@ -105,7 +105,7 @@ fn yaml_directories_and_lists_are_read_in_order() {
     std::fs::write(at("group_vars/web.yml"), "a: 2\nb: '{{ a }}'\n").unwrap();
     let sources = [dir.path().display().to_string(), "extra,".to_owned()];
     let inventory = Inventory::load(&sources, None).unwrap();
-    let listed = inventory.list().unwrap();
+    let listed = inventory.list(&Default::default()).unwrap();
     assert_eq!(
         listed["_meta"]["hostvars"]["w2"],
         serde_json::json!({"a": 2, "b": "{{ a }}", "port": 2})

@@ -3,6 +3,7 @@
 use super::Inventory;
 use crate::fault::LoadFault;
 use crate::value::Dict;
+use crate::vault::Vault;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -20,17 +21,18 @@ impl VarsDir {
     ///
     /// # Errors
     /// With everything in them that cannot be read.
-    pub fn read(directory: &Path) -> Result<Self, Vec<LoadFault>> {
+    pub fn read(directory: &Path, vault: &Vault) -> Result<Self, Vec<LoadFault>> {
         let mut faults = Vec::new();
         let mut files = BTreeSet::new();
-        let groups = named_files(&directory.join("group_vars"), &mut files, &mut faults);
-        let hosts = named_files(&directory.join("host_vars"), &mut files, &mut faults);
+        let groups = named_files(&directory.join("group_vars"), vault, &mut files, &mut faults);
+        let hosts = named_files(&directory.join("host_vars"), vault, &mut files, &mut faults);
         if faults.is_empty() { Ok(Self { groups, hosts, files }) } else { Err(faults) }
     }
 }
 
 fn named_files(
     directory: &Path,
+    vault: &Vault,
     files: &mut BTreeSet<PathBuf>,
     faults: &mut Vec<LoadFault>,
 ) -> HashMap<String, Dict> {
@@ -42,7 +44,7 @@ fn named_files(
         }
         let key = if path.is_dir() { Some(name) } else { vars_name(name) };
         let Some(key) = key.map(str::to_owned) else { continue };
-        match read_vars(&path, files) {
+        match read_vars(&path, vault, files) {
             Ok(vars) => found.entry(key).or_default().extend(vars),
             Err(more) => faults.extend(more),
         }
@@ -70,6 +72,7 @@ pub(crate) fn sorted_entries(directory: &Path) -> Vec<PathBuf> {
 /// The variables of a file, or of every file in a directory.
 pub(crate) fn read_vars(
     path: &Path,
+    vault: &Vault,
     files: &mut BTreeSet<PathBuf>,
 ) -> Result<Dict, Vec<LoadFault>> {
     if path.is_dir() {
@@ -88,7 +91,7 @@ pub(crate) fn read_vars(
             if name.starts_with('.') || name.ends_with('~') || !wanted {
                 continue;
             }
-            match read_vars(&entry, files) {
+            match read_vars(&entry, vault, files) {
                 Ok(vars) => all.extend(vars),
                 Err(more) => faults.extend(more),
             }
@@ -96,14 +99,8 @@ pub(crate) fn read_vars(
         return if faults.is_empty() { Ok(all) } else { Err(faults) };
     }
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![LoadFault::bare(format!("cannot read `{name}`: {error}"))])?;
+    let text = vault.read_text(path).map_err(|what| vec![LoadFault::bare(what)])?;
     files.insert(path.to_path_buf());
-    if text.starts_with("$ANSIBLE_VAULT;") {
-        return Err(vec![LoadFault::bare(format!(
-            "`{name}` is encrypted: vault is not supported yet"
-        ))]);
-    }
     let parsed = crate::yaml::parse(&name, &text).map_err(|fault| vec![fault])?;
     let Some(node) = parsed.documents.first() else { return Ok(Dict::new()) };
     if node.is_null() {
@@ -120,13 +117,13 @@ pub(crate) fn read_vars(
 
 impl Inventory {
     /// The directories beside sources that may hold `group_vars` and `host_vars`.
-    pub(crate) fn read_beside(&self) -> Result<Vec<VarsDir>, Vec<LoadFault>> {
+    pub(crate) fn read_beside(&self, vault: &Vault) -> Result<Vec<VarsDir>, Vec<LoadFault>> {
         let mut dirs = Vec::new();
         let mut faults = Vec::new();
         let mut seen = BTreeSet::new();
         for place in &self.beside {
             if seen.insert(place) {
-                match VarsDir::read(place) {
+                match VarsDir::read(place, vault) {
                     Ok(dir) => dirs.push(dir),
                     Err(more) => faults.extend(more),
                 }

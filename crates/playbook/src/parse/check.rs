@@ -157,7 +157,7 @@ impl Reader<'_> {
         }
         let Some(path) = find_near(task, "templates", &src) else { return };
         self.files.insert(path.clone());
-        let Ok(text) = std::fs::read_to_string(&path) else { return };
+        let Ok(text) = self.loader.world.vault.read_text(&path) else { return };
         if text.starts_with("#jinja2:") {
             return;
         }

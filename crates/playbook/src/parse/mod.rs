@@ -135,20 +135,14 @@ impl<'l> Reader<'l> {
     /// The first document of a file; `None` after a fault or when there is nothing in it.
     pub(crate) fn document(&mut self, path: &Path) -> Option<Yaml> {
         let name = path.display().to_string();
-        let text = match std::fs::read_to_string(path) {
+        let text = match self.loader.world.vault.read_text(path) {
             Ok(text) => text,
-            Err(error) => {
-                self.faults.push(LoadFault::bare(format!("cannot read `{name}`: {error}")));
+            Err(what) => {
+                self.faults.push(LoadFault::bare(what));
                 return None;
             }
         };
         self.files.insert(path.to_path_buf());
-        if text.starts_with("$ANSIBLE_VAULT;") {
-            self.faults.push(LoadFault::bare(format!(
-                "`{name}` is encrypted: vault is not supported yet"
-            )));
-            return None;
-        }
         match crate::yaml::parse(&name, &text) {
             Ok(mut parsed) => {
                 self.warnings.append(&mut parsed.warnings);

@@ -210,7 +210,7 @@ impl Reader<'_> {
             },
         };
         let Some(file) = file else { return Dict::new() };
-        match read_vars(&file, &mut self.files) {
+        match read_vars(&file, &self.loader.world.vault, &mut self.files) {
             Ok(vars) => vars,
             Err(faults) => {
                 self.faults.extend(faults);

@@ -24,6 +24,8 @@ impl Files {
             env: BTreeMap::new(),
             clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
             seed: 0,
+            vault: Arc::default(),
+            config: Arc::default(),
         };
         let loader =
             Loader { world: Arc::new(world), roles_path: Vec::new(), extra_vars: Dict::new() };

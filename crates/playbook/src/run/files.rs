@@ -52,7 +52,7 @@ impl Crew<'_> {
     fn rendered(&self, call: &Call<'_>) -> Result<(String, Dict), Dict> {
         let src = call.args.get("src").map(Value::to_text).unwrap_or_default();
         let path = self.local(call, "templates", &src)?;
-        let source = read_text(&path)?;
+        let source = read_text(call, &path)?;
         let dest = call.args.get("dest").map(Value::to_text).unwrap_or_default();
         let context = template_context(call, &path, &src, &dest);
         let mut syntax = Syntax { keep_trailing_newline: true, ..Syntax::default() };
@@ -179,9 +179,17 @@ impl Crew<'_> {
     }
 
     async fn copy_file(&self, call: &Call<'_>, path: &Path, mut args: Dict) -> Dict {
-        let content = match std::fs::read(path) {
+        // A file that is encrypted here is put there as what is in it, unless it is told otherwise.
+        let decrypt = args.shift_remove("decrypt").and_then(|value| value.as_boolean());
+        let content = if decrypt.unwrap_or(true) {
+            call.scope.shared.world.vault.read(path)
+        } else {
+            std::fs::read(path)
+                .map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+        };
+        let content = match content {
             Ok(content) => content,
-            Err(error) => return failed(format!("cannot read `{}`: {error}", path.display())),
+            Err(what) => return failed(what),
         };
         args.shift_remove("src");
         args.shift_remove("local_follow");
@@ -379,9 +387,8 @@ fn foreseen(call: &Call<'_>, result: Dict, content: &str) -> Dict {
     foreseen
 }
 
-fn read_text(path: &Path) -> Result<String, Dict> {
-    std::fs::read_to_string(path)
-        .map_err(|error| failed(format!("cannot read `{}`: {error}", path.display())))
+fn read_text(call: &Call<'_>, path: &Path) -> Result<String, Dict> {
+    call.scope.shared.world.vault.read_text(path).map_err(failed)
 }
 
 /// `mode: preserve` is the mode the file has here.

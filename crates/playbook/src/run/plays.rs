@@ -323,7 +323,7 @@ pub(super) fn vars_files(play: &Play, scope: &TaskScope, strict: bool) -> Result
                 .find(|path| path.exists());
             names.push(name);
             if let Some(path) = path {
-                let more = read_vars(&path, &mut BTreeSet::new())
+                let more = read_vars(&path, &scope.shared.world.vault, &mut BTreeSet::new())
                     .map_err(|faults| Faults(faults).to_string())?;
                 vars.extend(more);
                 found = true;

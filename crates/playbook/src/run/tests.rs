@@ -98,6 +98,8 @@ impl<'c> Case<'c> {
             env: BTreeMap::new(),
             clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
             seed: 0,
+            vault: Arc::default(),
+            config: Arc::default(),
         };
         let loader = Loader {
             world: Arc::new(world),

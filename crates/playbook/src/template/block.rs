@@ -311,9 +311,7 @@ impl Interp<'_> {
     /// Another template, found beside the one that is rendered.
     fn load(&mut self, name: &str) -> Result<Option<Arc<Vec<Stmt>>>, Fault> {
         let Some(path) = super::find_file(self, "templates", name)? else { return Ok(None) };
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            Fault::new(format!("cannot read template `{}`: {error}", path.display()))
-        })?;
+        let text = self.cx.world.vault.read_text(&path).map_err(Fault::new)?;
         let syntax = Syntax { keep_trailing_newline: true, ..Syntax::default() };
         let tree = parse::parse_template(&text, &syntax).map_err(|fault| {
             Fault::new(format!("{}:{}: {}", path.display(), fault.line, fault.what))

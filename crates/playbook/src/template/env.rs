@@ -2,7 +2,9 @@
 
 use super::ast::Expr;
 use super::{Expression, Fault, Interp, Syntax, Template, parse};
+use crate::config::Config;
 use crate::value::{Lazy, Value};
+use crate::vault::Vault;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use updraft_base::Clock;
@@ -39,6 +41,10 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Seed of filters that draw by chance without a seed of their own.
     pub seed: u64,
+    /// Passwords for what is encrypted.
+    pub vault: Arc<Vault>,
+    /// Settings of `ansible.cfg` and the environment.
+    pub config: Arc<Config>,
 }
 
 /// Variables together with the world.
@@ -171,6 +177,7 @@ impl Value {
         let Self::Lazy(lazy) = self else { return };
         match &**lazy {
             Lazy::Text(template) => found.push(template),
+            Lazy::Vaulted(_) => {}
             Lazy::List(items) => items.iter().for_each(|item| item.templates(found)),
             Lazy::Dict(entries) => entries.values().for_each(|value| value.templates(found)),
         }

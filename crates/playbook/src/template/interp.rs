@@ -2,7 +2,7 @@
 
 use super::ast::{Args, Binary, Compare, Expr, For, Stmt};
 use super::{Context, Fault, Template, ops};
-use crate::value::{Call, Dict, Key, Lazy, Value};
+use crate::value::{Call, Dict, Key, Lazy, Value, Vaulted};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -95,9 +95,18 @@ impl<'a> Interp<'a> {
         // One round per level of indirection; `render` bounds the recursion.
         loop {
             let Value::Lazy(lazy) = &value else { return Ok(value) };
-            let Lazy::Text(template) = &**lazy else { return Ok(value) };
-            value = self.render(template)?;
+            value = match &**lazy {
+                Lazy::Text(template) => self.render(template)?,
+                Lazy::Vaulted(vaulted) => self.decrypt(vaulted)?,
+                Lazy::List(_) | Lazy::Dict(_) => return Ok(value),
+            };
         }
+    }
+
+    fn decrypt(&self, vaulted: &Vaulted) -> Result<Value, Fault> {
+        let text = self.cx.world.vault.text(&vaulted.text);
+        text.map(Value::from)
+            .map_err(|error| Fault::new(error.to_string()).at(vaulted.origin.as_ref()))
     }
 
     /// Renders everything within. Undefined stays.
@@ -105,7 +114,7 @@ impl<'a> Interp<'a> {
         let value = self.shallow(value)?;
         let Value::Lazy(lazy) = &value else { return Ok(value) };
         self.deeper(|this| match &**lazy {
-            Lazy::Text(_) => Ok(value.clone()),
+            Lazy::Text(_) | Lazy::Vaulted(_) => Ok(value.clone()),
             Lazy::List(items) => {
                 let mut done = Vec::with_capacity(items.len());
                 for item in items {
@@ -314,7 +323,7 @@ impl<'a> Interp<'a> {
         self.defined(value)?;
         Ok(match value {
             Value::Lazy(lazy) => match &**lazy {
-                Lazy::Text(_) => self.deep(value)?.is_true(),
+                Lazy::Text(_) | Lazy::Vaulted(_) => self.deep(value)?.is_true(),
                 Lazy::List(items) => !items.is_empty(),
                 Lazy::Dict(entries) => !entries.is_empty(),
             },

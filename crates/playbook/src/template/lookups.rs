@@ -100,6 +100,7 @@ fn find(name: &str) -> Option<Lookup> {
                 Value::str(if strip_start { text.trim_start() } else { text })
             })
         },
+        "unvault" => |cx, terms, _| read_each(cx, terms, "files", |text| Value::str(text)),
         "lines" => |_, _, _| {
             Err(Fault::new("`lines` runs a command on the controller, which is not supported"))
         },
@@ -328,9 +329,8 @@ fn places(cx: &mut Interp<'_>) -> Result<Vec<PathBuf>, Fault> {
     Ok(places)
 }
 
-fn read(path: &Path) -> Result<String, Fault> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Fault::new(format!("cannot read `{}`: {error}", path.display())))
+fn read(cx: &Interp<'_>, path: &Path) -> Result<String, Fault> {
+    cx.cx.world.vault.read_text(path).map_err(Fault::new)
 }
 
 fn read_each(
@@ -343,7 +343,7 @@ fn read_each(
     for term in terms {
         let name = term.to_text();
         match find_file(cx, subdir, &name)? {
-            Some(path) => out.push(make(&read(&path)?)),
+            Some(path) => out.push(make(&read(cx, &path)?)),
             None => {
                 return Err(Fault::new(format!(
                     "Unable to access the file '{name}': it was not found"
@@ -371,7 +371,7 @@ fn template(cx: &mut Interp<'_>, terms: &[Value], call: &Call) -> Result<Vec<Val
                 "the template file {name} could not be found for the lookup"
             )));
         };
-        let tree = super::parse::parse_template(&read(&path)?, &syntax).map_err(|fault| {
+        let tree = super::parse::parse_template(&read(cx, &path)?, &syntax).map_err(|fault| {
             Fault::new(format!("{}:{}: {}", path.display(), fault.line, fault.what))
         })?;
         let mut inner = cx.nested(cx.cx);
@@ -567,7 +567,7 @@ fn ini(cx: &mut Interp<'_>, terms: &[Value], call: &Call) -> Result<Vec<Value>, 
     let Some(path) = find_file(cx, "files", &file)? else {
         return Err(Fault::new(format!("file `{file}` was not found")));
     };
-    let text = read(&path)?;
+    let text = read(cx, &path)?;
     let wanted = if kind == "properties" { String::new() } else { section };
     let mut current = String::new();
     let mut pairs = Vec::new();
@@ -611,7 +611,7 @@ fn csvfile(cx: &mut Interp<'_>, terms: &[Value], call: &Call) -> Result<Vec<Valu
     let Some(path) = find_file(cx, "files", &file)? else {
         return Err(Fault::new(format!("file `{file}` was not found")));
     };
-    let text = read(&path)?;
+    let text = read(cx, &path)?;
     let mut out = Vec::new();
     for term in terms {
         let key = term.to_text();

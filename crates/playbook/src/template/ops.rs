@@ -47,7 +47,7 @@ pub(crate) fn length(value: &Value) -> Option<usize> {
         Value::Lazy(lazy) => match &**lazy {
             Lazy::List(items) => Some(items.len()),
             Lazy::Dict(entries) => Some(entries.len()),
-            Lazy::Text(_) => None,
+            Lazy::Text(_) | Lazy::Vaulted(_) => None,
         },
         _ => None,
     }

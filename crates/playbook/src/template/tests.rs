@@ -23,6 +23,8 @@ fn context(vars: &str) -> Context {
         env: BTreeMap::from([("HOME".to_owned(), "/home/me".to_owned())]),
         clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
         seed: 1,
+        vault: Arc::default(),
+        config: Arc::default(),
     };
     Context { scope: Arc::new(Vars(vars)), world: Arc::new(world) }
 }

@@ -52,6 +52,8 @@ impl Value {
             },
             Self::Lazy(lazy) => match &**lazy {
                 Lazy::Text(template) => template.source().to_owned().into(),
+                // What Ansible writes for it into JSON, and reads back.
+                Lazy::Vaulted(vaulted) => serde_json::json!({"__ansible_vault": vaulted.text}),
                 Lazy::List(items) => items.iter().map(Self::to_json).collect(),
                 Lazy::Dict(entries) => json_entries(entries),
             },

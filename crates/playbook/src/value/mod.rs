@@ -70,6 +70,17 @@ pub enum Lazy {
     List(Vec<Value>),
     /// A dict with something lazy somewhere in it.
     Dict(Dict),
+    /// Encrypted text: decrypted when somebody looks. What was in it is data, never a template.
+    Vaulted(Vaulted),
+}
+
+/// Encrypted text where it stands.
+#[derive(Debug)]
+pub struct Vaulted {
+    /// The text as `ansible-vault` wrote it.
+    pub text: String,
+    /// Where it stands, if that is a file.
+    pub origin: Option<crate::yaml::Origin>,
 }
 
 /// Why something is not there.
@@ -135,6 +146,11 @@ impl Value {
         } else {
             Self::str(text)
         }
+    }
+
+    /// Encrypted text, for whoever has the password.
+    pub fn vaulted(text: &str, origin: Option<crate::yaml::Origin>) -> Self {
+        Self::Lazy(Arc::new(Lazy::Vaulted(Vaulted { text: text.to_owned(), origin })))
     }
 
     pub(crate) fn is_lazy(&self) -> bool {
@@ -235,7 +251,7 @@ impl Value {
             Self::Object(object) => object.type_name(),
             Self::Omit => "Omit",
             Self::Lazy(lazy) => match &**lazy {
-                Lazy::Text(_) => "str",
+                Lazy::Text(_) | Lazy::Vaulted(_) => "str",
                 Lazy::List(_) => "list",
                 Lazy::Dict(_) => "dict",
             },

@@ -16,6 +16,7 @@ impl PartialEq for Value {
             }
             (Self::Lazy(a), Self::Lazy(b)) => match (&**a, &**b) {
                 (Lazy::Text(a), Lazy::Text(b)) => a.source() == b.source(),
+                (Lazy::Vaulted(a), Lazy::Vaulted(b)) => a.text == b.text,
                 (Lazy::List(a), Lazy::List(b)) => a == b,
                 (Lazy::Dict(a), Lazy::Dict(b)) => a == b,
                 _ => false,

@@ -50,6 +50,7 @@ fn write_repr(out: &mut String, value: &Value) {
         Value::Object(object) => out.push_str(&object.repr()),
         Value::Lazy(lazy) => match &**lazy {
             Lazy::Text(template) => write_quoted(out, template.source()),
+            Lazy::Vaulted(vaulted) => write_quoted(out, &vaulted.text),
             Lazy::List(items) => write_items(out, '[', items, ']'),
             Lazy::Dict(entries) => write_entries(out, entries),
         },

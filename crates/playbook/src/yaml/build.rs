@@ -261,7 +261,7 @@ fn scalar(
         }
         (false, "unsafe") => Ok(Value::str(text)),
         (false, "vault" | "vault-encrypted") => {
-            Err(LoadFault::at(at.clone(), "!vault: encrypted values are not supported yet"))
+            Ok(Value::vaulted(text.trim_start(), Some(at.clone())))
         }
         (false, "") => Ok(trusted(text)),
         _ => Err(LoadFault::at(at.clone(), format!("unknown tag `{name}`"))),
@@ -327,10 +327,14 @@ mod tests {
     }
 
     #[test]
-    fn vault_is_refused_by_name() {
-        let fault =
-            parse("t.yml", "a: 1\nb: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  00\n").unwrap_err();
-        assert!(fault.to_string().contains("!vault"), "{fault}");
+    fn an_encrypted_value_stays_encrypted() {
+        let value = value("a: 1\nb: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  00\n");
+        assert_eq!(
+            value.to_json(),
+            serde_json::json!({
+                "a": 1, "b": {"__ansible_vault": "$ANSIBLE_VAULT;1.1;AES256\n00\n"}
+            })
+        );
     }
 
     proptest::proptest! {

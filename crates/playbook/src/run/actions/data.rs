@@ -157,7 +157,7 @@ impl Crew<'_> {
         let mut read = BTreeSet::new();
         let found = match (text("file").or_else(|| text("_raw_params")), text("dir")) {
             (Some(file), None) => {
-                self.vars_path(call, &file).and_then(|path| load(&path, &mut read))
+                self.vars_path(call, &file).and_then(|path| load(call, &path, &mut read))
             }
             (None, Some(dir)) => {
                 self.vars_path(call, &dir).and_then(|path| self.vars_dir(call, &path, &mut read))
@@ -247,7 +247,7 @@ impl Crew<'_> {
                         .as_ref()
                         .is_none_or(|regex| regex.is_match(name.as_str()).unwrap_or(false));
                 if wanted {
-                    vars.extend(load(&entry, read)?);
+                    vars.extend(load(call, &entry, read)?);
                 }
             }
         }
@@ -255,8 +255,9 @@ impl Crew<'_> {
     }
 }
 
-fn load(path: &Path, read: &mut BTreeSet<PathBuf>) -> Result<Dict, String> {
-    read_vars(path, read).map_err(|faults| Faults(faults).to_string())
+fn load(call: &Call<'_>, path: &Path, read: &mut BTreeSet<PathBuf>) -> Result<Dict, String> {
+    read_vars(path, &call.scope.shared.world.vault, read)
+        .map_err(|faults| Faults(faults).to_string())
 }
 
 /// What is undefined within, as the sentence about it.

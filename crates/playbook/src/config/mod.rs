@@ -1,0 +1,326 @@
+//! What `ansible.cfg` and the environment say: each setting with its type, its default, and where
+//! its value came from.
+//!
+//! The environment outranks the file. Of several files the first that is there counts alone:
+//! `$ANSIBLE_CONFIG`, `./ansible.cfg`, `~/.ansible.cfg`, `/etc/ansible/ansible.cfg`.
+//!
+//! Never here: reading the environment (it is handed in), acting on a setting.
+
+mod ini;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use crate::fault::LoadFault;
+use ini::Ini;
+use read::Reader;
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody said anything.
+    Default,
+    /// An environment variable.
+    Env(&'static str),
+    /// The file, under a section and a key.
+    File(&'static str, &'static str),
+}
+
+/// A value, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Where it came from.
+    pub from: Source,
+}
+
+impl<T> Setting<T> {
+    /// Did somebody say it, in the file or in the environment?
+    pub fn is_set(&self) -> bool {
+        self.from != Source::Default
+    }
+
+    /// The value, if somebody said it.
+    pub fn told(&self) -> Option<&T> {
+        self.is_set().then_some(&self.value)
+    }
+}
+
+impl<T> Deref for Setting<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// Who is looking: what a configuration is read with.
+#[derive(Clone, Copy, Debug)]
+pub struct Here<'a> {
+    /// Environment variables.
+    pub env: &'a BTreeMap<String, String>,
+    /// The user's home.
+    pub home: Option<&'a Path>,
+    /// The working directory.
+    pub cwd: &'a Path,
+}
+
+/// What is done with characters in names of groups that variables cannot have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupNames {
+    /// They stay; a warning says so.
+    Never,
+    /// They stay, and nothing is said.
+    Ignore,
+    /// They become `_`, with a warning.
+    Always,
+    /// They become `_`, and nothing is said.
+    Silently,
+}
+
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty =
+        $how:ident($env:expr, $file:expr $(, $default:expr)?);)*) => {
+        /// Every setting that is known here.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            /// The file it was read from.
+            pub file: Option<PathBuf>,
+            /// What deserves a word.
+            pub warnings: Vec<String>,
+            $($(#[$doc])* pub $name: Setting<$kind>,)*
+        }
+
+        impl Config {
+            fn fill(reader: &mut Reader<'_>) -> Self {
+                Self {
+                    file: reader.file.map(Path::to_path_buf),
+                    warnings: Vec::new(),
+                    $($name: reader.$how(&$env, &$file $(, $default)?),)*
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    /// Inventories that are read when none is named.
+    inventory: Vec<String> = places(["ANSIBLE_INVENTORY"], [("defaults", "inventory")], ',');
+    /// Plugins for inventories, in the order in which they are tried.
+    inventory_plugins: Vec<String> = list(["ANSIBLE_INVENTORY_ENABLED"],
+        [("inventory", "enable_plugins")], &["host_list", "script", "auto", "yaml", "ini", "toml"]);
+    /// One inventory that no plugin can read ends the command.
+    inventory_any_unparsed_fails: bool = truth(["ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED"],
+        [("inventory", "any_unparsed_is_failed")], false);
+    /// No inventory that any plugin can read ends the command.
+    inventory_unparsed_fails: bool = truth(["ANSIBLE_INVENTORY_UNPARSED_FAILED"],
+        [("inventory", "unparsed_is_failed")], false);
+    /// Say so when no inventory was read and only `localhost` is there.
+    inventory_unparsed_warning: bool = truth(["ANSIBLE_INVENTORY_UNPARSED_WARNING"],
+        [("inventory", "inventory_unparsed_warning")], true);
+    /// Ends of names of files that are no inventories, in a directory of them.
+    inventory_ignored_ends: Vec<String> = list(["ANSIBLE_INVENTORY_IGNORE"],
+        [("defaults", "inventory_ignore_extensions"), ("inventory", "ignore_extensions")],
+        &[".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry"]);
+    /// Regular expressions for names of files that are no inventories, in a directory of them.
+    inventory_ignored_patterns: Vec<String> = list(["ANSIBLE_INVENTORY_IGNORE_REGEX"],
+        [("defaults", "inventory_ignore_patterns"), ("inventory", "ignore_patterns")], &[]);
+    /// What a pattern does that no host matches: `warning`, `error` or `ignore`.
+    host_pattern_mismatch: String = text(["ANSIBLE_HOST_PATTERN_MISMATCH"],
+        [("inventory", "host_pattern_mismatch")], "warning");
+    /// What happens to names of groups that variables cannot have.
+    group_names: GroupNames = group_names(["ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS"],
+        [("defaults", "force_valid_group_names")]);
+    /// Say so when only `localhost` is there.
+    localhost_warning: bool = truth(["ANSIBLE_LOCALHOST_WARNING"],
+        [("defaults", "localhost_warning")], true);
+    /// Ends of names of YAML files.
+    yaml_ends: Vec<String> = list(["ANSIBLE_YAML_FILENAME_EXT"],
+        [("defaults", "yaml_valid_extensions")], &[".yml", ".yaml", ".json"]);
+    /// Directories that hold roles.
+    roles_path: Vec<String> = places(["ANSIBLE_ROLES_PATH"], [("defaults", "roles_path")], ':');
+    /// Directories that hold collections.
+    collections_path: Vec<String> = places(["ANSIBLE_COLLECTIONS_PATH"],
+        [("defaults", "collections_path")], ':');
+    /// Directories that hold modules.
+    library: Vec<String> = places(["ANSIBLE_LIBRARY"], [("defaults", "library")], ':');
+    /// A file that says which modules may not be used.
+    plugin_filters: Option<String> = place([], [("defaults", "plugin_filters_cfg")]);
+    /// How many hosts at once.
+    forks: i64 = number(["ANSIBLE_FORKS"], [("defaults", "forks")], 5);
+    /// Log in as this user.
+    remote_user: Option<String> = word(["ANSIBLE_REMOTE_USER"], [("defaults", "remote_user")]);
+    /// Log in with this key.
+    private_key_file: Option<String> = place(["ANSIBLE_PRIVATE_KEY_FILE"],
+        [("defaults", "private_key_file")]);
+    /// Refuse hosts whose key is not known.
+    host_key_checking: bool = truth(["ANSIBLE_HOST_KEY_CHECKING"],
+        [("defaults", "host_key_checking")], true);
+    /// How to connect.
+    transport: Option<String> = word(["ANSIBLE_TRANSPORT"], [("defaults", "transport")]);
+    /// Seconds until a connection must stand.
+    timeout: i64 = number(["ANSIBLE_TIMEOUT"], [("defaults", "timeout")], 10);
+    /// Arguments for `ssh`.
+    ssh_args: Option<String> = word(["ANSIBLE_SSH_ARGS"], [("ssh_connection", "ssh_args")]);
+    /// More arguments for `ssh`.
+    ssh_common_args: Option<String> = word(["ANSIBLE_SSH_COMMON_ARGS"],
+        [("ssh_connection", "ssh_common_args")]);
+    /// Ask for the password of the login.
+    ask_pass: bool = truth(["ANSIBLE_ASK_PASS"], [("defaults", "ask_pass")], false);
+    /// Become another user.
+    become_it: bool = truth(["ANSIBLE_BECOME"], [("privilege_escalation", "become")], false);
+    /// How to become another user.
+    become_method: Option<String> = word(["ANSIBLE_BECOME_METHOD"],
+        [("privilege_escalation", "become_method")]);
+    /// Whom to become.
+    become_user: Option<String> = word(["ANSIBLE_BECOME_USER"],
+        [("privilege_escalation", "become_user")]);
+    /// Ask for the password for becoming.
+    become_ask_pass: bool = truth(["ANSIBLE_BECOME_ASK_PASS"],
+        [("privilege_escalation", "become_ask_pass")], false);
+    /// A file with the password for becoming.
+    become_password_file: Option<String> = place(["ANSIBLE_BECOME_PASSWORD_FILE"],
+        [("defaults", "become_password_file")]);
+    /// A file, or a script, with a vault password.
+    vault_password_file: Option<String> = place(["ANSIBLE_VAULT_PASSWORD_FILE"],
+        [("defaults", "vault_password_file")]);
+    /// Vault passwords as `label@source`.
+    vault_identities: Vec<String> = list(["ANSIBLE_VAULT_IDENTITY_LIST"],
+        [("defaults", "vault_identity_list")], &[]);
+    /// The label of passwords that have none.
+    vault_identity: String = text(["ANSIBLE_VAULT_IDENTITY"],
+        [("defaults", "vault_identity")], "default");
+    /// The label that is encrypted with where none is named.
+    vault_encrypt_identity: Option<String> = word(["ANSIBLE_VAULT_ENCRYPT_IDENTITY"],
+        [("defaults", "vault_encrypt_identity")]);
+    /// Only passwords of the same label open a text with a label.
+    vault_id_match: bool = truth(["ANSIBLE_VAULT_ID_MATCH"],
+        [("defaults", "vault_id_match")], false);
+    /// The salt to encrypt with, instead of one drawn by chance.
+    vault_encrypt_salt: Option<String> = word(["ANSIBLE_VAULT_ENCRYPT_SALT"],
+        [("defaults", "vault_encrypt_salt")]);
+    /// Ask for a vault password.
+    ask_vault_pass: bool = truth(["ANSIBLE_ASK_VAULT_PASS"],
+        [("defaults", "ask_vault_pass")], false);
+    /// The program that edits files.
+    editor: String = text(["ANSIBLE_EDITOR", "EDITOR"], [("defaults", "editor")], "vi");
+    /// The program that shows files.
+    pager: String = text(["ANSIBLE_PAGER", "PAGER"], [("defaults", "pager")], "less");
+    /// The module of an ad-hoc command that names none.
+    module_name: String = text([], [("defaults", "module_name")], "command");
+    /// Arguments of an ad-hoc command that has none.
+    module_args: Option<String> = word(["ANSIBLE_MODULE_ARGS"], [("defaults", "module_args")]);
+    /// Seconds between two looks at a task in the background.
+    poll_interval: i64 = number(["ANSIBLE_POLL_INTERVAL"], [("defaults", "poll_interval")], 15);
+    /// What prints.
+    stdout_callback: String = text(["ANSIBLE_STDOUT_CALLBACK"],
+        [("defaults", "stdout_callback")], "default");
+    /// Ad-hoc commands print with [`Config::stdout_callback`] too.
+    ad_hoc_callbacks: bool = truth(["ANSIBLE_LOAD_CALLBACK_PLUGINS"],
+        [("defaults", "bin_ansible_callbacks")], false);
+    /// A file that keeps what is printed.
+    log_path: Option<String> = place(["ANSIBLE_LOG_PATH"], [("defaults", "log_path")]);
+    /// Have modules tell how files change, without `--diff`.
+    diff_always: bool = truth(["ANSIBLE_DIFF_ALWAYS"], [("diff", "always")], false);
+    /// Whether and when facts are gathered: `implicit`, `explicit` or `smart`.
+    gathering: String = text(["ANSIBLE_GATHERING"], [("defaults", "gathering")], "implicit");
+    /// How dicts from several places come together: `replace` or `merge`.
+    hash_behaviour: String = text(["ANSIBLE_HASH_BEHAVIOUR"],
+        [("defaults", "hash_behaviour")], "replace");
+    /// Extensions of Jinja.
+    jinja2_extensions: Vec<String> = list(["ANSIBLE_JINJA2_EXTENSIONS"],
+        [("defaults", "jinja2_extensions")], &[]);
+    /// The order in which hosts run where a play does not say.
+    strategy: String = text(["ANSIBLE_STRATEGY"], [("defaults", "strategy")], "linear");
+    /// Run notified handlers on hosts that failed, too.
+    force_handlers: bool = truth(["ANSIBLE_FORCE_HANDLERS"],
+        [("defaults", "force_handlers")], false);
+    /// One failure on one host ends every play.
+    any_errors_fatal: bool = truth(["ANSIBLE_ANY_ERRORS_FATAL"],
+        [("defaults", "any_errors_fatal")], false);
+    /// Facts are variables of their own too.
+    facts_as_vars: bool = truth(["ANSIBLE_INJECT_FACT_VARS"],
+        [("defaults", "inject_facts_as_vars")], true);
+    /// `-v` so many times.
+    verbosity: i64 = number(["ANSIBLE_VERBOSITY"], [("defaults", "verbosity")], 0);
+    /// Only tasks with one of these tags.
+    run_tags: Vec<String> = list(["ANSIBLE_RUN_TAGS"], [("tags", "run")], &[]);
+    /// No tasks with one of these tags.
+    skip_tags: Vec<String> = list(["ANSIBLE_SKIP_TAGS"], [("tags", "skip")], &[]);
+    /// Python on hosts.
+    interpreter_python: String = text(["ANSIBLE_PYTHON_INTERPRETER"],
+        [("defaults", "interpreter_python")], "auto");
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let here = Here { env: &BTreeMap::new(), home: None, cwd: Path::new("/") };
+        Self::fill(&mut Reader::new(&here, None, &Ini::new()))
+    }
+}
+
+impl Config {
+    /// Finds and reads the file, and lays the environment over it.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or a value is none of its type.
+    pub fn load(here: &Here<'_>) -> Result<Self, Vec<LoadFault>> {
+        let (file, warnings) = find(here);
+        let ini = match &file {
+            Some(path) => {
+                let cannot = |what: String| {
+                    vec![LoadFault::bare(format!("cannot read `{}`: {what}", path.display()))]
+                };
+                let text =
+                    std::fs::read_to_string(path).map_err(|error| cannot(error.to_string()))?;
+                ini::parse(&text).map_err(cannot)?
+            }
+            None => Ini::new(),
+        };
+        let mut reader = Reader::new(here, file.as_deref(), &ini);
+        let mut config = Self::fill(&mut reader);
+        if !reader.faults.is_empty() {
+            return Err(reader.faults);
+        }
+        config.warnings = warnings;
+        Ok(config)
+    }
+}
+
+/// The file that counts, and what is to be said about others.
+fn find(here: &Here<'_>) -> (Option<PathBuf>, Vec<String>) {
+    let mut candidates = Vec::new();
+    if let Some(told) = here.env.get("ANSIBLE_CONFIG") {
+        let path = read::expand(told, here.cwd, here);
+        candidates.push(if path.is_dir() { path.join("ansible.cfg") } else { path });
+    }
+    let own = here.cwd.join("ansible.cfg");
+    // Whoever else may write here could otherwise decide what we run.
+    let public = is_world_writable(here.cwd);
+    if !public {
+        candidates.push(own.clone());
+    }
+    candidates.extend(here.home.map(|home| home.join(".ansible.cfg")));
+    candidates.push(PathBuf::from("/etc/ansible/ansible.cfg"));
+    let told = here.env.contains_key("ANSIBLE_CONFIG").then(|| candidates[0].clone());
+    let found = candidates.into_iter().find(|path| path.is_file());
+    let mut warnings = Vec::new();
+    if public && own.exists() && (told.is_none() || found != told) {
+        warnings.push(format!(
+            "Ansible is being run in a world writable directory ({}), ignoring it as an ansible.cfg \
+             source. For more information see \
+             https://docs.ansible.com/ansible/devel/reference_appendices/config.html#cfg-in-world-writable-dir",
+            here.cwd.display()
+        ));
+    }
+    (found, warnings)
+}
+
+fn is_world_writable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o002 != 0)
+}
