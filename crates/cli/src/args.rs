@@ -9,6 +9,7 @@ pub(crate) use vault::{EncryptString, Vault, VaultCommon, VaultOptions};
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
 
 /// Lift machines from nothing to running services: one file says what a site should be, `up`
 /// makes it so.
@@ -131,6 +132,9 @@ pub(crate) enum Command {
     /// Encrypt, decrypt, show and edit files and values, as ansible-vault does.
     #[command(subcommand)]
     Vault(Vault),
+    /// Install roles and collections, from files, folders and git.
+    #[command(subcommand)]
+    Galaxy(Galaxy),
     /// Start, stop and watch single machines.
     #[command(subcommand)]
     Machine(Machine),
@@ -163,6 +167,40 @@ pub(crate) enum Command {
         #[arg(value_parser = updraft_base::span::parse)]
         idle: std::time::Duration,
     },
+}
+
+/// What `ansible-galaxy` is for.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Galaxy {
+    /// Install what a requirements file or the command line names.
+    #[command(
+        after_help = "A name that only a galaxy server knows is refused: fetch its archive first.\n\nExamples:\n  updraft galaxy install -r requirements.yml\n  updraft galaxy install ./web.tar.gz git+https://example.com/ansible-role-db.git,v2,db\n  updraft galaxy install --collection ./acme-tools-1.0.0.tar.gz -p roles"
+    )]
+    Install(GalaxyInstall),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GalaxyInstall {
+    /// Roles: a file, a folder or a git repository, as `SOURCE[,VERSION[,NAME]]`.
+    pub(crate) roles: Vec<String>,
+    /// A requirements file; may be given again.
+    #[arg(short, long = "role-file", visible_alias = "requirements-file", value_name = "FILE")]
+    pub(crate) requirements: Vec<PathBuf>,
+    /// A collection: a file, a folder or a git repository; may be given again.
+    #[arg(short, long = "collection", value_name = "SOURCE")]
+    pub(crate) collections: Vec<String>,
+    /// Folder for roles; the first of Ansible's own by default.
+    #[arg(short = 'p', long, value_name = "DIR")]
+    pub(crate) roles_path: Option<PathBuf>,
+    /// Folder for collections; the first of Ansible's own by default.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) collections_path: Option<PathBuf>,
+    /// Replace what is there.
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Clone, Copy, Debug)]

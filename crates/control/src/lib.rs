@@ -8,6 +8,7 @@ mod clones;
 mod desire;
 mod doctor;
 mod error;
+mod galaxy;
 mod haproxy;
 mod history;
 mod hosts;
@@ -35,6 +36,7 @@ mod world;
 
 pub use doctor::{Check, Doctor, Kept, doctor};
 pub use error::ControlError;
+pub use galaxy::{GalaxyError, GalaxyWish, Installed, galaxy_install};
 pub use history::{RunView, StepView};
 pub use hosts::{ReachError, Reacher, Way, load_inventory, matching, way_of, ways_of};
 pub use kept::keep;

@@ -9,6 +9,7 @@
 
 pub mod config;
 mod fault;
+pub mod galaxy;
 pub mod inventory;
 pub mod output;
 mod parse;

@@ -2,6 +2,7 @@
 
 mod change;
 mod files;
+mod galaxy;
 mod hosts;
 mod images;
 mod logs;
@@ -171,6 +172,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         Command::Play(args) => plays::play(&mut context, &args).await,
         Command::Inventory(args) => plays::inventory(&mut context, &args).await,
         Command::Vault(command) => vault::vault(&context, &command).await,
+        Command::Galaxy(args) => galaxy::galaxy(&context, &args).await,
         Command::Machine(args) => machines::machine(&context, &args).await,
         Command::Service(args) => services::service(&context, &args).await,
         Command::Image(args) => images::image(&context, &args).await,
