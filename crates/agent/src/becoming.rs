@@ -79,6 +79,11 @@ impl Users {
         Ok(child)
     }
 
+    /// Whether there is no agent of another user.
+    pub(crate) fn are_none(&self) -> bool {
+        lock(&self.0).is_empty()
+    }
+
     /// Ends all of them: each finishes what must not be cut off, then stops.
     pub(crate) fn end(&self) {
         let slots: Vec<Arc<Slot>> = lock(&self.0).drain().map(|(_, slot)| slot).collect();

@@ -1,4 +1,4 @@
-//! One connection: its requests, each in a thread of its own, and what ends with it.
+//! One connection: its requests, each in a thread of its own while it lasts, and what ends with it.
 
 use crate::becoming::{Child, Users};
 use crate::failure::{answer, refused, system};
@@ -7,7 +7,7 @@ use crate::outbox::Outbox;
 use crate::root::Root;
 use crate::staging::Staging;
 use crate::time::Deadline;
-use crate::{clock, exec, expand, freeze, identity, module, observe, power, probe};
+use crate::{clock, exec, expand, freeze, identity, module, observe, power, probe, workers};
 use rustix::fd::OwnedFd;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -172,6 +172,7 @@ impl Connection {
             | Request::Expand { .. }
             | Request::Freeze { .. }
             | Request::Thaw
+            | Request::Rest
             | Request::Power { .. } => AtEnd::Finish,
             _ => AtEnd::Cancel,
         };
@@ -196,13 +197,16 @@ impl Connection {
             tasks.insert(id, Arc::clone(&task));
         }
         let this = Arc::clone(self);
-        let thread = std::thread::Builder::new().name(format!("request {id}"));
-        let started = thread.spawn(move || {
+        let identifies = matches!(request, Request::Identify(_));
+        let started = workers::start(move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| this.carry_out(&task, request, chunks)));
             match outcome {
                 Ok(Some(response)) => this.answer(id, &response),
                 Ok(None) => {}
                 Err(panic) => this.answer(id, &Response::Failed(crashed(panic.as_ref()))),
+            }
+            if identifies {
+                identity::follow_up(&this.root);
             }
         });
         if let Err(fault) = started {
@@ -232,6 +236,7 @@ impl Connection {
                 freeze::freeze(&self.root, Duration::from_millis(within_ms))
             }
             Request::Thaw => Ok(freeze::thaw()),
+            Request::Rest => identity::rest(&self.root),
             Request::Facts(facts) => Ok(module::facts(&facts)),
             Request::Module(request) => module::run(self, task, &request),
             Request::Exec(command) => exec::run(self, task, &command),
@@ -303,6 +308,11 @@ impl Connection {
     /// Sends a chunk of a file; returns whether anybody may still read it.
     pub(crate) fn data(&self, id: u32, chunk: Vec<u8>) -> bool {
         self.outbox.send(&Frame::data(id, chunk))
+    }
+
+    /// Whether its end is nothing to wait for.
+    pub(crate) fn is_idle(&self) -> bool {
+        lock(&self.tasks).is_empty() && self.users.are_none()
     }
 
     /// Ends everything that belongs to the connection.

@@ -8,6 +8,8 @@ mod accounts;
 mod block;
 mod inherited;
 mod network;
+mod rehearsal;
+mod rest;
 mod ssh;
 
 use crate::failure::{refused, system};
@@ -16,7 +18,9 @@ use crate::{clock, files, tell};
 use inherited::Origin;
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::Write as _;
 use std::net::IpAddr;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +28,14 @@ use std::time::Duration;
 use updraft_base::MachineId;
 use updraft_wire::{Failure, Identity, Response};
 
+pub(crate) use rest::rest;
 pub(crate) use ssh::host_keys;
+
+/// Which machine systemd and others take this one for (machine-id(5)).
+const MACHINE_ID: &str = "/etc/machine-id";
+
+/// Its name, without its domain.
+const HOSTNAME: &str = "/etc/hostname";
 
 /// Where the identity is kept, without private keys.
 const RECORD: &str = "/var/lib/updraft/identity.json";
@@ -40,6 +51,15 @@ static APPLYING: Mutex<()> = Mutex::new(());
 
 /// Something was written that may not be on the disk yet.
 static WROTE: AtomicBool = AtomicBool::new(false);
+
+/// Everything but the agent and systemd stands still, and the machine is somebody only once it has been
+/// told: nobody reads what is written, and what is left of it when that is cut off is told again.
+/// Files are written where they are then, and not beside their place and renamed: ext4 brings a file
+/// to the disk at once when it is put in another one's place.
+static ALONE: AtomicBool = AtomicBool::new(false);
+
+/// The record that was read last, and what it says.
+static UNDERSTOOD: Mutex<Option<(Vec<u8>, Record)>> = Mutex::new(None);
 
 /// What this machine is, while it is not on the disk yet.
 static UNSYNCED: Mutex<Option<Record>> = Mutex::new(None);
@@ -58,7 +78,13 @@ fn record(root: &Root) -> Option<Record> {
     {
         return Some(record);
     }
-    serde_json::from_slice(&fs::read(root.at(RECORD)).ok()?).ok()
+    let text = fs::read(root.at(RECORD)).ok()?;
+    let mut understood = crate::connection::lock(&UNDERSTOOD);
+    if understood.as_ref().is_none_or(|(known, _)| *known != text) {
+        let record = serde_json::from_slice(&text).ok()?;
+        *understood = Some((text, record));
+    }
+    understood.as_ref().map(|(_, record)| record.clone())
 }
 
 /// The machine's id, if it was ever told.
@@ -78,6 +104,7 @@ pub(crate) fn apply(root: &Root, wanted: &Identity) -> Result<Response, Failure>
     let before = record(root);
     let origin = Origin::of(root, before.as_ref(), wanted);
     let before = before.map(|record| record.identity);
+    ALONE.store(origin == Origin::Memory && rest::is_marked(root), Ordering::Relaxed);
     if root.is_system() {
         wanted.time.map_or(Ok(()), clock::bring_to)?;
         wanted.seed.as_ref().map_or(Ok(()), inherited::reseed)?;
@@ -90,8 +117,11 @@ pub(crate) fn apply(root: &Root, wanted: &Identity) -> Result<Response, Failure>
     set_machine_id(root, &wanted.machine_id, origin)?;
     accounts::ensure(root, wanted, before.as_ref(), origin)?;
     if origin.is_copy() {
-        inherited::let_go(root)?;
         inherited::run_hooks(root)?;
+    }
+    if relisten.is_awaited() {
+        // Whoever stands still hears nothing.
+        rest::let_go(root)?;
     }
     // Nothing may be heard of a machine before it is itself: the network comes last.
     relisten.wait();
@@ -110,20 +140,29 @@ pub(crate) fn apply(root: &Root, wanted: &Identity) -> Result<Response, Failure>
     // It is waited for, and syncing takes a quarter of a second of an emulated processor. Cut off
     // before it is on the disk the machine boots as nobody, and is told again.
     *crate::connection::lock(&UNSYNCED) = Some(record);
-    let here = root.clone();
-    std::thread::spawn(move || {
-        if let Err(failure) = settle(&here) {
-            tell(&format!("updraft-agent: the identity is not kept: {}\n", failure.message));
-        }
-    });
-    inherited::tell_services(root);
     Ok(Response::Done)
+}
+
+/// What a machine that went on as another one still has to do once it has answered: all that nobody
+/// waits for. It takes a minute, most of it asleep; elsewhere there is nothing to do.
+pub(crate) fn follow_up(root: &Root) {
+    if crate::connection::lock(&UNSYNCED).is_none() {
+        return;
+    }
+    rest::stand_back_alone();
+    if let Err(failure) = rest::let_go(root) {
+        tell(&format!("updraft-agent: {}\n", failure.message));
+    }
+    if let Err(failure) = settle(root) {
+        tell(&format!("updraft-agent: the identity is not kept: {}\n", failure.message));
+    }
+    rest::tell_services(root);
 }
 
 /// Lets go what may stand still for a while after a machine went on as another one: whoever has it do
 /// anything finds all of it running.
 pub(crate) fn let_rest_go(root: &Root) {
-    if let Err(failure) = inherited::let_rest_go(root) {
+    if let Err(failure) = rest::let_rest_go(root) {
         tell(&format!("updraft-agent: {}\n", failure.message));
     }
 }
@@ -276,7 +315,7 @@ fn check(wanted: &Identity) -> Result<(), Failure> {
 }
 
 fn set_name(root: &Root, wanted: &Identity) -> Result<(), Failure> {
-    ensure_file(root, "/etc/hostname", format!("{}\n", wanted.hostname).as_bytes(), 0o644)?;
+    ensure_file(root, HOSTNAME, format!("{}\n", wanted.hostname).as_bytes(), 0o644)?;
     let old = read(root, "/etc/hosts")?;
     let old = if old.is_empty() {
         "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n".to_owned()
@@ -296,16 +335,15 @@ fn set_name(root: &Root, wanted: &Identity) -> Result<(), Failure> {
 }
 
 fn set_machine_id(root: &Root, wanted: &str, origin: Origin) -> Result<(), Failure> {
-    const PATH: &str = "/etc/machine-id";
-    let old = read(root, PATH)?;
+    let old = read(root, MACHINE_ID)?;
     if old.trim() == wanted {
         return Ok(());
     }
     let text = format!("{wanted}\n");
-    if let Err(refusal) = ensure_file(root, PATH, text.as_bytes(), 0o444) {
+    if let Err(refusal) = ensure_file(root, MACHINE_ID, text.as_bytes(), 0o444) {
         // systemd puts a file of its own over it when the disk could not be written while it
         // started (machine-id(5)); what lies under a mount cannot be renamed, but it can be written.
-        fs::write(root.at(PATH), text).map_err(|_| refusal)?;
+        fs::write(root.at(MACHINE_ID), text).map_err(|_| refusal)?;
     }
     if root.is_system() && !old.trim().is_empty() && origin != Origin::Memory {
         tell("updraft-agent: what runs already keeps the earlier machine-id until the next boot\n");
@@ -326,14 +364,41 @@ fn read(root: &Root, path: &str) -> Result<String, Failure> {
 /// everything else, before the record.
 fn ensure_file(root: &Root, path: &str, content: &[u8], mode: u32) -> Result<bool, Failure> {
     let target = root.at(path);
-    let is_file = fs::symlink_metadata(&target).is_ok_and(|facts| facts.is_file());
+    let facts = fs::symlink_metadata(&target);
+    let is_file = facts.as_ref().is_ok_and(|facts| facts.is_file());
     if is_file && fs::read(&target).is_ok_and(|old| old == content) {
         return Ok(false);
     }
-    make_parent(&target)?;
-    files::place(&target, content, mode)?;
+    let has_mode = facts.as_ref().is_ok_and(|facts| facts.mode() & 0o7777 == mode);
+    if ALONE.load(Ordering::Relaxed) && (facts.is_err() || is_file && has_mode) {
+        write_there(&target, content, mode)
+            .map_err(|fault| system(format_args!("cannot write `{path}`"), fault))?;
+    } else {
+        make_parent(&target)?;
+        files::place(&target, content, mode)?;
+    }
     WROTE.store(true, Ordering::Relaxed);
     Ok(true)
+}
+
+/// Writes a file where it is, or makes it there.
+fn write_there(target: &Path, content: &[u8], mode: u32) -> std::io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).mode(mode);
+    let mut file = match options.open(target) {
+        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {
+            fs::create_dir_all(target.parent().expect("a file is in a directory"))?;
+            options.open(target)?
+        }
+        other => other?,
+    };
+    let facts = file.metadata()?;
+    if facts.mode() & 0o7777 != mode {
+        // What is masked for new files is not for these.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+    }
+    file.write_all(content)?;
+    if facts.len() > content.len() as u64 { file.set_len(content.len() as u64) } else { Ok(()) }
 }
 
 fn make_parent(target: &Path) -> Result<(), Failure> {
@@ -346,7 +411,6 @@ fn make_parent(target: &Path) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
-    use std::os::unix::fs::PermissionsExt as _;
     use std::sync::Arc;
     use updraft_wire::{AdminAccount, HostKey, Interface};
 

@@ -27,6 +27,7 @@ mod root;
 mod serve;
 mod staging;
 mod time;
+mod workers;
 
 use root::Root;
 use std::io::Write as _;

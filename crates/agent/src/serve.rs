@@ -126,9 +126,11 @@ fn greeted(
         }
         _ => {
             let outbox = outbox.renewed();
-            if let Some((_, old)) = current.take() {
+            match current.take() {
+                Some((_, old)) if old.is_idle() => old.end(),
                 // It may have to wait for a module that must not be cut off.
-                std::thread::spawn(move || old.end());
+                Some((_, old)) => drop(std::thread::spawn(move || old.end())),
+                None => {}
             }
             greet(&outbox, root, hello.nonce);
             if hello.version == VERSION {

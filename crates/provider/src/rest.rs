@@ -34,13 +34,6 @@ const CALM_FOR: Duration = Duration::from_secs(1);
 /// card shows up.
 const PREPARE: &str = "modprobe -q virtio_net; sync";
 
-/// Has everything but systemd itself and the agent stand still (cgroup v2, `cgroup.freeze`), so that
-/// nothing runs in a machine that goes on from the template, draws random numbers or keeps time,
-/// before it has been told who it is. The agent lets them go then.
-const HOLD: &str = "cd /sys/fs/cgroup || exit 0; for held in system.slice/*/ user.slice/; do \
-                    case $held in */updraft-agent.service/) ;; *) echo 1 >$held/cgroup.freeze ;; \
-                    esac; done 2>/dev/null; true";
-
 /// A machine on its way to become a template.
 #[async_trait]
 pub trait Nursling: Send + Sync {
@@ -85,7 +78,12 @@ pub async fn bring_to_rest(nursling: &dyn Nursling, id: MachineId) -> Result<(),
     }
     run(&session, PREPARE).await?;
     calm(nursling, &mut watch).await?;
-    run(&session, HOLD).await?;
+    // Looking for the first time takes an agent a look at its whole program.
+    session.call(Request::Observe, ANSWER).await.map_err(failed)?;
+    match session.call(Request::Rest, ANSWER).await.map_err(failed)? {
+        Response::Failed(failure) => return Err(refused(failure.message)),
+        _ => watch.look("it was told to rest", None).await?,
+    }
     drop(session);
     calm(nursling, &mut watch).await
 }
@@ -142,7 +140,7 @@ fn failed(error: RemoteError) -> ProviderError {
 }
 
 fn refused(message: String) -> ProviderError {
-    ProviderError::new(Blame::World, format!("the template cannot take an identity: {message}"))
+    ProviderError::new(Blame::World, format!("the template cannot be brought to rest: {message}"))
         .hinting("an image whose machines cannot be told who they are cannot be `live`")
 }
 

@@ -72,6 +72,9 @@ pub enum Request {
     },
     /// Lets go what [`Request::Freeze`] holds; answered with [`Response::Thawed`].
     Thaw,
+    /// Has everything but the machine's init and its agent stand still, for other machines to go on
+    /// from: each of them lets it go once it was told who it is.
+    Rest,
     /// Everything a plan needs to know about the machine, in one answer.
     Observe,
     /// Remembers something about the machine on the machine; see [`Observed::marks`].

@@ -11,15 +11,14 @@
     reason = "the agent runs on targets, where nothing stands between it and the system"
 )]
 
-use super::{Record, read};
+use super::{MACHINE_ID, Record, read};
 use crate::failure::system;
 use crate::files::random;
 use crate::root::Root;
-use crate::tell;
 use crate::time::{Deadline, pause};
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use updraft_wire::{Failure, Identity, Seed};
@@ -32,9 +31,6 @@ const BOOT_ID: &str = "/run/updraft/boot_id";
 
 /// The kernel's (proc_sys_kernel(5)).
 const KERNEL_BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
-/// Whether a control group stands still (cgroup v2).
-const FREEZE: &str = "cgroup.freeze";
 
 /// Programs that services with an identity of their own bring: run in the order of their names,
 /// without arguments, after everything of the old identity is gone and before there is a network.
@@ -99,6 +95,28 @@ pub(super) fn reseed(seed: &Seed) -> Result<(), Failure> {
 
 /// Removes what belongs to the other machine: its host keys, leases, seeds, the boot it was in.
 pub(super) fn forget(root: &Root, origin: Origin, wanted: &Identity) -> Result<(), Failure> {
+    remove_traces(root)?;
+    let dbus = root.at("/var/lib/dbus/machine-id");
+    if fs::symlink_metadata(&dbus).is_ok_and(|facts| facts.is_file()) {
+        super::ensure_file(
+            root,
+            "/var/lib/dbus/machine-id",
+            format!("{}\n", wanted.machine_id).as_bytes(),
+            0o644,
+        )?;
+    }
+    // Where journald stands still, it is let go only after that.
+    if !super::rest::is_marked(root) {
+        rename_journal(root, read(root, MACHINE_ID)?.trim(), &wanted.machine_id)?;
+    }
+    if origin == Origin::Memory && root.is_system() {
+        renew_boot_id()?;
+    }
+    Ok(())
+}
+
+/// Removes the files that hold something of who a machine is and are not written anew at once.
+pub(super) fn remove_traces(root: &Root) -> Result<(), Failure> {
     for path in super::ssh::key_paths(root) {
         remove(&path)?;
     }
@@ -113,23 +131,10 @@ pub(super) fn forget(root: &Root, origin: Origin, wanted: &Identity) -> Result<(
             }
         }
     }
-    let dbus = root.at("/var/lib/dbus/machine-id");
-    if fs::symlink_metadata(&dbus).is_ok_and(|facts| facts.is_file()) {
-        super::ensure_file(
-            root,
-            "/var/lib/dbus/machine-id",
-            format!("{}\n", wanted.machine_id).as_bytes(),
-            0o644,
-        )?;
-    }
-    rename_journal(root, wanted)?;
-    if origin == Origin::Memory && root.is_system() {
-        renew_boot_id()?;
-    }
     Ok(())
 }
 
-fn remove(path: &Path) -> Result<(), Failure> {
+pub(super) fn remove(path: &Path) -> Result<(), Failure> {
     match fs::remove_file(path) {
         Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => {
             Err(system(format_args!("cannot remove `{}`", path.display()), fault))
@@ -139,15 +144,13 @@ fn remove(path: &Path) -> Result<(), Failure> {
 }
 
 /// What was logged so far goes on under the new machine-id, where journalctl looks for it.
-fn rename_journal(root: &Root, wanted: &Identity) -> Result<(), Failure> {
-    let old = read(root, "/etc/machine-id")?;
-    let old = old.trim();
-    if old.len() != 32 || old == wanted.machine_id {
+pub(super) fn rename_journal(root: &Root, old: &str, new: &str) -> Result<(), Failure> {
+    if old.len() != 32 || new.len() != 32 || old == new {
         return Ok(());
     }
     for journal in ["/run/log/journal", "/var/log/journal"] {
         let from = root.at(&format!("{journal}/{old}"));
-        let to = root.at(&format!("{journal}/{}", wanted.machine_id));
+        let to = root.at(&format!("{journal}/{new}"));
         if from.is_dir() && !to.exists() {
             fs::rename(&from, &to).map_err(|fault| {
                 system(format_args!("cannot rename `{}`", from.display()), fault)
@@ -157,8 +160,22 @@ fn rename_journal(root: &Root, wanted: &Identity) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Puts a boot id of our own over the kernel's, which cannot be changed: whoever asks from now on
-/// sees a boot that no other machine had.
+/// Puts a file of ours over the kernel's boot id, which cannot be changed. It says the same at first.
+///
+/// Where others go on from this machine, this is done for all of them: systemd reads the table of
+/// mounts anew after each change to it.
+pub(super) fn cover_boot_id() -> Result<(), Failure> {
+    let id = fs::read(KERNEL_BOOT_ID).map_err(|fault| no_boot_id(&fault))?;
+    // It lies there already in what goes on from a template, and in a copy of a copy.
+    if fs::read(BOOT_ID).is_ok_and(|ours| ours == id) {
+        return Ok(());
+    }
+    fs::create_dir_all("/run/updraft").map_err(|fault| no_boot_id(&fault))?;
+    fs::write(BOOT_ID, id).map_err(|fault| no_boot_id(&fault))?;
+    rustix::mount::mount_bind(BOOT_ID, KERNEL_BOOT_ID).map_err(|fault| no_boot_id(&fault))
+}
+
+/// Whoever asks from now on sees a boot that no other machine had.
 fn renew_boot_id() -> Result<(), Failure> {
     let hex = random()?;
     // RFC 9562 section 5.4: version 4, variant 10.
@@ -170,18 +187,18 @@ fn renew_boot_id() -> Result<(), Failure> {
         &hex[17..20],
         &hex[20..]
     );
-    let fault = |fault: &dyn std::fmt::Display| system("cannot give this boot its own id", fault);
-    fs::create_dir_all("/run/updraft").map_err(|error| fault(&error))?;
-    fs::write(BOOT_ID, id).map_err(|error| fault(&error))?;
-    // The file is the one that is mounted there already when a copy is copied.
-    if fs::read(BOOT_ID).ok() != fs::read(KERNEL_BOOT_ID).ok() {
-        rustix::mount::mount_bind(BOOT_ID, KERNEL_BOOT_ID).map_err(|error| fault(&error))?;
-    }
-    Ok(())
+    cover_boot_id()?;
+    // As long as the one before: whoever reads it meanwhile sees a whole one.
+    let file = fs::OpenOptions::new().write(true).open(BOOT_ID);
+    file.and_then(|mut file| file.write_all(id.as_bytes())).map_err(|fault| no_boot_id(&fault))
+}
+
+fn no_boot_id(fault: &dyn std::fmt::Display) -> Failure {
+    system("cannot give this boot its own id", fault)
 }
 
 /// Which machine this boot has been; empty when nobody wrote it down.
-fn boot(root: &Root) -> String {
+pub(super) fn boot(root: &Root) -> String {
     read(root, THIS_BOOT).unwrap_or_default().trim().to_owned()
 }
 
@@ -195,60 +212,6 @@ pub(super) fn remember_boot(root: &Root, machine: &str) -> Result<(), Failure> {
     super::ensure_file(root, THIS_BOOT, format!("{machine}\n").as_bytes(), 0o644).map(drop)
 }
 
-/// Services that nobody outside asks for anything. What they do for a machine that has just come to
-/// life (udev's rules for its card, the journal's files, networkd's look at the card) would take the
-/// processor from whoever wants the machine first, and can wait.
-const HOUSEKEEPERS: &[&str] = &[
-    "cron.service",
-    "systemd-journald.service",
-    "systemd-networkd.service",
-    "systemd-timesyncd.service",
-    "systemd-udevd.service",
-];
-
-/// Is there while housekeepers still stand, for an agent that starts anew meanwhile.
-const RESTING: &str = "/run/updraft/resting";
-
-/// Lets go what stands still since the machine became a template: everything but systemd itself and
-/// the agent, so that nothing of the other machine ran until now. The [`HOUSEKEEPERS`] follow with
-/// [`let_rest_go`].
-pub(super) fn let_go(root: &Root) -> Result<(), Failure> {
-    let (later, now): (Vec<_>, Vec<_>) = held(root)
-        .into_iter()
-        .partition(|group| HOUSEKEEPERS.iter().any(|name| group.ends_with(name)));
-    if !later.is_empty() {
-        super::ensure_file(root, RESTING, b"", 0o600)?;
-    }
-    now.iter().try_for_each(|group| go(group))
-}
-
-/// Lets go everything that still stands. An agent of another user than root may not, and leaves it to
-/// the machine's own.
-pub(super) fn let_rest_go(root: &Root) -> Result<(), Failure> {
-    let resting = root.at(RESTING);
-    let may = !root.is_system() || rustix::process::geteuid().is_root();
-    if !may || !resting.exists() {
-        return Ok(());
-    }
-    held(root).iter().try_for_each(|group| go(group))?;
-    remove(&resting)
-}
-
-/// The control groups that stand still.
-fn held(root: &Root) -> Vec<PathBuf> {
-    let groups = root.at("/sys/fs/cgroup");
-    let services = fs::read_dir(groups.join("system.slice")).into_iter().flatten();
-    let services = services.filter_map(|entry| Some(entry.ok()?.path()));
-    let stands =
-        |group: &PathBuf| fs::read(group.join(FREEZE)).is_ok_and(|state| state.starts_with(b"1"));
-    services.chain([groups.join("user.slice")]).filter(stands).collect()
-}
-
-fn go(group: &Path) -> Result<(), Failure> {
-    fs::write(group.join(FREEZE), "0\n")
-        .map_err(|fault| system(format_args!("cannot let go `{}`", group.display()), fault))
-}
-
 /// Runs what services with an identity of their own have brought.
 pub(super) fn run_hooks(root: &Root) -> Result<(), Failure> {
     let Ok(entries) = fs::read_dir(root.at(HOOKS)) else { return Ok(()) };
@@ -256,7 +219,7 @@ pub(super) fn run_hooks(root: &Root) -> Result<(), Failure> {
     hooks.sort();
     if !hooks.is_empty() {
         // They may ask anything of anybody.
-        let_rest_go(root)?;
+        super::rest::let_all_go(root)?;
     }
     for hook in hooks {
         let fault = |why: &dyn std::fmt::Display| {
@@ -291,71 +254,9 @@ fn wait_for(child: &mut Child) -> Result<(), String> {
     }
 }
 
-/// Between two looks at what the processor does.
-const IDLE_LOOK: Duration = Duration::from_millis(250);
-
-/// So long after it went on, and up to as long again by chance, a machine has the services start anew
-/// that know the other one's id: that costs 3 s of an emulated processor, which many that came to
-/// life together would take from each other while people wait for all of them.
-const TELL_AFTER: Duration = Duration::from_secs(30);
-
-/// At the latest after this long more, services are told, however busy the machine is.
-const TELL_WITHIN: Duration = Duration::from_secs(20);
-
-/// At the latest after this long the housekeepers are let go.
-const REST_WITHIN: Duration = Duration::from_secs(5);
-
-/// Once nothing else wants the processor, lets the housekeepers go, and later has those start anew
-/// that know the other machine's id: journald keeps a machine-id for its files, networkd one for
-/// DHCP, each for as long as it runs. Nobody waits for it.
-pub(super) fn tell_services(root: &Root) {
-    let root = root.clone();
-    std::thread::spawn(move || {
-        wait_for_calm(REST_WITHIN);
-        if let Err(failure) = let_rest_go(&root) {
-            tell(&format!("updraft-agent: {}\n", failure.message));
-        }
-        pause(TELL_AFTER + TELL_AFTER * u32::from(drawn()) / 256);
-        wait_for_calm(TELL_WITHIN);
-        let said = Command::new("systemctl")
-            .args(["--no-block", "try-restart"])
-            .args(["systemd-journald.service", "systemd-networkd.service"])
-            .stdin(Stdio::null())
-            .output();
-        if let Ok(said) = said
-            && !said.status.success()
-        {
-            let words = String::from_utf8_lossy(&said.stderr);
-            tell(&format!("updraft-agent: cannot tell services their new id: {}\n", words.trim()));
-        }
-    });
-}
-
 /// A number between 0 and 255; 0 where there is no chance.
-fn drawn() -> u8 {
+pub(super) fn drawn() -> u8 {
     random().ok().and_then(|hex| u8::from_str_radix(hex.get(..2)?, 16).ok()).unwrap_or(0)
-}
-
-/// Waits until the processors were idle for two looks in a row.
-fn wait_for_calm(within: Duration) {
-    let deadline = Deadline::after(within);
-    let mut before = idle_share();
-    let mut calm = 0;
-    while calm < 2 && !deadline.passed() {
-        pause(IDLE_LOOK);
-        let now = idle_share();
-        let (idle, all) = (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1));
-        calm = if idle * 10 >= all * 8 { calm + 1 } else { 0 };
-        before = now;
-    }
-}
-
-/// Ticks the processors were idle, and all ticks (proc_stat(5)).
-fn idle_share() -> (u64, u64) {
-    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let numbers = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
-    let ticks: Vec<u64> = numbers.filter_map(|number| number.parse().ok()).take(8).collect();
-    (ticks.iter().skip(3).take(2).sum(), ticks.iter().sum())
 }
 
 #[cfg(test)]
@@ -415,28 +316,6 @@ mod tests {
         assert!(root.at(&format!("/run/log/journal/{}", wanted.machine_id)).is_dir());
         let dbus = fs::read_to_string(root.at("/var/lib/dbus/machine-id")).unwrap();
         assert_eq!(dbus.trim(), wanted.machine_id);
-    }
-
-    #[test]
-    fn what_stands_still_is_let_go_and_who_keeps_house_last() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = Root::below(directory.path().to_owned());
-        assert_eq!(let_go(&root), Ok(()), "a machine without control groups holds nothing");
-        let groups = ["system.slice/ssh.service", "system.slice/cron.service", "user.slice"];
-        let switch = |group: &str| root.at(&format!("/sys/fs/cgroup/{group}/{FREEZE}"));
-        for group in groups {
-            fs::create_dir_all(switch(group).parent().unwrap()).unwrap();
-            fs::write(switch(group), "1\n").unwrap();
-        }
-        fs::write(root.at("/sys/fs/cgroup/system.slice/cgroup.procs"), "").unwrap();
-        let states = || groups.map(|group| fs::read_to_string(switch(group)).unwrap());
-        let_rest_go(&root).unwrap();
-        assert_eq!(states(), ["1\n"; 3], "the machine is not itself yet");
-        let_go(&root).unwrap();
-        assert_eq!(states(), ["0\n", "1\n", "0\n"]);
-        let_rest_go(&root).unwrap();
-        assert_eq!(states(), ["0\n"; 3]);
-        assert!(!root.at(RESTING).exists());
     }
 
     #[test]

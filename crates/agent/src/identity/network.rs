@@ -18,6 +18,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 use updraft_base::Mac;
 use updraft_wire::{Failure, Identity, Interface};
@@ -43,14 +44,15 @@ pub(super) fn ensure(
         return Ok(());
     }
     let mut netlink = Netlink::open()?;
+    let mut cards = vec![None; wanted.interfaces.len()];
     if origin == Origin::Memory {
         for (index, interface) in wanted.interfaces.iter().enumerate() {
             let old = before.and_then(|before| before.interfaces.get(index));
-            take_over(&mut netlink, interface, old)?;
+            cards[index] = take_over(&mut netlink, interface, old)?;
         }
     }
-    for interface in &wanted.interfaces {
-        let index = card(interface.mac)?;
+    for (interface, found) in wanted.interfaces.iter().zip(cards) {
+        let index = found.map_or_else(|| card(interface.mac), Ok)?;
         let old = before.iter().flat_map(|before| &before.interfaces);
         for old in old.filter(|old| old.mac == interface.mac && old.address != interface.address) {
             netlink.remove_address(index, parse(&old.address)?)?;
@@ -79,26 +81,42 @@ pub(super) fn ensure(
     Ok(())
 }
 
-/// Gives the card of the machine that this one was its own address. A template's has none, and one
-/// that was plugged in since is this machine's already.
+/// The kernel's number of a template's card, until the first machine has taken it over that goes on
+/// from there.
+static SPARE: Mutex<Option<u32>> = Mutex::new(None);
+
+/// Looks at what a machine that goes on from here looks at, for it to find it sooner.
+pub(super) fn rehearse() {
+    drop(Netlink::open());
+    *crate::connection::lock(&SPARE) = find_card(Path::new(CLASS), Mac::TEMPLATE);
+}
+
+/// Where the kernel shows its network cards.
+const CLASS: &str = "/sys/class/net";
+
+/// Gives the card of the machine that this one was its own address, and returns its number. A template's
+/// has none, and one that was plugged in since is this machine's already.
 fn take_over(
     netlink: &mut Netlink,
     wanted: &Interface,
     old: Option<&Interface>,
-) -> Result<(), Failure> {
-    let class = Path::new("/sys/class/net");
-    if find_card(class, wanted.mac).is_some() {
-        return Ok(());
+) -> Result<Option<u32>, Failure> {
+    if let Some(index) = crate::connection::lock(&SPARE).take() {
+        return netlink.set_mac(index, wanted.mac).map(|()| Some(index));
+    }
+    let class = Path::new(CLASS);
+    if let Some(index) = find_card(class, wanted.mac) {
+        return Ok(Some(index));
     }
     let was = old.map_or(Mac::TEMPLATE, |old| old.mac);
-    let Some(index) = find_card(class, was) else { return Ok(()) };
+    let Some(index) = find_card(class, was) else { return Ok(None) };
     if let Some(old) = old {
         netlink.remove_address(index, parse(&old.address)?)?;
         // Off and on again: what the kernel made of the old address by itself (RFC 4291, appendix A)
         // goes with it.
         netlink.switch_off(index)?;
     }
-    netlink.set_mac(index, wanted.mac)
+    netlink.set_mac(index, wanted.mac).map(|()| Some(index))
 }
 
 /// Writes a file for each interface and removes ours for others; returns whether any changed.
@@ -165,7 +183,7 @@ pub(super) fn parse(text: &str) -> Result<(IpAddr, u8), Failure> {
 fn card(mac: Mac) -> Result<u32, Failure> {
     let deadline = Deadline::after(CARD);
     loop {
-        if let Some(index) = find_card(Path::new("/sys/class/net"), mac) {
+        if let Some(index) = find_card(Path::new(CLASS), mac) {
             return Ok(index);
         }
         if deadline.passed() {

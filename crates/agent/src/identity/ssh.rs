@@ -96,6 +96,11 @@ fn stamp() -> Option<(u64, i64, i64)> {
 }
 
 impl Relisten {
+    /// Whether there is anything to wait for.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Waits until it listens with its new keys. One that does not say so is told from one that
     /// does only by the time that passes; connections read the keys anew in any case.
     pub(super) fn wait(self) {

@@ -358,7 +358,7 @@ pub(super) fn answer(
                 failed(FailureKind::System, format!("cannot connect to `{path}`: no such file"))
             }
         }
-        Request::Expand { .. } => Response::Done,
+        Request::Expand { .. } | Request::Rest => Response::Done,
         Request::Freeze { .. } => {
             machine.disk.held = true;
             Response::Done

@@ -310,7 +310,10 @@ impl Guest<'_> {
             let apart = self.is_apart().await?;
             self.ensure_taps(order, bridges, !apart).await?;
             match unborn {
-                Some(template) => self.revive(order, acceleration, template).await?,
+                Some(template) => {
+                    self.revive(order, acceleration, template).await?;
+                    return self.go_on_running(order).await;
+                }
                 None => {
                     self.prepare_boot(order, networks).await?;
                     if !self.go_on(order, acceleration).await? {
@@ -418,7 +421,7 @@ impl Guest<'_> {
                 return Err(refusal(&what(), happened, &said));
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LOOK_EVERY);
+            pause = (pause * 5 / 4).min(LOOK_EVERY);
         }
     }
 
@@ -432,9 +435,13 @@ impl Guest<'_> {
         let what = || format!("machine {} was started and does not run", order.name);
         let lost = |error: QmpError| ProviderError::new(error.blame(), what()).because(error);
         let_go(&self.place.qmp_socket()).await.map_err(lost)?;
-        let mut qmp =
-            Qmp::connect(&self.place.qmp_socket(), MONITOR_ANSWERS).await.map_err(lost)?;
-        qmp.execute("cont", json!({}), MONITOR_ANSWERS).await.map(drop).map_err(lost)
+        self.go_on_running(order).await
+    }
+
+    async fn go_on_running(&self, order: &MachineOrder) -> Result<(), ProviderError> {
+        let what = || format!("machine {} was started and does not run", order.name);
+        let lost = |error: QmpError| ProviderError::new(error.blame(), what()).because(error);
+        self.tell("cont").await.map_err(lost)
     }
 
     /// Powers it off; returns when its process has ended.

@@ -93,6 +93,9 @@ impl Guest<'_> {
         let socket = self.place.state_socket();
         let mut qmp = Qmp::connect(&self.place.qmp_socket(), MONITOR_ANSWERS).await?;
         ignore_shared(&mut qmp).await?;
+        // It is in no network yet whose bridges would have to learn where it is now.
+        let silent = json!({ "announce-rounds": 0 });
+        qmp.execute("migrate-set-parameters", silent, MONITOR_ANSWERS).await?;
         let uri = json!({ "uri": format!("unix:{}", socket.display()) });
         qmp.execute("migrate-incoming", uri, MONITOR_ANSWERS).await?;
         let give = async {

@@ -299,9 +299,8 @@ impl Provider for QemuProvider {
         self.check_room(&order).await?;
         let template = guest.record().await?.and_then(|record| record.template);
         let template = template.map(|name| Template::at(&self.settings.templates, name));
-        guest.start(&acceleration, &bridges, &networks, template.as_ref()).await?;
-        self.look_for_barriers().await;
-        Ok(())
+        let start = guest.start(&acceleration, &bridges, &networks, template.as_ref());
+        tokio::join!(start, self.look_for_barriers()).0
     }
 
     async fn stop_machine(&self, id: MachineId, stop: Stop) -> Result<(), ProviderError> {

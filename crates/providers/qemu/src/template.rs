@@ -11,6 +11,7 @@
 //! It appears as a whole or not at all; what an interrupted maker left, its guest included, goes
 //! when the same template is made or dropped.
 
+use crate::accel::emulator_stamp;
 use crate::command::{LAYOUT, Memory, SLOTS, emulator};
 use crate::guest::{Guest, Record};
 use crate::place::Place;
@@ -181,17 +182,13 @@ impl Templates<'_> {
         Ok(Maker { emulator: self.emulator_version().await.map_err(fault(what()))?, how })
     }
 
-    /// The emulator takes 30 ms and more to say its version, a look at its file 2 ms: what it said
-    /// last counts as long as the file is the same.
+    /// What the emulator said of its version last counts as long as its file is the same.
     async fn emulator_version(&self) -> Result<String, HostError> {
-        let places = ["/usr/local/bin", "/usr/bin"].map(|dir| format!("{dir}/{}", emulator()));
-        let look = Cmd::new("stat").args(["-L", "-c", "%n %s %Y %Z"]).args(places).accept(1);
-        let stamp = self.host.run(look).await?.text();
+        let stamp = emulator_stamp(self.host).await?;
         let path = self.root.join("emulator.json");
         if let Some(known) = self.host.read(&path).await?
             && let Ok((known, version)) = serde_json::from_slice::<(String, String)>(&known)
             && known == stamp
-            && !stamp.is_empty()
         {
             return Ok(version);
         }
