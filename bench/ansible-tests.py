@@ -176,6 +176,21 @@ def run_target(who, path, source, name):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def show(targets, results):
+    """Prints who passes what, and how many."""
+    for name in targets:
+        row = [f"{who} {'passes' if results[who][name]['passes'] else 'fails ' if results[who][name]['code'] is not None else 'hangs '}"
+               f" {results[who][name]['seconds']:6.1f} s" for who in results]
+        print(f"{name:34} {'   '.join(row)}")
+    for who, rows in results.items():
+        passed = [name for name, row in rows.items() if row["passes"]]
+        print(f"{who}: {len(passed)} of {len(targets)}, {sum(r['seconds'] for r in rows.values()):.0f} s")
+    if len(results) == 2:
+        can = [name for name in targets if results["ansible"][name]["passes"]]
+        ours = [name for name in can if results["updraft"][name]["passes"]]
+        print(f"of those that ansible-core {version()} passes here: {len(ours)} of {len(can)}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--who", choices=["updraft", "ansible", "both"], default="both")
@@ -196,17 +211,7 @@ def main():
             with concurrent.futures.ThreadPoolExecutor(given.width) as pool:
                 run = lambda name: run_target(who, paths[who], source, name)  # noqa: E731
                 results[who] = dict(zip(targets, pool.map(run, targets)))
-    for name in targets:
-        row = [f"{who} {'passes' if results[who][name]['passes'] else 'fails ' if results[who][name]['code'] is not None else 'hangs '}"
-               f" {results[who][name]['seconds']:6.1f} s" for who in results]
-        print(f"{name:34} {'   '.join(row)}")
-    for who, rows in results.items():
-        passed = [name for name, row in rows.items() if row["passes"]]
-        print(f"{who}: {len(passed)} of {len(targets)}, {sum(r['seconds'] for r in rows.values()):.0f} s")
-    if len(results) == 2:
-        can = [name for name in targets if results["ansible"][name]["passes"]]
-        ours = [name for name in can if results["updraft"][name]["passes"]]
-        print(f"of those that ansible-core {version()} passes here: {len(ours)} of {len(can)}")
+    show(targets, results)
     out = pathlib.Path(given.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(results, indent=1))

@@ -134,6 +134,7 @@ impl Crew<'_> {
             size: content.len() as u64,
             digest: Digest::of(content),
             mode: 0o600,
+            keep: false,
         };
         let mut reader = content;
         session.put(put, &mut reader).await.map_err(|error| failed(updraft_base::chain(&error)))

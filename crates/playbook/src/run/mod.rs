@@ -9,6 +9,7 @@
 mod actions;
 mod execute;
 mod files;
+mod foreign;
 mod handlers;
 mod include;
 mod items;
@@ -134,6 +135,7 @@ impl Playbook {
             beside,
             dirs,
             world: Arc::clone(&self.loader.world),
+            modules: Arc::clone(&self.loader.modules),
             extra_vars: options.extra_vars.clone(),
             options: options.clone(),
             stats: Mutex::default(),

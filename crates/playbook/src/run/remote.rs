@@ -35,7 +35,7 @@ const CONNECTION: &[&str] = &[
 
 impl Crew<'_> {
     /// The host that does the work of a call, with its own variables for connection and become.
-    fn worker(&self, call: &Call<'_>) -> (Arc<HostState>, Context) {
+    pub(super) fn worker(&self, call: &Call<'_>) -> (Arc<HostState>, Context) {
         match &call.delegate {
             None => (Arc::clone(&call.scope.host), call.context.clone()),
             Some(host) => {
@@ -111,6 +111,7 @@ impl Crew<'_> {
             env: environment(call)?,
             become_user: self.become_user(call, &context)?,
             timeout,
+            foreign: None,
         })
     }
 
@@ -210,7 +211,7 @@ pub(super) fn target(name: &str, context: &Context) -> Result<HostTarget, Fault>
     Ok(HostTarget { name: name.to_owned(), vars })
 }
 
-fn unreachable(message: &str) -> Dict {
+pub(super) fn unreachable(message: &str) -> Dict {
     let mut result = Dict::new();
     put(&mut result, "changed", false);
     put(&mut result, "unreachable", true);

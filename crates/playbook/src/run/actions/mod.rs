@@ -12,6 +12,7 @@ impl Crew<'_> {
     /// Carries out one call.
     pub(super) async fn act(&self, call: Call<'_>) -> Dict {
         let mut result = match call.module {
+            _ if call.foreign.is_some() => self.foreign(&call).await,
             "debug" => self.debug(&call),
             "set_fact" => self.set_fact(&call),
             "assert" => self.assert(&call),
@@ -40,7 +41,7 @@ impl Crew<'_> {
             // The facts are kept; the result would only repeat all of them on the screen.
             result.shift_remove("invocation");
         }
-        if catalog::find_control(call.module).is_some() {
+        if call.foreign.is_none() && catalog::find_control(call.module).is_some() {
             result.entry("changed".into()).or_insert(Value::Bool(false));
         }
         result
