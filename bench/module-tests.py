@@ -83,9 +83,9 @@ def run(who, target, program):
                  sys.executable, str(ROOT / "bench/ansible-tests.py"), "--who", who,
                  "--out", "/mnt/out/result.json", target]
         # What lies below /tmp is hidden by the fresh one, so it is brought back where we need it.
-        keep = {str(place) for place in (ROOT, pathlib.Path(program).resolve().parent,
-                                         tests.PEERS.resolve())
-                if str(place).startswith("/tmp/")}
+        needed = {ROOT, pathlib.Path(program).resolve().parent, tests.PEERS.resolve()}
+        keep = [str(place) for place in needed if str(place).startswith("/tmp/")
+                and place.is_dir() and not any(other in place.parents for other in needed)]
         command = ["unshare", "--mount", "--uts", "--ipc", "--net", "--pid", "--fork",
                    "--kill-child=KILL", "sh", "-c", ENTER, "sh", str(place), str(out), *inner]
         env = {**os.environ, "KEEP": " ".join(shlex.quote(place) for place in sorted(keep))}

@@ -40,6 +40,9 @@ impl Modules {
     /// # Errors
     /// With a sentence when a file cannot be read, or something it imports is not there.
     pub(crate) fn bundle(&self, found: &Found) -> Result<Arc<Bundle>, String> {
+        if let Some(why) = &found.obstacle {
+            return Err(why.clone());
+        }
         if let Some(bundle) = self.lock().bundles.get(&found.path) {
             return Ok(Arc::clone(bundle));
         }

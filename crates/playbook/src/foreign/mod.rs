@@ -23,6 +23,10 @@ const NO_MODULES: &[&str] = &[
     "json", "cfg", "orig",
 ];
 
+/// Modules of ansible-core that do all their work on the host; what Ansible's side of them does is
+/// to choose among them.
+const ALONE: &[&str] = &["dnf", "dnf5", "command", "shell", "service", "package"];
+
 /// A redirect leads to another at most so often; more are a circle.
 const REDIRECTS: usize = 10;
 
@@ -35,6 +39,8 @@ pub(crate) struct Found {
     pub(crate) path: PathBuf,
     /// Dotted name by which Python imports it: `ansible.modules.x` or within its collection.
     pub(crate) dotted: String,
+    /// What stands in the way of running it, although it is there.
+    pub(crate) obstacle: Option<Why>,
 }
 
 /// Why a module cannot be run, in one sentence with what to do.
@@ -168,6 +174,7 @@ impl Modules {
             name: word.to_owned(),
             path,
             dotted: format!("ansible.modules.{short}"),
+            obstacle: None,
         }))
     }
 
@@ -206,11 +213,11 @@ impl Modules {
             );
         };
         if let Some(path) = self.in_directory(&core.package.join("modules"), short) {
-            if core.package.join(format!("plugins/action/{short}.py")).is_file() {
-                return Err(of_controller(word));
-            }
+            let action = core.package.join(format!("plugins/action/{short}.py"));
+            let obstacle =
+                (action.is_file() && !ALONE.contains(&short)).then(|| of_controller(word));
             let dotted = format!("ansible.modules.{short}");
-            return Ok(Step::Found(Found { name: word.to_owned(), path, dotted }));
+            return Ok(Step::Found(Found { name: word.to_owned(), path, dotted, obstacle }));
         }
         let routes = self.routes(&core.package.join("config/ansible_builtin_runtime.yml"));
         routed(routes.modules.get(short), word)?.ok_or_else(|| {
@@ -236,11 +243,10 @@ impl Modules {
         let Some(path) = self.in_directory(&modules, last) else {
             return Err(format!("the collection in `{}` has no module `{name}`", place.display()));
         };
-        if place.join("plugins/action").join(format!("{last}.py")).is_file() {
-            return Err(of_controller(word));
-        }
+        let action = place.join("plugins/action").join(format!("{last}.py"));
+        let obstacle = action.is_file().then(|| of_controller(word));
         let dotted = format!("ansible_collections.{collection}.plugins.modules.{name}");
-        Ok(Step::Found(Found { name: word.to_owned(), path, dotted }))
+        Ok(Step::Found(Found { name: word.to_owned(), path, dotted, obstacle }))
     }
 
     /// The module called `name` in a directory.
@@ -278,7 +284,7 @@ impl Modules {
         let whole = text.match_indices(arg).any(|(at, _)| {
             !text[..at].ends_with(is_part) && !text[at + arg.len()..].starts_with(is_part)
         });
-        whole.then(|| Arc::new(found))
+        (whole && found.obstacle.is_none()).then(|| Arc::new(found))
     }
 }
 

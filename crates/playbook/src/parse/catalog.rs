@@ -60,6 +60,8 @@ const CONTROL: &[Control] = &[
     ),
     control("meta", &[], true),
     control("pause", &["seconds", "minutes", "prompt", "echo"], false),
+    control("raw", &["executable"], false),
+    control("script", &["cmd", "creates", "removes", "chdir", "executable", "decrypt"], false),
     control("set_fact", &["*"], false),
     control("set_stats", &["data", "per_host", "aggregate"], false),
     control(

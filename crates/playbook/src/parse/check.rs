@@ -96,6 +96,8 @@ impl Reader<'_> {
             return;
         }
         let Some(args) = task.args.as_dict().cloned() else { return };
+        // A task that may fail without harm is there to see what it says.
+        let may_fail = task.common.ignore_errors.is_some() || task.failed_when.is_some();
         for name in args.keys() {
             let name = name.to_json_key();
             if catalog::takes(module, &name) {
@@ -112,6 +114,9 @@ impl Reader<'_> {
                 task.foreign = Some(found);
                 return;
             }
+            if may_fail {
+                continue;
+            }
             let at = argument_place(item, &name).unwrap_or_else(|| word_at.clone());
             let hint = catalog::nearest(&name, catalog::all_args(module))
                 .map(|near| format!("; did you mean `{near}`?"))
@@ -123,7 +128,7 @@ impl Reader<'_> {
             let given = names.iter().any(|name| args.contains_key(*name))
                 || (catalog::keeps_raw(module) && args.contains_key("_raw_params"));
             // `module_defaults` may still give it.
-            if !given && task.common.module_defaults.is_empty() {
+            if !given && !may_fail && task.common.module_defaults.is_empty() {
                 self.faults.push(LoadFault::at(
                     word_at.clone(),
                     format!("`{module}` needs the argument `{}`", names[0]),

@@ -196,6 +196,10 @@ impl Reader<'_> {
             role: place.role.clone(),
             dir: place.dir.clone(),
         };
+        // Where a condition decides, the task may never run.
+        if let Some(why) = foreign_obstacle(&task).filter(|_| task.common.when.is_empty()) {
+            self.faults.push(LoadFault::at(word_at.clone(), why));
+        }
         self.check_task(&mut task, &module, item, &word_at);
         match module.as_str() {
             "import_tasks" => self.import_tasks(&task, own, item, place),
@@ -395,6 +399,8 @@ impl Reader<'_> {
         if let Some(found) = self.loader.modules.before_ours(word) {
             return Ok((short.to_owned(), Some(found)));
         }
+        // What it adds is the choice among facts of other systems.
+        let word = if short == "gather_facts" { "ansible.builtin.setup" } else { word };
         if let Some(module) = catalog::module(word) {
             return Ok((module, None));
         }
@@ -492,6 +498,10 @@ impl Reader<'_> {
             dependency: None,
         })))
     }
+}
+
+fn foreign_obstacle(task: &Task) -> Option<String> {
+    task.foreign.as_ref()?.obstacle.clone()
 }
 
 /// A task file by the name an include gives it.

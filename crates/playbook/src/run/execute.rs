@@ -422,7 +422,7 @@ impl<'r> Crew<'r> {
             };
             if foreign.is_none() && !catalog::takes(module, &key.to_json_key()) {
                 foreign = self.shared.modules.core_knows(module, &key.to_json_key());
-                if foreign.is_none() || catalog::find_control(module).is_some() {
+                if foreign.is_none() && catalog::find_control(module).is_some() {
                     return Err(failed(format!("Task failed: `{module}` has no argument `{key}`")));
                 }
             }

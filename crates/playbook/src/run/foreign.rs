@@ -302,7 +302,10 @@ fn tidy(result: &mut Map<String, Json>) {
         Json::String(text) => Some(text.clone()),
         other => {
             if let (Some(text), false) = (message(other), result.contains_key("msg")) {
-                result.insert("msg".to_owned(), Json::from(format!("Module failed: {text}")));
+                result.insert(
+                    "msg".to_owned(),
+                    Json::from(format!("Task failed: Module failed: {text}")),
+                );
             }
             other.pointer("/event/formatted_traceback").and_then(Json::as_str).map(str::to_owned)
         }
@@ -368,7 +371,7 @@ mod tests {
         );
         let result = Value::dict(result).to_json();
         assert_eq!(result["warnings"], json!(["w"]));
-        assert_eq!(result["msg"], "Module failed: boom");
+        assert_eq!(result["msg"], "Task failed: Module failed: boom");
     }
 
     #[test]

@@ -115,7 +115,11 @@ impl Crew<'_> {
         })
     }
 
-    fn become_user(&self, call: &Call<'_>, context: &Context) -> Result<Option<Become>, Fault> {
+    pub(super) fn become_user(
+        &self,
+        call: &Call<'_>,
+        context: &Context,
+    ) -> Result<Option<Become>, Fault> {
         let options = &self.shared.options;
         let common = &call.task.common;
         let wanted = match context.var("ansible_become")? {
@@ -176,7 +180,7 @@ impl Crew<'_> {
 }
 
 /// `environment` of the play, the blocks and the task, the innermost on top.
-fn environment(call: &Call<'_>) -> Result<BTreeMap<String, String>, Fault> {
+pub(super) fn environment(call: &Call<'_>) -> Result<BTreeMap<String, String>, Fault> {
     let mut all = BTreeMap::new();
     for layer in &call.task.common.environment {
         let layer = call.context.finish(layer)?;

@@ -29,6 +29,11 @@ impl Crew<'_> {
             "template" => self.template(&call).await,
             "copy" => self.copy(&call).await,
             "fetch" => self.fetch(&call).await,
+            "raw" => self.raw(&call).await,
+            "script" => self.script(&call).await,
+            "unarchive" => self.unarchive(&call).await,
+            "assemble" => self.assemble(&call).await,
+            "uri" => self.uri(&call).await,
             name => {
                 let args = call.args.clone();
                 self.module(&call, name, &args).await
