@@ -13,11 +13,13 @@ How a target is run and when it passes: bench/ansible-tests.py.
 
 import argparse
 import concurrent.futures
+import hashlib
 import importlib.util
 import json
 import os
 import pathlib
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +40,26 @@ TARGETS = """
     stat systemd tempfile template unarchive user wait_for
 """.split()
 
+# What the targets expect of a host, and a Debian may not have.
+PACKAGES = "acl cron debconf-utils equivs gnupg python3-apt python3-debian sudo".split()
+
+# Installs packages into a layer over this machine's tree. $1: the layer; the rest: packages.
+LAYER = r"""
+set -e
+layer=$1; shift
+mkdir -p "$layer/upper" "$layer/work" "$layer/root"
+mount --make-rprivate /
+mount -t overlay overlay -o "lowerdir=/,upperdir=$layer/upper,workdir=$layer/work" "$layer/root"
+root=$layer/root
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"
+chmod 755 "$root/usr/sbin/policy-rc.d"
+chroot "$root" sh -ec 'apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends "$@"
+    apt-get clean; rm /usr/sbin/policy-rc.d' sh "$@"
+"""
+
 # Builds the root and enters it. $1: where the overlay's memory is mounted; $2: a directory that is
 # seen inside as /mnt/out; the rest: the command.
 ENTER = r"""
@@ -45,7 +67,8 @@ set -e
 place=$1 out=$2; shift 2
 mount --make-rprivate /
 mount -t tmpfs -o mode=0755 tmpfs "$place"
-mkdir "$place/upper" "$place/work" "$place/root"
+mkdir "$place/work" "$place/root"
+cp -a "$LAYER/upper" "$place/upper"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$place/upper,workdir=$place/work" "$place/root"
 root=$place/root
 mount -t proc proc "$root/proc"
@@ -73,7 +96,21 @@ exec chroot "$root" "$@"
 """
 
 
-def run(who, target, program):
+def layer():
+    """The layer with the packages, made once."""
+    digest = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:12]
+    place = ROOT / "target/module-root" / digest
+    if not (place / "whole").exists():
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL",
+                   "sh", "-c", LAYER, "sh", str(place), *PACKAGES]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        (place / "whole").touch()
+    return place
+
+
+def run(who, target, program, packages):
     """Runs one target in a root of its own; what bench/ansible-tests.py says of it."""
     with tempfile.TemporaryDirectory(prefix="module-tests-") as folder:
         place, out = pathlib.Path(folder, "root"), pathlib.Path(folder, "out")
@@ -88,7 +125,7 @@ def run(who, target, program):
                 and place.is_dir() and not any(other in place.parents for other in needed)]
         command = ["unshare", "--mount", "--uts", "--ipc", "--net", "--pid", "--fork",
                    "--kill-child=KILL", "sh", "-c", ENTER, "sh", str(place), str(out), *inner]
-        env = {**os.environ, "KEEP": " ".join(shlex.quote(place) for place in sorted(keep))}
+        env = {**os.environ, "LAYER": str(packages), "KEEP": " ".join(shlex.quote(place) for place in sorted(keep))}
         log = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, timeout=tests.LIMIT + 120)
         result = out / "result.json"
@@ -119,10 +156,11 @@ def main():
     if missing:
         sys.exit(f"module-tests: no such target: {' '.join(missing)}")
     targets = [name for name in targets if (source / "test/integration/targets" / name).is_dir()]
+    packages = layer()
     results = {}
     for who in ["ansible", "updraft"] if given.who == "both" else [given.who]:
         with concurrent.futures.ThreadPoolExecutor(given.width) as pool:
-            rows = pool.map(lambda name: run(who, name, program), targets)  # noqa: B023
+            rows = pool.map(lambda name: run(who, name, program, packages), targets)  # noqa: B023
             results[who] = dict(zip(targets, rows))
     tests.show(targets, results)
     out = pathlib.Path(given.out)

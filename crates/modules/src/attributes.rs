@@ -22,6 +22,33 @@ pub(crate) struct Attributes {
     labels: Vec<(&'static str, String)>,
 }
 
+/// Owner and group of a `file` task that are not there, as check mode warns of them: an earlier
+/// task may have made them if it had not only been checked.
+pub(crate) fn unknown_accounts(args: &Args, ctx: &Context) -> Vec<String> {
+    if args.text("state") == "absent" {
+        return Vec::new();
+    }
+    let known_user = |told: &str| match told.parse() {
+        Ok(uid) => accounts::user_by_id(uid, ctx).is_some(),
+        Err(_) => accounts::user(told, ctx).is_some(),
+    };
+    let known_group = |told: &str| match told.parse() {
+        Ok(gid) => accounts::group_by_id(gid, ctx).is_some(),
+        Err(_) => accounts::group(told, ctx).is_some(),
+    };
+    let known: [(_, _, _, &dyn Fn(&str) -> bool); 2] =
+        [("owner", "user", "uid", &known_user), ("group", "group", "gid", &known_group)];
+    let warn = |(name, kind, number, known): (&str, &str, &str, &dyn Fn(&str) -> bool)| {
+        let told = args.str(name).map(str::trim).filter(|told| !known(told))?;
+        let with =
+            if told.parse::<u32>().is_ok() { format!(" with {number}") } else { String::new() };
+        Some(format!(
+            "failed to look up {kind}{with} {told}. Create {kind} up to this point in real play"
+        ))
+    };
+    known.into_iter().filter_map(warn).collect()
+}
+
 impl Attributes {
     /// The common file arguments of a task.
     pub(crate) fn asked(args: &Args) -> Self {

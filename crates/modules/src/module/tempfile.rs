@@ -13,7 +13,8 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     let what = format!("cannot create a temporary file in {dir}");
     for name in ["prefix", "suffix"] {
         if args.text(name).contains('/') {
-            return Err(fail!("{name} must not contain a path component: {}", args.text(name)));
+            let told = args.text(name);
+            return Err(fail!("{name} must be a valid file name component, got '{told}'"));
         }
     }
     let path = loop {

@@ -151,6 +151,10 @@ pub(crate) fn takes(module: &str, arg: &str) -> bool {
     if arg == "_raw_params" {
         return is_command(module) || keeps_raw(module);
     }
+    if module == "package" {
+        // It takes what the module of the host's package manager takes, which says so itself.
+        return true;
+    }
     if let Some(one) = find_control(module) {
         return one.args.contains(&"*")
             || one.args.contains(&arg)

@@ -35,16 +35,15 @@ const PYTHONS: &[&str] = &[
 const SPECIAL_FS: &[&str] = &["fuse", "nfs", "vboxsf", "ramfs", "9p", "vfat"];
 
 impl Crew<'_> {
-    /// Runs the program that a call names.
-    pub(super) async fn foreign(&self, call: &Call<'_>) -> Dict {
-        let Some(found) = &call.foreign else { return failed("there is no such module") };
+    /// Runs a program on the host that does the work.
+    pub(super) async fn foreign(&self, call: &Call<'_>, found: &Found, args: &Dict) -> Dict {
         let bundle = match self.shared.modules.bundle(found) {
             Ok(bundle) => bundle,
             Err(why) => {
                 return failed(format!("`{}` ({}): {why}", call.task.word, call.task.origin));
             }
         };
-        let request = match self.foreign_request(call, found, &bundle) {
+        let request = match self.foreign_request(call, found, &bundle, args) {
             Ok(request) => request,
             Err(fault) => return failed(format!("Task failed: {}", fault.what)),
         };
@@ -60,8 +59,9 @@ impl Crew<'_> {
         call: &Call<'_>,
         found: &Found,
         bundle: &Bundle,
+        args: &Dict,
     ) -> Result<ModuleRequest, Fault> {
-        let mut request = self.request(call, &found.name, &call.args)?;
+        let mut request = self.request(call, &found.name, args)?;
         let no_log = super::execute::truth(call.context, call.task.common.no_log.as_ref())?;
         self.internal(&mut request.args, call, &found.name, no_log);
         let (_, context) = self.worker(call);

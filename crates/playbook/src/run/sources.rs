@@ -1,9 +1,9 @@
-//! Modules whose source may lie on this side: `unarchive`, `assemble`, `uri`.
+//! Modules that this side prepares: `unarchive`, `assemble` and `uri`, whose source may lie here, and
+//! `package`, which is another one on each system.
 
 use super::execute::{Call, Crew};
 use super::files::staged;
-use super::outcome::failed;
-use super::outcome::put;
+use super::outcome::{failed, flag, put};
 use crate::value::{Dict, Value};
 use std::path::Path;
 
@@ -28,6 +28,60 @@ impl Crew<'_> {
             ));
         }
         self.with_staged(call, "unarchive", &src, args).await
+    }
+
+    /// Runs the module of the host's package manager.
+    pub(super) async fn package(&self, call: &Call<'_>) -> Dict {
+        let (_, context) = self.worker(call);
+        let text = |value: Option<&Value>| {
+            value.filter(|value| !value.is_none()).map(Value::to_text).filter(|it| it != "auto")
+        };
+        let told = match text(call.args.get("use")) {
+            Some(told) => Some(told),
+            None => match context.var("ansible_package_use") {
+                Ok(told) => text(told.as_ref()),
+                Err(fault) => return failed(format!("Task failed: {}", fault.what)),
+            },
+        };
+        let known = || {
+            let facts = context.var("ansible_facts").ok().flatten()?;
+            text(facts.get("pkg_mgr"))
+        };
+        let manager = match told.or_else(known) {
+            Some(manager) => manager,
+            None => match self.package_manager(call).await {
+                Ok(manager) => manager,
+                Err(result) => return result,
+            },
+        };
+        let mut args = call.args.clone();
+        args.shift_remove("use");
+        let short = crate::parse::catalog::short(&manager);
+        if crate::parse::catalog::module(short).is_some() {
+            return self.module(call, short, &args).await;
+        }
+        match self.shared.modules.find(&manager) {
+            Ok(found) => self.foreign(call, &found, &args).await,
+            Err(_) => failed(format!(
+                "Could not find a matching action for the \"{manager}\" package manager."
+            )),
+        }
+    }
+
+    /// What a host says of its package manager.
+    async fn package_manager(&self, call: &Call<'_>) -> Result<String, Dict> {
+        let mut args = Dict::new();
+        put(&mut args, "gather_subset", Value::str("!all"));
+        put(&mut args, "filter", Value::str("ansible_pkg_mgr"));
+        let result = self.module(call, "setup", &args).await;
+        let found = result.get("ansible_facts").and_then(|facts| facts.get("ansible_pkg_mgr"));
+        match found.map(Value::to_text) {
+            Some(manager) => Ok(manager),
+            None if flag(&result, "unreachable") => Err(result),
+            None => {
+                Err(failed("Could not detect a package manager. Try using the \"use\" option."))
+            }
+        }
     }
 
     pub(super) async fn uri(&self, call: &Call<'_>) -> Dict {
@@ -97,7 +151,13 @@ impl Crew<'_> {
         for name in ["src", "remote_src", "regexp", "delimiter", "ignore_hidden", "decrypt"] {
             args.shift_remove(name);
         }
-        self.deliver(call, &content, args).await
+        let mut result = self.deliver(call, &content, args).await;
+        // There is one file, and Ansible tells its difference as one.
+        if let Some([only]) = result.get("diff").and_then(Value::as_list) {
+            let only = only.clone();
+            put(&mut result, "diff", only);
+        }
+        result
     }
 }
 

@@ -12,7 +12,7 @@ impl Crew<'_> {
     /// Carries out one call.
     pub(super) async fn act(&self, call: Call<'_>) -> Dict {
         let mut result = match call.module {
-            _ if call.foreign.is_some() => self.foreign(&call).await,
+            _ if let Some(found) = &call.foreign => self.foreign(&call, found, &call.args).await,
             "debug" => self.debug(&call),
             "set_fact" => self.set_fact(&call),
             "assert" => self.assert(&call),
@@ -31,6 +31,7 @@ impl Crew<'_> {
             "fetch" => self.fetch(&call).await,
             "raw" => self.raw(&call).await,
             "script" => self.script(&call).await,
+            "package" => self.package(&call).await,
             "unarchive" => self.unarchive(&call).await,
             "assemble" => self.assemble(&call).await,
             "uri" => self.uri(&call).await,
