@@ -41,7 +41,7 @@ TARGETS = """
 """.split()
 
 # What the targets expect of a host, and a Debian may not have.
-PACKAGES = "acl cron debconf-utils equivs gnupg python3-apt python3-debian sudo".split()
+PACKAGES = "acl cron debconf-utils equivs gnupg iptables python3-apt python3-debian sudo".split()
 
 # Installs packages into a layer over this machine's tree. $1: the layer; the rest: packages.
 LAYER = r"""
