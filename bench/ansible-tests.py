@@ -55,7 +55,13 @@ PLUGINS = """
     lookup_varnames lookup_vars strategy_free strategy_linear test_core
     test_files test_mathstuff test_uri
 """.split()
-TARGETS = sorted(set(ENGINE + PLUGINS))
+# Those bring modules of their own, in Python and other languages, and nothing for the controller.
+FOREIGN = """
+    binary_modules dict_transformations embedded_module ignore_unreachable missing_required_lib
+    module-serialization-profiles module_precedence module_utils_ansible_release
+    module_utils_common.respawn old_style_modules_posix want_json_modules_posix
+""".split()
+TARGETS = sorted(set(ENGINE + PLUGINS + FOREIGN))
 
 
 def version():

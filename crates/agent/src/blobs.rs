@@ -100,7 +100,7 @@ impl Blobs {
 /// The directory of this user's blobs.
 fn directory(connection: &Connection) -> Result<PathBuf, Failure> {
     let me = rustix::process::geteuid();
-    let wanted = if me.is_root() {
+    let wanted = if me.is_root() || !connection.root.is_system() {
         Some(connection.root.at(OF_ROOT))
     } else {
         peer::account(|account| account.uid == me.as_raw())

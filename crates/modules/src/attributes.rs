@@ -36,17 +36,18 @@ pub(crate) fn unknown_accounts(args: &Args, ctx: &Context) -> Vec<String> {
         Ok(gid) => accounts::group_by_id(gid, ctx).is_some(),
         Err(_) => accounts::group(told, ctx).is_some(),
     };
-    let known: [(_, _, _, &dyn Fn(&str) -> bool); 2] =
-        [("owner", "user", "uid", &known_user), ("group", "group", "gid", &known_group)];
-    let warn = |(name, kind, number, known): (&str, &str, &str, &dyn Fn(&str) -> bool)| {
-        let told = args.str(name).map(str::trim).filter(|told| !known(told))?;
+    let given = |name| args.str(name).map(str::trim);
+    let owner = given("owner").filter(|told| !known_user(told));
+    let group = given("group").filter(|told| !known_group(told));
+    let warn = |kind: &str, number: &str, told: &str| {
         let with =
             if told.parse::<u32>().is_ok() { format!(" with {number}") } else { String::new() };
-        Some(format!(
+        format!(
             "failed to look up {kind}{with} {told}. Create {kind} up to this point in real play"
-        ))
+        )
     };
-    known.into_iter().filter_map(warn).collect()
+    let owner = owner.map(|told| warn("user", "uid", told));
+    owner.into_iter().chain(group.map(|told| warn("group", "gid", told))).collect()
 }
 
 impl Attributes {

@@ -67,9 +67,26 @@ def overlay(payload):
             module.__path__ = [payload + "/" + package] + list(module.__path__)
 
 
+def respawning(library):
+    """A module that goes on under another interpreter finds the library there, too."""
+    try:
+        from ansible.module_utils.common import respawn
+    except ImportError:
+        return
+    original = respawn.respawn_module
+
+    def respawn_module(interpreter_path):
+        known = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = library + (":" + known if known else "")
+        original(interpreter_path)
+
+    respawn.respawn_module = respawn_module
+
+
 def module(job):
     sys.path.insert(0, job["payload"])
     overlay(job["payload"])
+    respawning(LIBRARY)  # noqa: F821
     params = json.dumps({"ANSIBLE_MODULE_ARGS": job["args"]}).encode()
     try:
         from ansible.module_utils._internal._ansiballz import _loader
