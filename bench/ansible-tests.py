@@ -26,6 +26,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "target/peers"
+# What runs modules on the host.
+PYTHON = os.environ.get("TESTS_PYTHON", str(PEERS / "bin/python"))
 # All four, so that Ansible's own never answer in our stead.
 SHIMS = ["ansible", "ansible-playbook", "ansible-inventory", "ansible-vault"]
 # The whole of a target; the longest of the reference takes two minutes on two slow cores.
@@ -109,10 +111,9 @@ def prepare(source, scratch, name):
             shutil.copytree(beside, tree / "targets" / name, symlinks=True)
         else:
             (tree / "targets" / beside.name).symlink_to(beside)
-    python = PEERS / "bin/python"
     (tree / "inventory").write_text(
         "[testgroup]\n"
-        f"testhost ansible_connection=local ansible_pipelining=yes ansible_python_interpreter={python}\n"
+        f"testhost ansible_connection=local ansible_pipelining=yes ansible_python_interpreter={PYTHON}\n"
     )
     (tree / "integration_config.yml").write_text("{}\n")
     return tree
@@ -128,6 +129,7 @@ def run_target(who, path, source, name):
         out, home = scratch / "out", scratch / "home"
         out.mkdir()
         home.mkdir()
+        home = os.environ.get("TESTS_HOME", home)
         env = {
             "PATH": f"{path}:{PEERS}/bin:{os.environ['PATH']}",
             "HOME": str(home),
@@ -136,8 +138,8 @@ def run_target(who, path, source, name):
             "TERM": "dumb",
             "OUTPUT_DIR": str(out),
             "INVENTORY_PATH": str(tree / "inventory"),
-            "ANSIBLE_TEST_PYTHON_INTERPRETER": str(PEERS / "bin/python"),
-            "ANSIBLE_PYTHON_INTERPRETER": str(PEERS / "bin/python"),
+            "ANSIBLE_TEST_PYTHON_INTERPRETER": PYTHON,
+            "ANSIBLE_PYTHON_INTERPRETER": PYTHON,
             "ANSIBLE_RETRY_FILES_ENABLED": "False",
             "ANSIBLE_HOST_KEY_CHECKING": "False",
             "ANSIBLE_DEPRECATION_WARNINGS": "True",

@@ -41,7 +41,10 @@ TARGETS = """
 """.split()
 
 # What the targets expect of a host, and a Debian may not have.
-PACKAGES = "acl cron debconf-utils equivs gnupg iptables python3-apt python3-debian sudo".split()
+PACKAGES = """
+    acl cron debconf-utils equivs faketime gnupg iptables libfaketime libuser python3-apt
+    python3-debian python3-venv sudo
+""".split()
 
 # Installs packages into a layer over this machine's tree. $1: the layer; the rest: packages.
 LAYER = r"""
@@ -90,6 +93,9 @@ mount -t tmpfs -o mode=0755 tmpfs "$root/run"
 mkdir -p "$root/run/lock" "$root/mnt/out"
 mount --bind "$out" "$root/mnt/out"
 for keep in $KEEP; do mkdir -p "$root$keep"; mount --bind "$keep" "$root$keep"; mount -o remount,ro,bind "$root$keep"; done
+mkdir -p "$root/root/.ssh"
+: >> "$root/root/.ssh/authorized_keys"
+echo "127.0.0.1 testhost" >> "$root/etc/hosts"
 ip link set lo up
 hostname testhost
 exec chroot "$root" "$@"
@@ -117,6 +123,7 @@ def run(who, target, program, packages):
         place.mkdir()
         out.mkdir()
         inner = ["env", f"UPDRAFT={program}", "TMPDIR=/tmp", "HOME=/root", "UPDRAFT_STORE=/tmp/store",
+                 "TESTS_HOME=/root", "TESTS_PYTHON=/usr/bin/python3",
                  sys.executable, str(ROOT / "bench/ansible-tests.py"), "--who", who,
                  "--out", "/mnt/out/result.json", target]
         # What lies below /tmp is hidden by the fresh one, so it is brought back where we need it.
