@@ -26,6 +26,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "target/peers"
+# What runs modules on the host.
+PYTHON = os.environ.get("TESTS_PYTHON", str(PEERS / "bin/python"))
 # All four, so that Ansible's own never answer in our stead.
 SHIMS = ["ansible", "ansible-playbook", "ansible-inventory", "ansible-vault"]
 # The whole of a target; the longest of the reference takes two minutes on two slow cores.
@@ -55,7 +57,13 @@ PLUGINS = """
     lookup_varnames lookup_vars strategy_free strategy_linear test_core
     test_files test_mathstuff test_uri
 """.split()
-TARGETS = sorted(set(ENGINE + PLUGINS))
+# Those bring modules of their own, in Python and other languages, and nothing for the controller.
+FOREIGN = """
+    binary_modules dict_transformations embedded_module ignore_unreachable missing_required_lib
+    module-serialization-profiles module_precedence module_utils_ansible_release
+    module_utils_common.respawn old_style_modules_posix want_json_modules_posix
+""".split()
+TARGETS = sorted(set(ENGINE + PLUGINS + FOREIGN))
 
 
 def version():
@@ -103,10 +111,9 @@ def prepare(source, scratch, name):
             shutil.copytree(beside, tree / "targets" / name, symlinks=True)
         else:
             (tree / "targets" / beside.name).symlink_to(beside)
-    python = PEERS / "bin/python"
     (tree / "inventory").write_text(
         "[testgroup]\n"
-        f"testhost ansible_connection=local ansible_pipelining=yes ansible_python_interpreter={python}\n"
+        f"testhost ansible_connection=local ansible_pipelining=yes ansible_python_interpreter={PYTHON}\n"
     )
     (tree / "integration_config.yml").write_text("{}\n")
     return tree
@@ -122,6 +129,7 @@ def run_target(who, path, source, name):
         out, home = scratch / "out", scratch / "home"
         out.mkdir()
         home.mkdir()
+        home = os.environ.get("TESTS_HOME", home)
         env = {
             "PATH": f"{path}:{PEERS}/bin:{os.environ['PATH']}",
             "HOME": str(home),
@@ -130,8 +138,8 @@ def run_target(who, path, source, name):
             "TERM": "dumb",
             "OUTPUT_DIR": str(out),
             "INVENTORY_PATH": str(tree / "inventory"),
-            "ANSIBLE_TEST_PYTHON_INTERPRETER": str(PEERS / "bin/python"),
-            "ANSIBLE_PYTHON_INTERPRETER": str(PEERS / "bin/python"),
+            "ANSIBLE_TEST_PYTHON_INTERPRETER": PYTHON,
+            "ANSIBLE_PYTHON_INTERPRETER": PYTHON,
             "ANSIBLE_RETRY_FILES_ENABLED": "False",
             "ANSIBLE_HOST_KEY_CHECKING": "False",
             "ANSIBLE_DEPRECATION_WARNINGS": "True",
@@ -176,6 +184,21 @@ def run_target(who, path, source, name):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def show(targets, results):
+    """Prints who passes what, and how many."""
+    for name in targets:
+        row = [f"{who} {'passes' if results[who][name]['passes'] else 'fails ' if results[who][name]['code'] is not None else 'hangs '}"
+               f" {results[who][name]['seconds']:6.1f} s" for who in results]
+        print(f"{name:34} {'   '.join(row)}")
+    for who, rows in results.items():
+        passed = [name for name, row in rows.items() if row["passes"]]
+        print(f"{who}: {len(passed)} of {len(targets)}, {sum(r['seconds'] for r in rows.values()):.0f} s")
+    if len(results) == 2:
+        can = [name for name in targets if results["ansible"][name]["passes"]]
+        ours = [name for name in can if results["updraft"][name]["passes"]]
+        print(f"of those that ansible-core {version()} passes here: {len(ours)} of {len(can)}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--who", choices=["updraft", "ansible", "both"], default="both")
@@ -196,17 +219,7 @@ def main():
             with concurrent.futures.ThreadPoolExecutor(given.width) as pool:
                 run = lambda name: run_target(who, paths[who], source, name)  # noqa: E731
                 results[who] = dict(zip(targets, pool.map(run, targets)))
-    for name in targets:
-        row = [f"{who} {'passes' if results[who][name]['passes'] else 'fails ' if results[who][name]['code'] is not None else 'hangs '}"
-               f" {results[who][name]['seconds']:6.1f} s" for who in results]
-        print(f"{name:34} {'   '.join(row)}")
-    for who, rows in results.items():
-        passed = [name for name, row in rows.items() if row["passes"]]
-        print(f"{who}: {len(passed)} of {len(targets)}, {sum(r['seconds'] for r in rows.values()):.0f} s")
-    if len(results) == 2:
-        can = [name for name in targets if results["ansible"][name]["passes"]]
-        ours = [name for name in can if results["updraft"][name]["passes"]]
-        print(f"of those that ansible-core {version()} passes here: {len(ours)} of {len(can)}")
+    show(targets, results)
     out = pathlib.Path(given.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(results, indent=1))

@@ -1,13 +1,17 @@
 //! One connection: its requests, each in a thread of its own while it lasts, and what ends with it.
 
 use crate::becoming::{Child, Users};
+use crate::blobs::Blobs;
 use crate::failure::{answer, refused, system};
 use crate::files;
+use crate::foreign::Zygotes;
 use crate::outbox::Outbox;
 use crate::root::Root;
 use crate::staging::Staging;
 use crate::time::Deadline;
-use crate::{clock, exec, expand, freeze, identity, module, observe, power, probe, workers};
+use crate::{
+    clock, exec, expand, foreign, freeze, identity, module, observe, power, probe, workers,
+};
 use rustix::fd::OwnedFd;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,6 +47,8 @@ pub(crate) struct Connection {
     tasks: Mutex<HashMap<u32, Arc<Task>>>,
     finished: Condvar,
     pub(crate) staging: Staging,
+    pub(crate) blobs: Blobs,
+    pub(crate) zygotes: Zygotes,
     users: Users,
 }
 
@@ -117,6 +123,8 @@ impl Connection {
             tasks: Mutex::default(),
             finished: Condvar::new(),
             staging: Staging::default(),
+            blobs: Blobs::default(),
+            zygotes: Zygotes::default(),
             users: Users::default(),
         })
     }
@@ -224,8 +232,12 @@ impl Connection {
         if !matches!(request, Request::Identify(_) | Request::Probe(_)) {
             identity::let_rest_go(&self.root);
         }
-        let (request, wanted) = without_become(request);
+        let (mut request, wanted) = without_become(request);
         if let Some(wanted) = wanted.filter(|wanted| !self.users.is_self(&wanted.user)) {
+            let located = foreign::locate(self, &mut request);
+            if let Some(missing) = located.transpose() {
+                return Some(answer(missing));
+            }
             return self.forward(task, &request, &wanted).err().map(Response::Failed);
         }
         let outcome = match request {
@@ -238,7 +250,10 @@ impl Connection {
             Request::Thaw => Ok(freeze::thaw()),
             Request::Rest => identity::rest(&self.root),
             Request::Facts(facts) => Ok(module::facts(&facts)),
-            Request::Module(request) => module::run(self, task, &request),
+            Request::Module(request) => match &request.foreign {
+                Some(module) => foreign::run(self, task, &request, module),
+                None => module::run(self, task, &request),
+            },
             Request::Exec(command) => exec::run(self, task, &command),
             Request::Put(put) => {
                 files::put(self, &put, &chunks.expect("start makes a channel for each put"))

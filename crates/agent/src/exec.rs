@@ -72,6 +72,29 @@ pub(crate) fn collect(exec: &Exec) -> Result<(Exit, Vec<u8>), Failure> {
     Ok((exit, said))
 }
 
+/// Runs a command to its end and returns all that it wrote.
+pub(crate) fn gather(task: &Arc<Task>, exec: &Exec) -> Result<(Exit, Vec<u8>, Vec<u8>), Failure> {
+    let (mut command, name) = prepare(exec)?;
+    let (woken, wake) = rustix::pipe::pipe_with(
+        rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK,
+    )
+    .map_err(|fault| system("cannot make a pipe", fault))?;
+    let own = wake.try_clone().map_err(|fault| system("cannot copy a descriptor", fault))?;
+    task.wake_by(wake);
+    let child =
+        command.spawn().map_err(|fault| system(format_args!("cannot run `{name}`"), fault))?;
+    let mut running = Running::watch(child, own)?;
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = running.follow(task, deadline(exec), &woken, &mut |tag, chunk| {
+        match tag {
+            OutputTag::Out => out.extend_from_slice(chunk),
+            OutputTag::Err => err.extend_from_slice(chunk),
+        }
+        true
+    })?;
+    Ok((exit, out, err))
+}
+
 fn deadline(exec: &Exec) -> Option<Deadline> {
     (exec.deadline_ms > 0).then(|| Deadline::after(Duration::from_millis(exec.deadline_ms)))
 }

@@ -1,5 +1,6 @@
 //! Receiving and sending files, and writing them so that a reader sees the old or the new one.
 
+use crate::blobs::Blobs;
 use crate::connection::{Connection, Task, failure_cancelled};
 use crate::failure::{refused, system};
 use rustix::fs::{Gid, Uid};
@@ -23,12 +24,16 @@ pub(crate) fn put(
 ) -> Result<Response, Failure> {
     let target = match &put.path {
         Some(path) => resolve(Path::new(path))?,
+        None if put.keep => Blobs::place(connection, &put.digest)?,
         None => connection.staging.file()?,
     };
-    let mode = put.mode & 0o7777;
+    let mode = if put.keep { 0o644 } else { put.mode & 0o7777 };
     let file = Beside::create(&target)?;
     let digest = receive(&file, put, chunks)?;
     file.finish(&target, mode)?;
+    if put.keep {
+        connection.blobs.arrived(&target);
+    }
     let path = target.to_string_lossy().into_owned();
     Ok(Response::File { path, size: put.size, mode, digest })
 }

@@ -8,12 +8,14 @@
 //! Never here: deciding what should be done, an async runtime, a configuration file.
 
 mod becoming;
+mod blobs;
 mod clock;
 mod connection;
 mod exec;
 mod expand;
 mod failure;
 mod files;
+mod foreign;
 mod freeze;
 mod identity;
 mod module;

@@ -54,6 +54,16 @@ impl Staging {
         }
     }
 
+    /// A directory whose files others can read when they are told their names.
+    pub(crate) fn shared(&self, name: &str) -> Result<PathBuf, Failure> {
+        let directory = self.directory()?.join(name);
+        match fs::DirBuilder::new().mode(0o711).create(&directory) {
+            Ok(()) => Ok(directory),
+            Err(fault) if fault.kind() == std::io::ErrorKind::AlreadyExists => Ok(directory),
+            Err(fault) => Err(system("cannot make a staging directory", fault)),
+        }
+    }
+
     /// Lets another user read a staged file: by giving it to them where we may, else by letting
     /// everybody read it who knows its name.
     pub(crate) fn share(&self, path: &str, user: &str) -> Result<(), Failure> {

@@ -216,7 +216,7 @@ async fn modules_facts_and_cancellations_go_to_the_other_user_too() {
 #[tokio::test]
 async fn a_staged_file_can_be_read_by_the_other_user_and_the_agents_go_together() {
     let mut served = Served::start().await;
-    let put = Put { path: None, size: 5, digest: Digest::of("hello"), mode: 0o600 };
+    let put = Put { path: None, size: 5, digest: Digest::of("hello"), mode: 0o600, keep: false };
     let staged = served.session.put(put, &mut &b"hello"[..]).await.unwrap();
     let target = served.bin.path().join("copy");
     let request = ModuleRequest {

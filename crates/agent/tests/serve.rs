@@ -61,6 +61,7 @@ impl Served {
             size: content.len() as u64,
             digest: Digest::of(content),
             mode: 0o640,
+            keep: false,
         };
         self.session.put(put, &mut &content[..]).await
     }
@@ -244,7 +245,7 @@ async fn content_that_is_not_what_was_announced_leaves_the_old_file_alone() {
     let path = Some(target.to_str().unwrap().to_owned());
     for (size, digest) in [(3, Digest::of("other")), (2, Digest::of("new")), (4, Digest::of("new"))]
     {
-        let put = Put { path: path.clone(), size, digest, mode: 0o644 };
+        let put = Put { path: path.clone(), size, digest, mode: 0o644, keep: false };
         let error = served.session.put(put, &mut &b"new"[..]).await.unwrap_err();
         let RemoteError::Failed { failure, .. } = &error else { panic!("{error}") };
         assert_eq!(failure.kind, FailureKind::Refused);

@@ -400,6 +400,7 @@ impl Actor {
             size: ours.len() as u64,
             digest: wanted,
             mode: 0o755,
+            keep: false,
         };
         session.put(put, &mut &*ours).await.map_err(lost)?;
         // It ends itself with this, so its answer may never come, and need not.

@@ -21,7 +21,7 @@ use updraft_playbook::output::{Event, Recap, Screen, ScreenOptions, Sink};
 use updraft_playbook::template::World;
 use updraft_playbook::value::Dict;
 use updraft_playbook::{
-    Faults, HostTarget, Loader, Operator, Playbook, Reach, ReachError, RunOptions,
+    Faults, HostTarget, Loader, Modules, Operator, Playbook, Reach, ReachError, RunOptions,
 };
 use updraft_remote::Session;
 
@@ -67,6 +67,7 @@ pub(crate) fn loader(settings: &Settings, extra_vars: Dict) -> Loader {
         }),
         roles_path: settings.roles_path.clone(),
         extra_vars,
+        modules: Arc::new(Modules::new(&settings.environment, settings.home.as_deref())),
     }
 }
 

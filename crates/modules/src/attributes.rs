@@ -22,6 +22,34 @@ pub(crate) struct Attributes {
     labels: Vec<(&'static str, String)>,
 }
 
+/// Owner and group of a `file` task that are not there, as check mode warns of them: an earlier
+/// task may have made them if it had not only been checked.
+pub(crate) fn unknown_accounts(args: &Args, ctx: &Context) -> Vec<String> {
+    if args.text("state") == "absent" {
+        return Vec::new();
+    }
+    let known_user = |told: &str| match told.parse() {
+        Ok(uid) => accounts::user_by_id(uid, ctx).is_some(),
+        Err(_) => accounts::user(told, ctx).is_some(),
+    };
+    let known_group = |told: &str| match told.parse() {
+        Ok(gid) => accounts::group_by_id(gid, ctx).is_some(),
+        Err(_) => accounts::group(told, ctx).is_some(),
+    };
+    let given = |name| args.str(name).map(str::trim);
+    let owner = given("owner").filter(|told| !known_user(told));
+    let group = given("group").filter(|told| !known_group(told));
+    let warn = |kind: &str, number: &str, told: &str| {
+        let with =
+            if told.parse::<u32>().is_ok() { format!(" with {number}") } else { String::new() };
+        format!(
+            "failed to look up {kind}{with} {told}. Create {kind} up to this point in real play"
+        )
+    };
+    let owner = owner.map(|told| warn("user", "uid", told));
+    owner.into_iter().chain(group.map(|told| warn("group", "gid", told))).collect()
+}
+
 impl Attributes {
     /// The common file arguments of a task.
     pub(crate) fn asked(args: &Args) -> Self {

@@ -48,7 +48,13 @@ pub fn run(name: &str, args: &Map<String, Value>, ctx: &Context) -> ModuleResult
         return ModuleResult(finish(Err(Fault::new(message)), &Args::default()));
     };
     let checked = match Args::check(spec, short, args, ctx) {
-        Ok(args) => args,
+        Ok(mut args) => {
+            if spec.name == "file" && ctx.check {
+                let warnings = attributes::unknown_accounts(&args, ctx);
+                args.warnings.extend(warnings);
+            }
+            args
+        }
         Err(fault) => return ModuleResult(finish(Err(fault), &Args::default())),
     };
     if ctx.check && !spec.checks {

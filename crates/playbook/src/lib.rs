@@ -9,6 +9,7 @@
 
 pub mod config;
 mod fault;
+mod foreign;
 pub mod galaxy;
 pub mod inventory;
 pub mod output;
@@ -20,5 +21,6 @@ pub mod vault;
 pub mod yaml;
 
 pub use fault::{Faults, LoadFault};
+pub use foreign::Modules;
 pub use parse::{Loader, Playbook};
 pub use run::{HostTarget, Operator, Reach, ReachError, RunOptions};

@@ -162,8 +162,12 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         vault: Arc::default(),
         config: Arc::default(),
     };
-    let loader =
-        Loader { world: Arc::new(world), roles_path: Vec::new(), extra_vars: extra.clone() };
+    let loader = Loader {
+        world: Arc::new(world),
+        roles_path: Vec::new(),
+        extra_vars: extra.clone(),
+        modules: Arc::new(updraft_playbook::Modules::new(&BTreeMap::new(), None)),
+    };
     let playbook = Playbook::load(&[folder().join(name)], &loader).unwrap();
     let inventory = Inventory::load(&[folder().join("hosts").display().to_string()], None).unwrap();
     let screen = Screen::new(ScreenOptions { verbosity: 0, colour: false, diff: true, width: 79 });

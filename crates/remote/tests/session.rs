@@ -259,8 +259,13 @@ async fn a_file_arrives_as_it_was_sent() {
     let content: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
     let sent = content.clone();
     let put = tokio::spawn(async move {
-        let put =
-            Put { path: None, size: sent.len() as u64, digest: Digest::of(&sent), mode: 0o644 };
+        let put = Put {
+            path: None,
+            size: sent.len() as u64,
+            digest: Digest::of(&sent),
+            mode: 0o644,
+            keep: false,
+        };
         session.put(put, &mut &sent[..]).await
     });
     let (id, request) = agent.request().await;
@@ -292,7 +297,7 @@ async fn a_slow_line_full_of_a_file_is_not_taken_for_a_dead_one() {
     let content = vec![7; size];
     let digest = Digest::of(&content);
     let put = tokio::spawn(async move {
-        let put = Put { path: None, size: size as u64, digest, mode: 0o644 };
+        let put = Put { path: None, size: size as u64, digest, mode: 0o644, keep: false };
         session.put(put, &mut &content[..]).await
     });
     let (id, _) = agent.request().await;
@@ -319,6 +324,7 @@ async fn a_transfer_stops_when_the_agent_says_that_it_failed() {
             size: u64::MAX,
             digest: Digest::of(""),
             mode: 0o644,
+            keep: false,
         };
         session.put(put, &mut tokio::io::repeat(0)).await.unwrap_err()
     });

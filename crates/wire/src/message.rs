@@ -119,6 +119,13 @@ pub enum Response {
     },
     /// Result of a module.
     Module(ModuleResult),
+    /// What a foreign module wrote, for the controller to make a result of.
+    Foreign(ForeignOutput),
+    /// Blobs that a foreign module needs and the agent does not have. Nothing was run.
+    Missing {
+        /// Their digests; [`Put::keep`] brings them.
+        digests: Vec<Digest>,
+    },
     /// A command ended.
     Exec(Exit),
     /// A file that was sent or received.
@@ -231,12 +238,86 @@ pub struct ModuleRequest {
     /// Seconds after which the module is given up; 0 means no limit.
     #[serde(default)]
     pub timeout: u64,
+    /// A module that is not built in: a program of somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Box<ForeignModule>>,
+}
+
+/// A module as a program: what Ansible's own modules are, and those of roles and collections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignModule {
+    /// How it takes its arguments.
+    pub style: ForeignStyle,
+    /// A zip with the module and what it imports beside `library`; or the program itself.
+    pub payload: Blob,
+    /// A zip with the modules' common ground, `ansible.module_utils`. Python modules need it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub library: Option<Blob>,
+    /// Dotted name of a Python module within the zip; name of the file otherwise.
+    pub name: String,
+    /// Interpreters to try, the first that is there runs it; empty for a binary.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interpreters: Vec<String>,
+    /// Arguments for the interpreter, from the program's first line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interpreter_args: Vec<String>,
+}
+
+/// How a foreign module takes its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForeignStyle {
+    /// Written in Python for `AnsibleModule`; run by a resident interpreter.
+    Python,
+    /// The name of a file with JSON is its argument.
+    JsonFile,
+    /// The name of a file with `key=value` words is its argument.
+    WordsFile,
+    /// Its text holds a place where the arguments are put as JSON.
+    Inlined,
+    /// A binary: as [`ForeignStyle::JsonFile`], and no interpreter.
+    Binary,
+}
+
+/// Content that an agent keeps under its digest, so that it travels once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blob {
+    /// Its digest.
+    pub digest: Digest,
+    /// Where it lies. An agent tells this to the agent of another user on the same machine;
+    /// controllers leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+impl From<Digest> for Blob {
+    fn from(digest: Digest) -> Self {
+        Self { digest, path: None }
+    }
 }
 
 /// What a module says, in Ansible's terms: `changed`, `failed`, `msg`, `diff`, … .
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ModuleResult(pub Map<String, Value>);
+
+/// What a foreign module wrote and how it ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignOutput {
+    /// Exit status; 128 plus the signal's number when a signal ended it, 127 when there was no
+    /// interpreter to run it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// The interpreter that ran it; empty for a binary.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub interpreter: String,
+    /// Killed because its time was over.
+    #[serde(default)]
+    pub timed_out: bool,
+}
 
 /// One command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -279,6 +360,10 @@ pub struct Put {
     pub digest: Digest,
     /// Permission bits.
     pub mode: u32,
+    /// Keep the content under its digest, as a [`Blob`], beyond the connection; then `path` is
+    /// `None` and `mode` does not matter.
+    #[serde(default)]
+    pub keep: bool,
 }
 
 /// A line of `/etc/hosts`: an address and the names of the machine that has it.

@@ -302,6 +302,7 @@ async fn send(context: &Context, args: &Cp, from: &str, pattern: &str, path: &st
         size: bytes.len() as u64,
         digest: Digest::of(&bytes),
         mode,
+        keep: false,
     };
     let bytes: Arc<[u8]> = bytes.into();
     let Chosen { ways, reacher } = choose(context, &args.hosts, pattern)?;

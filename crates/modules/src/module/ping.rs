@@ -6,7 +6,7 @@ use crate::outcome::{Done, Outcome, fail};
 
 pub(crate) fn run(args: &Args, _ctx: &Context) -> Done {
     match args.text("data") {
-        "crash" => Err(fail!("boom")),
+        "crash" => Err(fail!("Task failed: Module failed: boom")),
         data => Ok(Outcome::changed(false).with("ping", data)),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::args::Args;
 use crate::context::Context;
-use crate::outcome::{Done, OrFail, Outcome};
+use crate::outcome::{Done, OrFail, Outcome, fail};
 use crate::place;
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,6 +11,12 @@ use std::path::Path;
 pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     let dir = args.str("path").or_else(|| ctx.var("TMPDIR")).unwrap_or("/tmp");
     let what = format!("cannot create a temporary file in {dir}");
+    for name in ["prefix", "suffix"] {
+        if args.text(name).contains('/') {
+            let told = args.text(name);
+            return Err(fail!("{name} must be a valid file name component, got '{told}'"));
+        }
+    }
     let path = loop {
         let word = place::random_word().or_fail(&what)?;
         let path =

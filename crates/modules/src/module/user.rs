@@ -207,7 +207,10 @@ impl Job<'_> {
 
     fn shadow(&self) -> Shadow {
         let text = fs::read("/etc/shadow").unwrap_or_default();
-        Shadow::parse(&String::from_utf8_lossy(&text), self.name).unwrap_or_default()
+        // Without an entry an account counts as one that expired on day 0, as it does for Ansible:
+        // taking that back makes the entry.
+        let none = || Shadow { expires: Some(0), ..Shadow::default() };
+        Shadow::parse(&String::from_utf8_lossy(&text), self.name).unwrap_or_else(none)
     }
 
     fn group(&self, name: &str) -> Result<Group, Fault> {

@@ -60,6 +60,8 @@ const CONTROL: &[Control] = &[
     ),
     control("meta", &[], true),
     control("pause", &["seconds", "minutes", "prompt", "echo"], false),
+    control("raw", &["executable"], false),
+    control("script", &["cmd", "creates", "removes", "chdir", "executable", "decrypt"], false),
     control("set_fact", &["*"], false),
     control("set_stats", &["data", "per_host", "aggregate"], false),
     control(
@@ -148,6 +150,10 @@ pub(crate) fn keeps_raw(name: &str) -> bool {
 pub(crate) fn takes(module: &str, arg: &str) -> bool {
     if arg == "_raw_params" {
         return is_command(module) || keeps_raw(module);
+    }
+    if module == "package" {
+        // It takes what the module of the host's package manager takes, which says so itself.
+        return true;
     }
     if let Some(one) = find_control(module) {
         return one.args.contains(&"*")

@@ -71,7 +71,13 @@ impl Reader<'_> {
     }
 
     /// Arguments and templates of a task.
-    pub(crate) fn check_task(&mut self, task: &Task, module: &str, item: &Yaml, word_at: &Origin) {
+    pub(crate) fn check_task(
+        &mut self,
+        task: &mut Task,
+        module: &str,
+        item: &Yaml,
+        word_at: &Origin,
+    ) {
         self.check_common(&task.common, item);
         self.check_vars(&task.common.vars, item);
         self.check_value(&task.args, &task.origin);
@@ -85,7 +91,13 @@ impl Reader<'_> {
                 self.check_value(label, &repeat.at);
             }
         }
-        let Some(args) = task.args.as_dict() else { return };
+        if task.foreign.is_some() {
+            // It knows its arguments itself.
+            return;
+        }
+        let Some(args) = task.args.as_dict().cloned() else { return };
+        // A task that may fail without harm is there to see what it says.
+        let may_fail = task.common.ignore_errors.is_some() || task.failed_when.is_some();
         for name in args.keys() {
             let name = name.to_json_key();
             if catalog::takes(module, &name) {
@@ -93,6 +105,16 @@ impl Reader<'_> {
             }
             // Names that are rendered are known only later.
             if name.contains("{{") {
+                continue;
+            }
+            // Ansible's own module may know it; then the task is that one's.
+            if catalog::find_control(module).is_none()
+                && let Some(found) = self.loader.modules.core_knows(module, &name)
+            {
+                task.foreign = Some(found);
+                return;
+            }
+            if may_fail {
                 continue;
             }
             let at = argument_place(item, &name).unwrap_or_else(|| word_at.clone());
@@ -106,7 +128,7 @@ impl Reader<'_> {
             let given = names.iter().any(|name| args.contains_key(*name))
                 || (catalog::keeps_raw(module) && args.contains_key("_raw_params"));
             // `module_defaults` may still give it.
-            if !given && task.common.module_defaults.is_empty() {
+            if !given && !may_fail && task.common.module_defaults.is_empty() {
                 self.faults.push(LoadFault::at(
                     word_at.clone(),
                     format!("`{module}` needs the argument `{}`", names[0]),
@@ -114,10 +136,10 @@ impl Reader<'_> {
             }
         }
         if module == "meta" {
-            self.check_meta(args, word_at);
+            self.check_meta(&args, word_at);
         }
         if module == "template" {
-            self.check_template_file(task, args, word_at);
+            self.check_template_file(task, &args, word_at);
         }
     }
 

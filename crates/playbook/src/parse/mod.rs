@@ -16,6 +16,7 @@ pub(crate) mod task;
 pub(crate) mod tree;
 
 use crate::fault::{Faults, LoadFault};
+use crate::foreign::Modules;
 use crate::template::{Context, Scope, World};
 use crate::value::{Dict, Value};
 use crate::yaml::Node as Yaml;
@@ -34,6 +35,8 @@ pub struct Loader {
     pub roles_path: Vec<PathBuf>,
     /// Variables that outrank all others; they may stand in the names of imported files.
     pub extra_vars: Dict,
+    /// Where modules come from that are not built in.
+    pub modules: Arc<Modules>,
 }
 
 /// Playbooks that were read whole and found to be in order.

@@ -38,6 +38,7 @@ impl Reader<'_> {
             self.faults.push(LoadFault::bare("playbooks import each other in a circle"));
             return Vec::new();
         }
+        self.loader.modules.beside(path.parent().unwrap_or(Path::new("")));
         let Some(node) = self.document(path) else {
             return Vec::new();
         };

@@ -95,6 +95,7 @@ impl Reader<'_> {
             return None;
         };
         self.roles.insert(path.clone());
+        self.loader.modules.beside(&path);
         let short = path
             .file_name()
             .map_or_else(|| name.to_owned(), |name| name.to_string_lossy().into_owned());

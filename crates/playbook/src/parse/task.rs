@@ -6,6 +6,7 @@ use super::split;
 use super::tree::{Action, Block, Common, Loop, LoopControl, Node, Task};
 use super::{Place, Reader};
 use crate::fault::LoadFault;
+use crate::foreign::Found;
 use crate::value::{Dict, Key, Value};
 use crate::yaml::{Kind, Node as Yaml, Origin};
 use std::path::PathBuf;
@@ -142,13 +143,15 @@ impl Reader<'_> {
             }
             return None;
         };
-        let Some(module) = catalog::module(&word) else {
+        let meaning = self.meaning(&word);
+        let Ok((module, foreign)) = meaning else {
+            let why = meaning.err().map(|why| format!(": {why}")).unwrap_or_default();
             let hint = catalog::nearest(
                 &word,
                 catalog::all_names().chain(COMMON.iter().copied()).chain(TASK.iter().copied()),
             )
             .map(|near| format!("; did you mean `{near}`?"))
-            .unwrap_or_default();
+            .unwrap_or(why);
             self.faults.push(LoadFault::at(
                 word_at,
                 format!(
@@ -171,11 +174,12 @@ impl Reader<'_> {
             None => Value::dict(std::mem::take(&mut draft.args)),
         };
         let own = self.shape(own, &module);
-        let task = Task {
+        let mut task = Task {
             id: Self::next_id(),
             name: draft.name,
             word,
             action: Action::Module(module.clone()),
+            foreign,
             args,
             common: Arc::new(own.clone().within(outer)),
             outer: Arc::clone(outer),
@@ -192,7 +196,11 @@ impl Reader<'_> {
             role: place.role.clone(),
             dir: place.dir.clone(),
         };
-        self.check_task(&task, &module, item, &word_at);
+        // Where a condition decides, the task may never run.
+        if let Some(why) = foreign_obstacle(&task).filter(|_| task.common.when.is_empty()) {
+            self.faults.push(LoadFault::at(word_at.clone(), why));
+        }
+        self.check_task(&mut task, &module, item, &word_at);
         match module.as_str() {
             "import_tasks" => self.import_tasks(&task, own, item, place),
             "import_role" => self.import_role(&task, own, item, place),
@@ -276,17 +284,16 @@ impl Reader<'_> {
             _ if take(own, &word, value, &mut self.faults) => {}
             _ => {
                 if let Some((first, _)) = &draft.word {
-                    let text =
-                        if catalog::module(&word).is_some() && catalog::module(first).is_some() {
-                            format!("conflicting action statements: `{first}` and `{word}`")
-                        } else {
-                            // One of the two is no module: that one is the fault.
-                            let odd = if catalog::module(&word).is_none() { &word } else { first };
-                            let hint = catalog::nearest(odd, TASK.iter().chain(COMMON).copied())
-                                .map(|near| format!("; did you mean `{near}`?"))
-                                .unwrap_or_default();
-                            format!("`{odd}` is not a keyword of a task{hint}")
-                        };
+                    let text = if self.meaning(&word).is_ok() && self.meaning(first).is_ok() {
+                        format!("conflicting action statements: `{first}` and `{word}`")
+                    } else {
+                        // One of the two is no module: that one is the fault.
+                        let odd = if self.meaning(&word).is_err() { &word } else { first };
+                        let hint = catalog::nearest(odd, TASK.iter().chain(COMMON).copied())
+                            .map(|near| format!("; did you mean `{near}`?"))
+                            .unwrap_or_default();
+                        format!("`{odd}` is not a keyword of a task{hint}")
+                    };
                     self.fault(key, text);
                     return;
                 }
@@ -347,12 +354,12 @@ impl Reader<'_> {
     }
 
     fn text_args(&mut self, word: &str, text: &str, at: &Yaml, draft: &mut Draft) {
-        let Some(module) = catalog::module(word) else { return };
+        let Ok((module, foreign)) = self.meaning(word) else { return };
         let trusted = |text: &str| Value::trusted(text, Some(at.at.clone()));
         let mut put = |name: &str, value: Value| {
             draft.args.insert(Key::str(name), value);
         };
-        if catalog::is_command(&module) {
+        if foreign.is_none() && catalog::is_command(&module) {
             match split::command(text, catalog::COMMAND_WORDS) {
                 Ok((raw, pairs)) => {
                     if !raw.is_empty() {
@@ -362,7 +369,7 @@ impl Reader<'_> {
                 }
                 Err(what) => self.fault(at, what),
             }
-        } else if catalog::keeps_raw(&module) {
+        } else if foreign.is_none() && catalog::keeps_raw(&module) {
             match split::command(text, &["file", "name", "dir"]) {
                 Ok((raw, pairs)) => {
                     if !raw.is_empty() {
@@ -380,6 +387,29 @@ impl Reader<'_> {
                 Err(what) => self.fault(at, format!("arguments of `{word}`: {what}")),
             }
         }
+    }
+
+    /// What a word in the place of an action means: its short name, and the program that is run
+    /// where it is none of ours. Otherwise why it cannot be run.
+    fn meaning(&self, word: &str) -> Result<(String, Option<Arc<Found>>), String> {
+        let short = catalog::short(word);
+        if catalog::find_control(short).is_some() {
+            return Ok((short.to_owned(), None));
+        }
+        if let Some(found) = self.loader.modules.before_ours(word) {
+            return Ok((short.to_owned(), Some(found)));
+        }
+        // What it adds is the choice among facts of other systems.
+        let word = if short == "gather_facts" { "ansible.builtin.setup" } else { word };
+        if let Some(module) = catalog::module(word) {
+            return Ok((module, None));
+        }
+        let found = self.loader.modules.find(word)?;
+        // A redirect may lead to one of ours.
+        if let Some(module) = catalog::module(&found.name) {
+            return Ok((module, None));
+        }
+        Ok((short.to_owned(), Some(found)))
     }
 
     fn loop_control(&mut self, value: &Yaml, control: &mut LoopControl) {
@@ -468,6 +498,10 @@ impl Reader<'_> {
             dependency: None,
         })))
     }
+}
+
+fn foreign_obstacle(task: &Task) -> Option<String> {
+    task.foreign.as_ref()?.obstacle.clone()
 }
 
 /// A task file by the name an include gives it.

@@ -27,8 +27,12 @@ impl Files {
             vault: Arc::default(),
             config: Arc::default(),
         };
-        let loader =
-            Loader { world: Arc::new(world), roles_path: Vec::new(), extra_vars: Dict::new() };
+        let loader = Loader {
+            world: Arc::new(world),
+            roles_path: Vec::new(),
+            extra_vars: Dict::new(),
+            modules: Arc::new(Modules::new(&BTreeMap::new(), None)),
+        };
         Playbook::load(&[self.0.path().join("site.yml")], &loader)
     }
 

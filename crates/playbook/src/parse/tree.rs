@@ -1,5 +1,6 @@
 //! What a playbook says, read and checked: plays, roles, blocks, tasks.
 
+use crate::foreign::Found;
 use crate::template::Expression;
 use crate::value::{Dict, Value};
 use crate::yaml::Origin;
@@ -142,6 +143,8 @@ pub(crate) struct Task {
     /// The action as it was written, which names the task when nothing else does.
     pub(crate) word: String,
     pub(crate) action: Action,
+    /// The program that is run, where none of ours does what the action names.
+    pub(crate) foreign: Option<Arc<Found>>,
     /// Arguments, still to be rendered. Text that holds them all is under `_raw_params`.
     pub(crate) args: Value,
     pub(crate) common: Arc<Common>,

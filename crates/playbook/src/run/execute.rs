@@ -4,6 +4,7 @@ use super::outcome::{Asked, Ended, Outcome, failed, flag, put, why};
 use super::reach::{Operator, Reach};
 use super::state::{HostState, Shared};
 use super::vars::TaskScope;
+use crate::foreign::Found;
 use crate::output::{At, Event, SHOW, Sink};
 use crate::parse::catalog;
 use crate::parse::tree::{Action, Condition, Task};
@@ -25,6 +26,8 @@ pub(crate) struct Crew<'r> {
 pub(crate) struct Call<'c> {
     pub(crate) task: &'c Task,
     pub(crate) module: &'c str,
+    /// The program that is run instead of one of our modules.
+    pub(crate) foreign: Option<Arc<Found>>,
     pub(crate) args: Dict,
     pub(crate) scope: &'c TaskScope,
     pub(crate) context: &'c Context,
@@ -212,7 +215,7 @@ impl<'r> Crew<'r> {
         };
         let scope = TaskScope { check, diff, ..scope.clone() };
         let context = scope.clone().context();
-        let args = self.arguments(task, module, &context)?;
+        let (args, foreign) = self.arguments(task, module, &context)?;
         // Ansible tries once more than `retries` says, but three times when it says nothing.
         let tries = match &task.retries {
             None if task.until.is_empty() => 1,
@@ -235,6 +238,7 @@ impl<'r> Crew<'r> {
             let call = Call {
                 task,
                 module,
+                foreign: foreign.clone(),
                 args: args.clone(),
                 scope: &scope,
                 context: &context,
@@ -345,8 +349,15 @@ impl<'r> Crew<'r> {
         }
     }
 
-    /// Arguments rendered, those that are omitted left out, defaults for the module filled in.
-    fn arguments(&self, task: &Task, module: &str, context: &Context) -> Result<Dict, Dict> {
+    /// Arguments rendered, those that are omitted left out, defaults for the module filled in; and
+    /// the program that takes them where our module does not.
+    fn arguments(
+        &self,
+        task: &Task,
+        module: &str,
+        context: &Context,
+    ) -> Result<(Dict, Option<Arc<Found>>), Dict> {
+        let mut foreign = task.foreign.clone();
         let mut args = Dict::new();
         let full = if task.word.contains('.') {
             task.word.clone()
@@ -409,12 +420,15 @@ impl<'r> Crew<'r> {
             } else {
                 key.clone()
             };
-            if !catalog::takes(module, &key.to_json_key()) {
-                return Err(failed(format!("Task failed: `{module}` has no argument `{key}`")));
+            if foreign.is_none() && !catalog::takes(module, &key.to_json_key()) {
+                foreign = self.shared.modules.core_knows(module, &key.to_json_key());
+                if foreign.is_none() && catalog::find_control(module).is_some() {
+                    return Err(failed(format!("Task failed: `{module}` has no argument `{key}`")));
+                }
             }
             args.insert(key, value);
         }
-        Ok(args)
+        Ok((args, foreign))
     }
 
     /// What an include asks for.

@@ -30,7 +30,7 @@ const OURS: &[&str] = &[
 ];
 
 impl Crew<'_> {
-    fn local(&self, call: &Call<'_>, subdir: &str, name: &str) -> Result<PathBuf, Dict> {
+    pub(super) fn local(&self, call: &Call<'_>, subdir: &str, name: &str) -> Result<PathBuf, Dict> {
         let mut interp = Interp::new(call.context);
         match find_file(&mut interp, subdir, name) {
             Ok(Some(path)) => Ok(path),
@@ -104,7 +104,7 @@ impl Crew<'_> {
     }
 
     /// Has a file written on the host.
-    async fn deliver(&self, call: &Call<'_>, content: &[u8], mut args: Dict) -> Dict {
+    pub(super) async fn deliver(&self, call: &Call<'_>, content: &[u8], mut args: Dict) -> Dict {
         let inline = std::str::from_utf8(content).ok().filter(|_| content.len() <= INLINE);
         if let Some(text) = inline {
             put(&mut args, "content", Value::str(text));
@@ -118,7 +118,7 @@ impl Crew<'_> {
             Ok(session) => session,
             Err(result) => return result,
         };
-        match self.staged(session.as_ref(), content).await {
+        match staged(session.as_ref(), content, 0o600).await {
             Ok(path) => put(&mut args, "_updraft_staged", Value::from(path)),
             Err(result) => return result,
         }
@@ -126,17 +126,6 @@ impl Crew<'_> {
             Ok(request) => content_only(self.ask(session.as_ref(), request).await),
             Err(fault) => failed(fault.what),
         }
-    }
-
-    async fn staged(&self, session: &dyn Session, content: &[u8]) -> Result<String, Dict> {
-        let put = Put {
-            path: None,
-            size: content.len() as u64,
-            digest: Digest::of(content),
-            mode: 0o600,
-        };
-        let mut reader = content;
-        session.put(put, &mut reader).await.map_err(|error| failed(updraft_base::chain(&error)))
     }
 
     pub(super) async fn copy(&self, call: &Call<'_>) -> Dict {
@@ -343,6 +332,23 @@ impl Crew<'_> {
         put(&mut result, "checksum", Value::from(sha1_hex(&content)));
         result
     }
+}
+
+/// Brings content to the host for as long as the connection lasts; where it lies there.
+pub(super) async fn staged(
+    session: &dyn Session,
+    content: &[u8],
+    mode: u32,
+) -> Result<String, Dict> {
+    let put = Put {
+        path: None,
+        size: content.len() as u64,
+        digest: Digest::of(content),
+        mode,
+        keep: false,
+    };
+    let mut reader = content;
+    session.put(put, &mut reader).await.map_err(|error| failed(updraft_base::chain(&error)))
 }
 
 /// Where the content changes Ansible shows that alone and not how mode and owner follow.

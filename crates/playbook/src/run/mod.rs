@@ -9,13 +9,16 @@
 mod actions;
 mod execute;
 mod files;
+mod foreign;
 mod handlers;
 mod include;
 mod items;
 mod outcome;
 mod plays;
+mod programs;
 mod reach;
 mod remote;
+mod sources;
 mod state;
 mod strategy;
 mod tags;
@@ -134,6 +137,7 @@ impl Playbook {
             beside,
             dirs,
             world: Arc::clone(&self.loader.world),
+            modules: Arc::clone(&self.loader.modules),
             extra_vars: options.extra_vars.clone(),
             options: options.clone(),
             stats: Mutex::default(),

@@ -35,7 +35,7 @@ const CONNECTION: &[&str] = &[
 
 impl Crew<'_> {
     /// The host that does the work of a call, with its own variables for connection and become.
-    fn worker(&self, call: &Call<'_>) -> (Arc<HostState>, Context) {
+    pub(super) fn worker(&self, call: &Call<'_>) -> (Arc<HostState>, Context) {
         match &call.delegate {
             None => (Arc::clone(&call.scope.host), call.context.clone()),
             Some(host) => {
@@ -111,10 +111,15 @@ impl Crew<'_> {
             env: environment(call)?,
             become_user: self.become_user(call, &context)?,
             timeout,
+            foreign: None,
         })
     }
 
-    fn become_user(&self, call: &Call<'_>, context: &Context) -> Result<Option<Become>, Fault> {
+    pub(super) fn become_user(
+        &self,
+        call: &Call<'_>,
+        context: &Context,
+    ) -> Result<Option<Become>, Fault> {
         let options = &self.shared.options;
         let common = &call.task.common;
         let wanted = match context.var("ansible_become")? {
@@ -175,7 +180,7 @@ impl Crew<'_> {
 }
 
 /// `environment` of the play, the blocks and the task, the innermost on top.
-fn environment(call: &Call<'_>) -> Result<BTreeMap<String, String>, Fault> {
+pub(super) fn environment(call: &Call<'_>) -> Result<BTreeMap<String, String>, Fault> {
     let mut all = BTreeMap::new();
     for layer in &call.task.common.environment {
         let layer = call.context.finish(layer)?;
@@ -210,7 +215,7 @@ pub(super) fn target(name: &str, context: &Context) -> Result<HostTarget, Fault>
     Ok(HostTarget { name: name.to_owned(), vars })
 }
 
-fn unreachable(message: &str) -> Dict {
+pub(super) fn unreachable(message: &str) -> Dict {
     let mut result = Dict::new();
     put(&mut result, "changed", false);
     put(&mut result, "unreachable", true);

@@ -1,6 +1,7 @@
 //! What a run knows: hosts with their facts and variables, counts.
 
 use super::RunOptions;
+use crate::foreign::Modules;
 use crate::inventory::{Inventory, VarsDir, is_localhost};
 use crate::output::{Counts, Recap};
 use crate::template::World;
@@ -65,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) beside: Vec<VarsDir>,
     pub(crate) dirs: HashMap<PathBuf, VarsDir>,
     pub(crate) world: Arc<World>,
+    pub(crate) modules: Arc<Modules>,
     pub(crate) extra_vars: Dict,
     pub(crate) options: RunOptions,
     pub(crate) stats: Mutex<Recap>,

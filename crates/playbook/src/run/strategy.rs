@@ -161,6 +161,7 @@ impl<'r> Batch<'r> {
             name: Some(Value::str("Gathering Facts")),
             word: "ansible.builtin.setup".to_owned(),
             action: Action::Module("setup".to_owned()),
+            foreign: None,
             args: Value::dict(args),
             outer: Arc::clone(&common),
             common,

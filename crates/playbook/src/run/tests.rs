@@ -2,6 +2,7 @@
 
 use super::fake::{FakeNet, FakeOperator};
 use super::*;
+use crate::foreign::Modules;
 use crate::output::{Screen, ScreenOptions};
 use crate::parse::Loader;
 use crate::template::World;
@@ -105,6 +106,7 @@ impl<'c> Case<'c> {
             world: Arc::new(world),
             roles_path: Vec::new(),
             extra_vars: self.options.extra_vars.clone(),
+            modules: Arc::new(Modules::new(&BTreeMap::new(), None)),
         };
         let playbook = Playbook::load(&[dir.path().join("site.yml")], &loader).unwrap();
         let inventory =

@@ -12,6 +12,7 @@ impl Crew<'_> {
     /// Carries out one call.
     pub(super) async fn act(&self, call: Call<'_>) -> Dict {
         let mut result = match call.module {
+            _ if let Some(found) = &call.foreign => self.foreign(&call, found, &call.args).await,
             "debug" => self.debug(&call),
             "set_fact" => self.set_fact(&call),
             "assert" => self.assert(&call),
@@ -28,6 +29,12 @@ impl Crew<'_> {
             "template" => self.template(&call).await,
             "copy" => self.copy(&call).await,
             "fetch" => self.fetch(&call).await,
+            "raw" => self.raw(&call).await,
+            "script" => self.script(&call).await,
+            "package" => self.package(&call).await,
+            "unarchive" => self.unarchive(&call).await,
+            "assemble" => self.assemble(&call).await,
+            "uri" => self.uri(&call).await,
             name => {
                 let args = call.args.clone();
                 self.module(&call, name, &args).await
@@ -40,7 +47,7 @@ impl Crew<'_> {
             // The facts are kept; the result would only repeat all of them on the screen.
             result.shift_remove("invocation");
         }
-        if catalog::find_control(call.module).is_some() {
+        if call.foreign.is_none() && catalog::find_control(call.module).is_some() {
             result.entry("changed".into()).or_insert(Value::Bool(false));
         }
         result

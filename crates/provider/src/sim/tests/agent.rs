@@ -61,6 +61,7 @@ async fn check_conversation(session: &dyn Session) {
         size: content.len() as u64,
         digest: Digest::of(&content),
         mode: 0o600,
+        keep: false,
     };
     let path = session.put(put(Some("/etc/big")), &mut content.as_bytes()).await.unwrap();
     assert_eq!(path, "/etc/big");
@@ -262,6 +263,7 @@ async fn a_balancer_shows_its_members_as_they_are() {
         size: configuration.len() as u64,
         digest: Digest::of(configuration),
         mode: 0o644,
+        keep: false,
     };
     balancer.put(put, &mut configuration.as_bytes()).await.unwrap();
     let say = async |text: &str| {

@@ -1,0 +1,336 @@
+//! Modules that are not built in: where they are found, and how they are made ready to travel.
+//!
+//! They are looked for where Ansible looks: `library/` beside the playbook and in roles, the
+//! directories that `ANSIBLE_LIBRARY` names, collections, and an ansible-core that is installed on
+//! this computer. Nothing is run here to find them, and nothing of theirs is ever run here.
+
+mod archive;
+mod bundle;
+mod core;
+mod imports;
+mod routing;
+
+pub(crate) use bundle::Bundle;
+
+use routing::Route;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Files beside modules that are none.
+const NO_MODULES: &[&str] = &[
+    "pyc", "pyo", "swp", "bak", "rpm", "md", "txt", "rst", "yaml", "yml", "ini", "ps1", "psm1",
+    "json", "cfg", "orig",
+];
+
+/// Modules of ansible-core that do all their work on the host; what Ansible's side of them does is
+/// to choose among them.
+const ALONE: &[&str] = &["dnf", "dnf5", "command", "shell", "service", "package"];
+
+/// A redirect leads to another at most so often; more are a circle.
+const REDIRECTS: usize = 10;
+
+/// A module that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The name by which it goes in results and logs of the host.
+    pub(crate) name: String,
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Dotted name by which Python imports it: `ansible.modules.x` or within its collection.
+    pub(crate) dotted: String,
+    /// What stands in the way of running it, although it is there.
+    pub(crate) obstacle: Option<Why>,
+}
+
+/// Why a module cannot be run, in one sentence with what to do.
+pub(crate) type Why = String;
+
+/// Where modules come from on this computer, and what was found there.
+pub struct Modules {
+    environment: BTreeMap<String, String>,
+    home: Option<PathBuf>,
+    state: Mutex<State>,
+    core: OnceLock<Option<core::Core>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// `library/` of playbooks and roles, in the order they came up.
+    library: Vec<PathBuf>,
+    /// `module_utils/` of playbooks and roles.
+    utils: Vec<PathBuf>,
+    /// `collections/` beside playbooks.
+    collections: Vec<PathBuf>,
+    /// Modules in a directory by their names.
+    listed: HashMap<PathBuf, Arc<HashMap<String, PathBuf>>>,
+    routes: HashMap<PathBuf, Arc<routing::Routes>>,
+    bundles: HashMap<PathBuf, Arc<Bundle>>,
+}
+
+impl Modules {
+    /// Modules as this user has them. `environment` has `ANSIBLE_LIBRARY` and the like, and `PATH`,
+    /// where an installed ansible-core is looked for.
+    pub fn new(environment: &BTreeMap<String, String>, home: Option<&Path>) -> Self {
+        Self {
+            environment: environment.clone(),
+            home: home.map(Path::to_path_buf),
+            state: Mutex::default(),
+            core: OnceLock::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what lies beside a playbook or in a role.
+    pub(crate) fn beside(&self, dir: &Path) {
+        let mut state = self.lock();
+        let State { library, utils, collections, .. } = &mut *state;
+        for (known, name) in
+            [(library, "library"), (utils, "module_utils"), (collections, "collections")]
+        {
+            let place = dir.join(name);
+            if !known.contains(&place) && place.is_dir() {
+                known.push(place);
+            }
+        }
+    }
+
+    fn listed_in(&self, variable: &str) -> Vec<PathBuf> {
+        let told = self.environment.get(variable).map(String::as_str).unwrap_or_default();
+        told.split(':').filter(|part| !part.is_empty()).map(|part| self.expand(part)).collect()
+    }
+
+    fn expand(&self, path: &str) -> PathBuf {
+        match (path.strip_prefix("~/"), &self.home) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => PathBuf::from(path),
+        }
+    }
+
+    /// `own` first, then what the environment names, or else the usual places.
+    fn places(&self, own: Vec<PathBuf>, variables: &[&str], usual: &str) -> Vec<PathBuf> {
+        let told: Vec<PathBuf> =
+            variables.iter().flat_map(|variable| self.listed_in(variable)).collect();
+        let usual = || {
+            let of_user = self.home.iter().map(|home| home.join(".ansible").join(usual));
+            of_user.chain([Path::new("/usr/share/ansible").join(usual)]).collect()
+        };
+        let rest = if told.is_empty() { usual() } else { told };
+        own.into_iter().chain(rest).collect()
+    }
+
+    fn library(&self) -> Vec<PathBuf> {
+        let own = self.lock().library.clone();
+        self.places(own, &["ANSIBLE_LIBRARY"], "plugins/modules")
+    }
+
+    /// Directories whose files stand in for those of `ansible.module_utils`, or add to them.
+    fn utils(&self) -> Vec<PathBuf> {
+        let own = self.lock().utils.clone();
+        self.places(own, &["ANSIBLE_MODULE_UTILS"], "plugins/module_utils")
+    }
+
+    /// Directories that hold `ansible_collections`.
+    fn collections(&self) -> Vec<PathBuf> {
+        let own = self.lock().collections.clone();
+        let variables = ["ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_COLLECTIONS_PATHS"];
+        let mut places = self.places(own, &variables, "collections");
+        // The `ansible` package brings collections beside ansible-core.
+        places.extend(self.core().and_then(|core| core.package.parent()).map(Path::to_path_buf));
+        places
+    }
+
+    /// The directory of a collection.
+    fn collection(&self, name: &str) -> Option<PathBuf> {
+        let (namespace, collection) = name.split_once('.')?;
+        self.collections().into_iter().find_map(|place| {
+            let top = if place.ends_with("ansible_collections") {
+                place
+            } else {
+                place.join("ansible_collections")
+            };
+            let path = top.join(namespace).join(collection);
+            path.is_dir().then_some(path)
+        })
+    }
+
+    /// The ansible-core that is installed here.
+    fn core(&self) -> Option<&core::Core> {
+        self.core.get_or_init(|| core::Core::find(&self.environment, self.home.as_deref())).as_ref()
+    }
+
+    /// The module that a playbook means by `word` before any of ours: what lies in a `library`.
+    pub(crate) fn before_ours(&self, word: &str) -> Option<Arc<Found>> {
+        let short = match word.strip_prefix("ansible.legacy.") {
+            Some(short) => short,
+            None if word.contains('.') => return None,
+            None => word,
+        };
+        let path = self.library().iter().find_map(|place| self.in_directory(place, short))?;
+        Some(Arc::new(Found {
+            name: word.to_owned(),
+            path,
+            dotted: format!("ansible.modules.{short}"),
+            obstacle: None,
+        }))
+    }
+
+    /// The module that a playbook means by `word` where we have none of that name.
+    pub(crate) fn find(&self, word: &str) -> Result<Arc<Found>, Why> {
+        let mut word = word.to_owned();
+        for _ in 0..REDIRECTS {
+            match self.step(&word)? {
+                Step::Found(found) => return Ok(Arc::new(found)),
+                Step::Elsewhere(next) => word = next,
+            }
+        }
+        Err(format!("redirects of `{word}` lead in a circle"))
+    }
+
+    fn step(&self, word: &str) -> Result<Step, Why> {
+        let builtin =
+            ["ansible.builtin.", "ansible.legacy."].iter().find_map(|it| word.strip_prefix(it));
+        match (builtin, word.split('.').collect::<Vec<_>>().as_slice()) {
+            (Some(short), _) => self.step_core(short, word),
+            (None, [_]) => self.step_core(word, word),
+            (None, [namespace, name, rest @ ..]) if !rest.is_empty() => {
+                self.step_collection(&format!("{namespace}.{name}"), rest, word)
+            }
+            _ => Err(format!("`{word}` is no name of a module")),
+        }
+    }
+
+    fn step_core(&self, short: &str, word: &str) -> Result<Step, Why> {
+        let Some(core) = self.core() else {
+            return Err(
+                "it is not built in, and ansible-core, which may have it, is not installed \
+                        here: install it with `pipx install ansible-core`, or put the module into \
+                        `library/` beside the playbook"
+                    .to_owned(),
+            );
+        };
+        if let Some(path) = self.in_directory(&core.package.join("modules"), short) {
+            let action = core.package.join(format!("plugins/action/{short}.py"));
+            let obstacle =
+                (action.is_file() && !ALONE.contains(&short)).then(|| of_controller(word));
+            let dotted = format!("ansible.modules.{short}");
+            return Ok(Step::Found(Found { name: word.to_owned(), path, dotted, obstacle }));
+        }
+        let routes = self.routes(&core.package.join("config/ansible_builtin_runtime.yml"));
+        routed(routes.modules.get(short), word)?.ok_or_else(|| {
+            format!("neither we nor ansible-core {} have a module of that name", core.version)
+        })
+    }
+
+    fn step_collection(&self, collection: &str, rest: &[&str], word: &str) -> Result<Step, Why> {
+        let Some(place) = self.collection(collection) else {
+            return Err(format!(
+                "the collection `{collection}` is not installed here: install it with \
+                 `ansible-galaxy collection install {collection}`, or put it into \
+                 `collections/ansible_collections/` beside the playbook"
+            ));
+        };
+        let name = rest.join(".");
+        let routes = self.routes(&place.join("meta/runtime.yml"));
+        if let Some(step) = routed(routes.modules.get(&name), word)? {
+            return Ok(step);
+        }
+        let (last, folders) = rest.split_last().unwrap_or((&"", &[]));
+        let modules = folders.iter().fold(place.join("plugins/modules"), |dir, it| dir.join(it));
+        let Some(path) = self.in_directory(&modules, last) else {
+            return Err(format!("the collection in `{}` has no module `{name}`", place.display()));
+        };
+        let action = place.join("plugins/action").join(format!("{last}.py"));
+        let obstacle = action.is_file().then(|| of_controller(word));
+        let dotted = format!("ansible_collections.{collection}.plugins.modules.{name}");
+        Ok(Step::Found(Found { name: word.to_owned(), path, dotted, obstacle }))
+    }
+
+    /// The module called `name` in a directory.
+    fn in_directory(&self, dir: &Path, name: &str) -> Option<PathBuf> {
+        let known = self.lock().listed.get(dir).cloned();
+        let listed = match known {
+            Some(listed) => listed,
+            None => {
+                let listed = Arc::new(list(dir));
+                self.lock().listed.insert(dir.to_path_buf(), Arc::clone(&listed));
+                listed
+            }
+        };
+        listed.get(name).cloned()
+    }
+
+    fn routes(&self, file: &Path) -> Arc<routing::Routes> {
+        if let Some(routes) = self.lock().routes.get(file) {
+            return Arc::clone(routes);
+        }
+        let routes = Arc::new(routing::Routes::read(file));
+        self.lock().routes.insert(file.to_path_buf(), Arc::clone(&routes));
+        routes
+    }
+
+    /// Whether ansible-core's module of this name may know an argument that ours does not: its
+    /// text, or that of what documents it, has the word.
+    pub(crate) fn core_knows(&self, short: &str, arg: &str) -> Option<Arc<Found>> {
+        let found = match self.step_core(short, short) {
+            Ok(Step::Found(found)) => found,
+            _ => return None,
+        };
+        let text = std::fs::read_to_string(&found.path).ok()?;
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let whole = text.match_indices(arg).any(|(at, _)| {
+            !text[..at].ends_with(is_part) && !text[at + arg.len()..].starts_with(is_part)
+        });
+        (whole && found.obstacle.is_none()).then(|| Arc::new(found))
+    }
+}
+
+enum Step {
+    Found(Found),
+    Elsewhere(String),
+}
+
+fn routed(route: Option<&Route>, word: &str) -> Result<Option<Step>, Why> {
+    match route {
+        Some(Route::To(name)) => Ok(Some(Step::Elsewhere(name.clone()))),
+        Some(Route::Removed(why)) => Err(format!("`{word}` was removed: {why}")),
+        None => Ok(None),
+    }
+}
+
+fn of_controller(word: &str) -> Why {
+    format!(
+        "`{word}` does part of its work in Python on the controller (an action plugin), which is \
+         not supported"
+    )
+}
+
+/// Modules in a directory by their names; of two files with one name, Python's.
+fn list(dir: &Path) -> HashMap<String, PathBuf> {
+    let mut modules: HashMap<String, PathBuf> = HashMap::new();
+    for path in crate::inventory::sorted_entries(dir) {
+        let extension = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
+        let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+        let none = stem.starts_with('.')
+            || stem == "__init__"
+            || extension.ends_with('~')
+            || NO_MODULES.contains(&extension)
+            || !path.is_file();
+        if none {
+            continue;
+        }
+        // Old modules have a name that begins with `_`, and are called without.
+        for name in [stem, stem.trim_start_matches('_')] {
+            if extension == "py" || !modules.contains_key(name) {
+                modules.insert(name.to_owned(), path.clone());
+            }
+        }
+    }
+    modules
+}
+
+#[cfg(test)]
+mod tests;
