@@ -98,6 +98,7 @@ impl<'c> Case<'c> {
             env: BTreeMap::new(),
             clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
             seed: 0,
+            commands: Arc::new(crate::template::Alone),
             vault: Arc::default(),
             config: Arc::default(),
         };
