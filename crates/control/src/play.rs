@@ -7,18 +7,18 @@ use crate::settings::Settings;
 use async_trait::async_trait;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use updraft_base::{Blame, Blamed as _, Chance as _, Digest, MachineName};
+use updraft_base::{Blame, Blamed as _, Chance, Digest, MachineName};
 use updraft_engine::{StepContext, StepFault};
-use updraft_host::OsChance;
+use updraft_host::{Cmd, Host as _, LocalHost, OsChance};
 use updraft_playbook::config::Config;
 use updraft_playbook::inventory::Inventory;
 use updraft_playbook::output::{Event, Recap, Screen, ScreenOptions, Sink};
-use updraft_playbook::template::World;
+use updraft_playbook::template::{Outside, Ran, World};
 use updraft_playbook::value::Dict;
 use updraft_playbook::{
     Faults, HostTarget, Loader, Modules, Operator, Playbook, Reach, ReachError, RunOptions,
@@ -62,12 +62,37 @@ pub(crate) fn loader(settings: &Settings, extra_vars: Dict) -> Loader {
             env: settings.environment.clone(),
             clock: Arc::clone(&settings.clock),
             seed: OsChance.next_u64(),
+            commands: Arc::new(Controller(settings.environment.clone())),
             vault: Arc::clone(&settings.vault),
             config: Arc::clone(&settings.config),
         }),
         roles_path: settings.roles_path.clone(),
         extra_vars,
         modules: Arc::new(Modules::new(&settings.environment, settings.home.as_deref())),
+    }
+}
+
+/// This computer, for what lookups run.
+struct Controller(BTreeMap<String, String>);
+
+impl Outside for Controller {
+    fn shell(&self, command: &str, directory: &Path) -> Result<Ran, String> {
+        // As long as a command may need; whoever waits can interrupt.
+        let hour = Duration::from_secs(3600);
+        let mut cmd = Cmd::new("/bin/sh").args(["-c", command]).cwd(directory).within(hour);
+        for (name, value) in &self.0 {
+            cmd = cmd.env(name, value);
+        }
+        let ran = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(LocalHost.run(cmd.accept_all()))
+        });
+        let output = ran.map_err(|error| updraft_base::chain(&error))?;
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(Ran { stdout, status: output.status })
+    }
+
+    fn chance(&self) -> Box<dyn Chance> {
+        Box::new(OsChance)
     }
 }
 

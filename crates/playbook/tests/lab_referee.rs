@@ -13,7 +13,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use updraft_modules::Context;
@@ -25,26 +25,9 @@ use updraft_playbook::{HostTarget, Loader, Operator, Playbook, Reach, ReachError
 use updraft_remote::{Output, RemoteError, Session};
 use updraft_wire::{Exec, Exit, ModuleResult, Peer, Put, Request, Response};
 
-const VERSION: &str = "2.19.14";
+mod referee_venv;
 
-/// The directory with ansible-core's programs.
-fn ansible() -> &'static Path {
-    static BIN: OnceLock<PathBuf> = OnceLock::new();
-    BIN.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let venv = target.join(format!("ansible-core-{VERSION}"));
-        let (python, ready) = (venv.join("bin/python"), venv.join("ready"));
-        if !ready.exists() {
-            let made = Command::new("python3").args(["-m", "venv"]).arg(&venv).status();
-            assert!(made.expect("python3 runs").success(), "needs python3 with venv");
-            let package = format!("ansible-core=={VERSION}");
-            let pip = Command::new(&python).args(["-m", "pip", "install", "-q", &package]).status();
-            assert!(pip.expect("pip runs").success(), "needs an index that has {package}");
-            fs::write(&ready, "").unwrap();
-        }
-        venv.join("bin")
-    })
-}
+use referee_venv::ansible;
 
 /// Modules in this process, as the agent would run them.
 struct Here {
@@ -161,6 +144,7 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         seed: 1,
         vault: Arc::default(),
         config: Arc::default(),
+        commands: Arc::new(referee_venv::Controller),
     };
     let loader = Loader {
         world: Arc::new(world),

@@ -88,6 +88,23 @@ pub(crate) fn pair(word: &str) -> Option<(&str, &str)> {
     is_name.then(|| (name, &word[at + 1..]))
 }
 
+/// As [`pair`], but the name may be a template: `{{ item }}=1`.
+fn name_and_value(word: &str) -> Option<(&str, &str)> {
+    if !word.contains("{{") {
+        return pair(word);
+    }
+    let mut depth = 0usize;
+    for (at, c) in word.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            '=' if depth == 0 && at > 0 => return Some((&word[..at], &word[at + 1..])),
+            _ => {}
+        }
+    }
+    None
+}
+
 /// A value without the quotes around it, escapes resolved as Ansible resolves them.
 pub(crate) fn unquote(value: &str) -> String {
     let value = value.trim();
@@ -151,7 +168,7 @@ fn decode(text: &str) -> String {
 pub(crate) fn named(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut pairs = Vec::new();
     for word in words(text)? {
-        match pair(&word) {
+        match name_and_value(&word) {
             Some((name, value)) => pairs.push((name.to_owned(), unquote(value))),
             None => return Err(format!("`{word}` is not `name=value`")),
         }

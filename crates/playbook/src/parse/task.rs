@@ -379,7 +379,10 @@ impl Reader<'_> {
                 }
                 Err(what) => self.fault(at, what),
             }
-        } else if text.trim_start().starts_with("{{") && text.trim_end().ends_with("}}") {
+        } else if text.trim_start().starts_with("{{")
+            && text.trim_end().ends_with("}}")
+            && split::named(text).is_err()
+        {
             draft.whole_args = Some(trusted(text));
         } else if !text.trim().is_empty() {
             match split::named(text) {

@@ -26,6 +26,7 @@ impl Files {
             seed: 0,
             vault: Arc::default(),
             config: Arc::default(),
+            commands: Arc::new(crate::template::Alone),
         };
         let loader = Loader {
             world: Arc::new(world),

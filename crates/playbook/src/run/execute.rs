@@ -412,7 +412,8 @@ impl<'r> Crew<'r> {
                 args.shift_remove(key);
                 continue;
             }
-            let key = if name.contains("{{") {
+            // Names within a dict that was rendered are data.
+            let key = if name.contains("{{") && task.args.as_str().is_none() {
                 let name = context
                     .text(&Value::trusted(&name, None))
                     .map_err(|fault| fault_of(Some(&name), &fault))?;

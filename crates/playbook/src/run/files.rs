@@ -3,7 +3,7 @@
 use super::actions::done;
 use super::execute::{Call, Crew};
 use super::outcome::{failed, flag, put};
-use crate::template::{Context, Interp, Syntax, find_file, sha1_hex};
+use crate::template::{Context, Interp, Syntax, encode, find_file, sha1_hex};
 use crate::value::{Dict, Key, Value};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -43,19 +43,19 @@ impl Crew<'_> {
 
     pub(super) async fn template(&self, call: &Call<'_>) -> Dict {
         match self.rendered(call) {
-            Ok((text, args)) => self.deliver(call, text.as_bytes(), args).await,
+            Ok((content, args)) => self.deliver(call, &content, args).await,
             Err(result) => result,
         }
     }
 
-    /// The text of a template, and the arguments for `copy`.
-    fn rendered(&self, call: &Call<'_>) -> Result<(String, Dict), Dict> {
+    /// What a template gives, and the arguments for `copy`.
+    fn rendered(&self, call: &Call<'_>) -> Result<(Vec<u8>, Dict), Dict> {
         let src = call.args.get("src").map(Value::to_text).unwrap_or_default();
         let path = self.local(call, "templates", &src)?;
         let source = read_text(call, &path)?;
         let dest = call.args.get("dest").map(Value::to_text).unwrap_or_default();
         let context = template_context(call, &path, &src, &dest);
-        let mut syntax = Syntax { keep_trailing_newline: true, ..Syntax::default() };
+        let mut syntax = Syntax::default();
         let text =
             |name: &str| call.args.get(name).filter(|value| !value.is_none()).map(Value::to_text);
         let mark = |name: &str, place: &mut String| {
@@ -74,21 +74,16 @@ impl Crew<'_> {
         };
         syntax.trim_blocks = boolean("trim_blocks", true);
         syntax.lstrip_blocks = boolean("lstrip_blocks", false);
-        let newline = text("newline_sequence").unwrap_or_else(|| "\n".to_owned());
-        let newline = newline.replace("\\n", "\n").replace("\\r", "\r");
-        if let Some(encoding) =
-            text("output_encoding").filter(|name| !name.eq_ignore_ascii_case("utf-8"))
-        {
-            return Err(failed(format!(
-                "output_encoding `{encoding}` is not supported; `utf-8` is"
-            )));
+        if let Some(newline) = text("newline_sequence") {
+            syntax.newline = newline.replace("\\n", "\n").replace("\\r", "\r");
         }
-        let (source, newline) = header(&source, &mut syntax, newline).map_err(failed)?;
+        let source = syntax.header(&source).map_err(failed)?;
         let rendered = context.render_text(source, &syntax).map_err(|fault| {
             let place = fault.at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
             failed(format!("Task failed: {}: {}{place}", path.display(), fault.what))
         })?;
-        let rendered = if newline == "\n" { rendered } else { rendered.replace('\n', &newline) };
+        let encoding = text("output_encoding").unwrap_or_else(|| "utf-8".to_owned());
+        let rendered = encode(&rendered, &encoding).map_err(|fault| failed(fault.what))?;
         let mut args: Dict = call
             .args
             .iter()
@@ -434,39 +429,6 @@ fn template_context(call: &Call<'_>, path: &Path, src: &str, dest: &str) -> Cont
         add("ansible_search_path", Value::list(places));
     }
     scope.context()
-}
-
-/// `#jinja2: trim_blocks:True, lstrip_blocks:True` on the first line.
-fn header<'s>(
-    source: &'s str,
-    syntax: &mut Syntax,
-    newline: String,
-) -> Result<(&'s str, String), String> {
-    let Some(rest) = source.strip_prefix("#jinja2:") else { return Ok((source, newline)) };
-    let (line, body) = rest.split_once('\n').unwrap_or((rest, ""));
-    let mut newline = newline;
-    for pair in line.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-        let Some((name, value)) = pair.split_once(':') else {
-            return Err(format!("`{pair}` in the #jinja2 line is not `name:value`"));
-        };
-        let value = value.trim();
-        let text = value.trim_matches(['\'', '"']);
-        let truth = matches!(value, "True" | "true" | "yes" | "1");
-        match name.trim() {
-            "trim_blocks" => syntax.trim_blocks = truth,
-            "lstrip_blocks" => syntax.lstrip_blocks = truth,
-            "keep_trailing_newline" => syntax.keep_trailing_newline = truth,
-            "block_start_string" => syntax.block.0 = text.to_owned(),
-            "block_end_string" => syntax.block.1 = text.to_owned(),
-            "variable_start_string" => syntax.variable.0 = text.to_owned(),
-            "variable_end_string" => syntax.variable.1 = text.to_owned(),
-            "comment_start_string" => syntax.comment.0 = text.to_owned(),
-            "comment_end_string" => syntax.comment.1 = text.to_owned(),
-            "newline_sequence" => newline = text.replace("\\n", "\n").replace("\\r", "\r"),
-            other => return Err(format!("`{other}` in the #jinja2 line is not supported")),
-        }
-    }
-    Ok((body, newline))
 }
 
 fn walk(

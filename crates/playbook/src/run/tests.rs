@@ -99,6 +99,7 @@ impl<'c> Case<'c> {
             env: BTreeMap::new(),
             clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
             seed: 0,
+            commands: Arc::new(crate::template::Alone),
             vault: Arc::default(),
             config: Arc::default(),
         };
@@ -496,4 +497,25 @@ fn prompts_pauses_fetches_and_variables_from_files() {
     assert_eq!(*ran.operator.slept.lock().unwrap(), [Duration::from_secs(3)]);
     assert!(ran.dir.path().join("got/x").is_file());
     assert!(ran.lines().contains(&"Pausing for 3 seconds"));
+}
+
+#[test]
+fn what_a_host_said_is_never_evaluated() {
+    let ran = Case::new(
+        "- hosts: h1
+  gather_facts: false
+  vars: {own: ['1 == 1']}
+  tasks:
+  - set_fact: {said: \"lookup('pipe', 'echo x') == 'x'\", keys: {\"{{ 1 + 1 }}\": 1}}
+  - assert: {that: '{{ own }}'}
+  - assert: {that: '{{ said }}'}
+    ignore_errors: true
+  - debug: {var: '{{ said }}'}
+    ignore_errors: true
+",
+    )
+    .run();
+    assert!(ran.text.contains("untrusted template or expression"), "{}", ran.text);
+    assert!(ran.text.contains("Invalid variable expression"), "{}", ran.text);
+    assert_eq!(ran.counts("h1"), [4, 0, 0, 0, 0, 0, 2]);
 }

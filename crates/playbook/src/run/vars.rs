@@ -78,6 +78,8 @@ impl TaskScope {
 
     fn magic(&self, name: &str) -> Option<Value> {
         let path = |path: &Path| {
+            // A playbook named without a directory stands in this one.
+            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
             let full = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
             Value::from(full.display().to_string())
         };
@@ -196,6 +198,13 @@ impl TaskScope {
         places
     }
 
+    /// A Python of this computer, if there is one.
+    fn controller_python(&self) -> Option<Value> {
+        let path = self.shared.world.env.get("PATH")?;
+        let mut places = path.split(':').map(|place| Path::new(place).join("python3"));
+        places.find(|place| place.is_file()).map(|place| Value::from(place.display().to_string()))
+    }
+
     /// What is there though nobody said it.
     fn fallback(&self, name: &str) -> Option<Value> {
         Some(match name {
@@ -210,6 +219,9 @@ impl TaskScope {
                 None => Value::str(self.shared.options.remote_user.as_ref()?),
             },
             "ansible_managed" => Value::str("Ansible managed"),
+            "ansible_playbook_python" => self.controller_python()?,
+            // The Python that runs Ansible runs the modules of a host that nobody named.
+            "ansible_python_interpreter" if self.host.implicit => self.controller_python()?,
             _ => return None,
         })
     }

@@ -43,6 +43,7 @@ impl Interp<'_> {
             match piece {
                 Value::Str(piece) => text.push_str(piece),
                 Value::None => {}
+                Value::Undefined(missing) if missing.quiet => {}
                 piece => {
                     let piece = self.deep(piece)?;
                     let piece = self.leave(piece)?;
@@ -310,10 +311,18 @@ impl Interp<'_> {
 
     /// Another template, found beside the one that is rendered.
     fn load(&mut self, name: &str) -> Result<Option<Arc<Vec<Stmt>>>, Fault> {
-        let Some(path) = super::find_file(self, "templates", name)? else { return Ok(None) };
+        let around = self.name("template_fullpath")?;
+        let beside = around
+            .as_str()
+            .and_then(|path| Some(std::path::Path::new(path).parent()?.join(name)))
+            .filter(|path| path.is_file());
+        let found = match beside {
+            Some(path) => Some(path),
+            None => super::find_file(self, "templates", name)?,
+        };
+        let Some(path) = found else { return Ok(None) };
         let text = self.cx.world.vault.read_text(&path).map_err(Fault::new)?;
-        let syntax = Syntax { keep_trailing_newline: true, ..Syntax::default() };
-        let tree = parse::parse_template(&text, &syntax).map_err(|fault| {
+        let tree = parse::parse_template(&text, &Syntax::default()).map_err(|fault| {
             Fault::new(format!("{}:{}: {}", path.display(), fault.line, fault.what))
         })?;
         Ok(Some(Arc::new(tree)))

@@ -77,12 +77,6 @@ impl<'a> Interp<'a> {
                     return Ok(result);
                 }
                 let value = self.item(&receiver, &Value::Str(Arc::clone(method)))?;
-                if value.is_undefined() {
-                    return Err(Fault::new(format!(
-                        "'{}' object has no attribute '{method}'",
-                        receiver.type_name()
-                    )));
-                }
                 self.call_value(&value, &call)
             }
             other => {
@@ -116,6 +110,16 @@ impl<'a> Interp<'a> {
                 let key = self.eval_defined(key)?;
                 self.store_item(base, key, value)
             }
+            // What `get` and `setdefault` give is held by the dict that was asked.
+            Expr::Call(callee, args) => match (&**callee, args.args.first()) {
+                (Expr::Attr(base, method), Some(key))
+                    if matches!(&**method, "get" | "setdefault") =>
+                {
+                    let key = self.eval_defined(key)?;
+                    self.store_item(base, key, value)
+                }
+                _ => Ok(()),
+            },
             // Nobody else holds the result of any other expression.
             _ => Ok(()),
         }
@@ -141,11 +145,13 @@ impl<'a> Interp<'a> {
         let short = filters::short_name(name);
         if !filters::accepts_undefined(short) {
             self.defined(&value)?;
+        }
+        if !filters::accepts_undefined_args(short) {
             for arg in call.args.iter().chain(call.named.iter().map(|(_, value)| value)) {
                 self.defined(arg)?;
             }
         }
-        filters::apply(self, short, value, call)
+        filters::apply(self, name, value, call)
     }
 
     pub(crate) fn test(&mut self, name: &str, value: Value, call: &Call) -> Result<bool, Fault> {
@@ -156,7 +162,7 @@ impl<'a> Interp<'a> {
                 self.defined(arg)?;
             }
         }
-        probes::apply(self, short, &value, call)
+        probes::apply(self, name, &value, call)
     }
 }
 

@@ -1,13 +1,15 @@
 //! What a template is rendered in: variables, and the controller's side of the world.
 
 use super::ast::Expr;
+use super::interp::{storable, with_last_newlines};
 use super::{Expression, Fault, Interp, Syntax, Template, parse};
 use crate::config::Config;
 use crate::value::{Lazy, Value};
 use crate::vault::Vault;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
-use updraft_base::Clock;
+use updraft_base::{Chance, Clock};
 
 /// Where variables come from.
 pub trait Scope: Send + Sync {
@@ -39,12 +41,35 @@ pub struct World {
     pub env: BTreeMap<String, String>,
     /// For `now()`.
     pub clock: Arc<dyn Clock>,
-    /// Seed of filters that draw by chance without a seed of their own.
+    /// Seed of what must come out the same for all who ask in one run.
     pub seed: u64,
     /// Passwords for what is encrypted.
     pub vault: Arc<Vault>,
     /// Settings of `ansible.cfg` and the environment.
     pub config: Arc<Config>,
+    /// What lookups may have done, and chance.
+    pub commands: Arc<dyn Outside>,
+}
+
+/// What templates may have done on the controller beyond reading files.
+pub trait Outside: Send + Sync {
+    /// Runs a command through the shell, in a directory, with the environment of whoever runs us.
+    ///
+    /// # Errors
+    /// With a sentence, when it cannot be run at all.
+    fn shell(&self, command: &str, directory: &Path) -> Result<Ran, String>;
+
+    /// Chance for filters and lookups that are given no seed.
+    fn chance(&self) -> Box<dyn Chance>;
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// All that it wrote.
+    pub stdout: String,
+    /// Its exit status; 0 is well.
+    pub status: i32,
 }
 
 /// Variables together with the world.
@@ -69,7 +94,9 @@ impl Context {
     pub fn finish(&self, value: &Value) -> Result<Value, Fault> {
         let mut interp = Interp::new(self);
         let value = interp.deep(value)?;
-        interp.leave(value)
+        let value = interp.leave(value)?;
+        storable(&value).map_err(|fault| fault.rendering("template"))?;
+        Ok(value)
     }
 
     /// As [`Context::finish`], but what is undefined stays so, for the caller to judge.
@@ -102,7 +129,7 @@ impl Context {
             let value = interp.deep(&value)?;
             interp.leave(value)
         };
-        run(&mut interp).map_err(|fault| fault.at(expression.origin()))
+        run(&mut interp).map_err(|fault| fault.rendering("expression").at(expression.origin()))
     }
 
     /// The value of an expression; undefined is given as such.
@@ -114,7 +141,7 @@ impl Context {
         let value = match interp.eval(&expression.tree) {
             Ok(value) => value,
             Err(fault) if fault.undefined => return Ok(Value::undefined(fault.what)),
-            Err(fault) => return Err(fault.at(expression.origin())),
+            Err(fault) => return Err(fault.rendering("expression").at(expression.origin())),
         };
         interp.deep(&value)
     }
@@ -157,9 +184,10 @@ impl Context {
     /// When it is no template, something is undefined, or something fails.
     pub fn render_text(&self, source: &str, syntax: &Syntax) -> Result<String, Fault> {
         let tree = parse::parse_template(source, syntax).map_err(|fault| {
-            Fault::new(format!("Syntax error in template: {} (line {})", fault.what, fault.line))
+            Fault::told(format!("Syntax error in template: {} (line {})", fault.what, fault.line))
         })?;
-        Interp::new(self).text_of(&tree)
+        let text = Interp::new(self).text_of(&tree).map_err(|fault| fault.rendering("template"))?;
+        Ok(with_last_newlines(Value::from(text), source, &syntax.newline).to_text())
     }
 
     /// The text of a value that must be text or a number, rendered.

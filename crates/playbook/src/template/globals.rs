@@ -27,7 +27,8 @@ pub(crate) fn call(cx: &mut Interp<'_>, name: &str, call: &Call) -> Option<Resul
         "lookup" | "query" | "q" => lookups::call(cx, name != "lookup", call),
         "now" => now(cx, call),
         "undef" => Ok(Value::undefined(
-            call.text(0, "hint").unwrap_or_else(|| "the variable is undefined".to_owned()),
+            call.text(0, "hint")
+                .unwrap_or_else(|| "Mandatory variable has not been overridden".to_owned()),
         )),
         "cycler" => {
             Ok(Value::Object(Arc::new(Cycler { items: call.args.clone(), at: Mutex::new(0) })))

@@ -52,7 +52,7 @@ impl<'a> Interp<'a> {
         run: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         if self.depth >= DEPTH {
-            return Err(Fault::new("Recursive loop detected in template"));
+            return Err(Fault::told("Recursive loop detected in template"));
         }
         self.depth += 1;
         let result = run(self);
@@ -65,7 +65,7 @@ impl<'a> Interp<'a> {
     fn render(&mut self, template: &Template) -> Result<Value, Fault> {
         let identity: *const Template = template;
         if self.trail.contains(&identity) {
-            return Err(Fault::new(format!(
+            return Err(Fault::told(format!(
                 "Recursive loop detected in template: {}",
                 template.source()
             ))
@@ -82,8 +82,8 @@ impl<'a> Interp<'a> {
             outer.trail = inner.trail;
             match result {
                 Err(fault) if fault.undefined => Ok(Value::undefined(fault.what)),
-                Err(fault) => Err(fault.at(template.origin())),
-                Ok(value) => Ok(with_last_newlines(value, template.source())),
+                Err(fault) => Err(fault.rendering("template").at(template.origin())),
+                Ok(value) => Ok(with_last_newlines(value, template.source(), "\n")),
             }
         })
     }
@@ -146,22 +146,18 @@ impl<'a> Interp<'a> {
                 if items.iter().all(is_plain) {
                     return Ok(value);
                 }
-                let items: Result<Vec<_>, _> =
-                    items.iter().map(|item| self.leave(item.clone())).collect();
-                Ok(Value::list(items?))
+                self.leave_all(items).map(Value::list)
             }
-            Value::Tuple(items) => {
-                let items: Result<Vec<_>, _> =
-                    items.iter().map(|item| self.leave(item.clone())).collect();
-                Ok(Value::List(Arc::new(items?)))
-            }
+            Value::Tuple(items) => self.leave_all(items).map(|items| Value::List(Arc::new(items))),
             Value::Dict(entries) => {
                 if entries.values().all(is_plain) {
                     return Ok(value);
                 }
                 let mut done = Dict::with_capacity(entries.len());
                 for (key, value) in entries.iter() {
-                    done.insert(key.clone(), self.leave(value.clone())?);
+                    if !matches!(value, Value::Omit) {
+                        done.insert(key.clone(), self.leave(value.clone())?);
+                    }
                 }
                 Ok(Value::dict(done))
             }
@@ -174,6 +170,11 @@ impl<'a> Interp<'a> {
             }
             _ => Ok(value),
         }
+    }
+
+    fn leave_all(&mut self, items: &[Value]) -> Result<Vec<Value>, Fault> {
+        let kept = items.iter().filter(|item| !matches!(item, Value::Omit));
+        kept.map(|item| self.leave(item.clone())).collect()
     }
 
     /// The value, or the error that it is not there.
@@ -262,9 +263,7 @@ impl<'a> Interp<'a> {
                 } else if let Some(otherwise) = otherwise {
                     self.eval(otherwise)
                 } else {
-                    Ok(Value::undefined(
-                        "the inline if-expression evaluated to false and no else section was defined",
-                    ))
+                    Ok(Value::no_else())
                 }
             }
             Expr::List(items) => Ok(Value::list(self.all(items)?)),
@@ -455,12 +454,25 @@ impl<'a> Interp<'a> {
 
 /// The newlines at the end of a template are at the end of its text too, unless the text brings
 /// its own. A value that is no text stays what it is.
-fn with_last_newlines(value: Value, source: &str) -> Value {
+pub(crate) fn with_last_newlines(value: Value, source: &str, newline: &str) -> Value {
     let at_end = |text: &str| text.len() - text.trim_end_matches('\n').len();
     let Value::Str(text) = &value else { return value };
     match at_end(source).saturating_sub(at_end(text)) {
         0 => value,
-        missing => Value::from(format!("{text}{}", "\n".repeat(missing)).as_str()),
+        missing => Value::from(format!("{text}{}", newline.repeat(missing)).as_str()),
+    }
+}
+
+/// Refuses what a variable cannot hold: functions, macros, loops.
+pub(crate) fn storable(value: &Value) -> Result<(), Fault> {
+    match value {
+        Value::Object(object) if !object.storable() => Err(Fault::new(format!(
+            "Type '{}' is unsupported for variable storage.",
+            object.type_name()
+        ))),
+        Value::List(items) => items.iter().try_for_each(storable),
+        Value::Dict(entries) => entries.values().try_for_each(storable),
+        _ => Ok(()),
     }
 }
 

@@ -46,10 +46,25 @@ const OPERATORS: &[&str] = &[
 ];
 
 pub(crate) fn lex(source: &str, syntax: &Syntax) -> Result<Vec<Placed>, SyntaxFault> {
+    let unified;
+    let source = if source.contains('\r') {
+        unified = source.replace("\r\n", "\n").replace('\r', "\n");
+        unified.as_str()
+    } else {
+        source
+    };
     let mut lexer =
         Lexer { rest: source, line: 1, out: Vec::new(), syntax, after_newline: true, raw: false };
     lexer.template()?;
-    Ok(lexer.out)
+    let mut out = lexer.out;
+    if syntax.newline != "\n" {
+        for placed in &mut out {
+            if let Token::Text(text) = &mut placed.token {
+                *text = text.replace('\n', &syntax.newline).into();
+            }
+        }
+    }
+    Ok(out)
 }
 
 /// Tokens of a bare expression, as in `when:`.

@@ -172,6 +172,9 @@ fn change_list(
         }
         "pop" => {
             let at = call.int(0, "index").unwrap_or(-1);
+            if items.is_empty() {
+                return Err(Fault::new("pop from empty list"));
+            }
             let at =
                 ops::index(at, items.len()).ok_or_else(|| Fault::new("pop index out of range"))?;
             return Ok(items.remove(at));
@@ -213,7 +216,7 @@ fn change_dict(entries: &mut Dict, name: &str, call: &Call) -> Result<Value, Fau
             return match (entries.shift_remove(&key), call.args.get(1)) {
                 (Some(value), _) => Ok(value),
                 (None, Some(default)) => Ok(default.clone()),
-                (None, None) => Err(Fault::new(format!("KeyError: {}", key.to_value().repr()))),
+                (None, None) => Err(Fault::new(key.to_value().repr())),
             };
         }
         "setdefault" => {
@@ -325,7 +328,9 @@ fn str_method(text: &str, name: &str, call: &Call) -> Result<Option<Value>, Faul
     let at = |byte: Option<usize>| byte.map(|byte| text[..byte].chars().count());
     Ok(Some(match name {
         "upper" => Value::from(text.to_uppercase()),
-        "lower" | "casefold" => Value::from(text.to_lowercase()),
+        "lower" => Value::from(text.to_lowercase()),
+        // Beyond lower case only the sharp s matters in practice.
+        "casefold" => Value::from(text.to_lowercase().replace('ß', "ss")),
         "swapcase" => Value::from(
             text.chars()
                 .flat_map(|c| -> Vec<char> {
@@ -342,8 +347,14 @@ fn str_method(text: &str, name: &str, call: &Call) -> Result<Option<Value>, Faul
         "strip" => Value::from(strip(|text, test| text.trim_matches(test).to_owned())),
         "lstrip" => Value::from(strip(|text, test| text.trim_start_matches(test).to_owned())),
         "rstrip" => Value::from(strip(|text, test| text.trim_end_matches(test).to_owned())),
-        "startswith" => Value::Bool(words(0)?.iter().any(|word| text.starts_with(word.as_str()))),
-        "endswith" => Value::Bool(words(0)?.iter().any(|word| text.ends_with(word.as_str()))),
+        "startswith" => {
+            let part = &text[within(text, call)];
+            Value::Bool(words(0)?.iter().any(|word| part.starts_with(word.as_str())))
+        }
+        "endswith" => {
+            let part = &text[within(text, call)];
+            Value::Bool(words(0)?.iter().any(|word| part.ends_with(word.as_str())))
+        }
         "replace" => {
             let (from, to) = (arg(call, 0, name)?.to_text(), arg(call, 1, name)?.to_text());
             match call.int(2, "count").and_then(|count| usize::try_from(count).ok()) {
@@ -454,7 +465,9 @@ fn str_method(text: &str, name: &str, call: &Call) -> Result<Option<Value>, Faul
             Value::from(out)
         }
         "encode" => Value::str(text),
-        "isdigit" | "isdecimal" | "isnumeric" => all(char::is_numeric),
+        "isdecimal" => all(|c| c.is_ascii_digit()),
+        "isdigit" => all(|c| c.is_ascii_digit() || "²³¹⁰⁴⁵⁶⁷⁸⁹".contains(c)),
+        "isnumeric" => all(char::is_numeric),
         "isalpha" => all(char::is_alphabetic),
         "isalnum" => all(char::is_alphanumeric),
         "isspace" => all(char::is_whitespace),
@@ -467,6 +480,19 @@ fn str_method(text: &str, name: &str, call: &Call) -> Result<Option<Value>, Faul
         "istitle" => Value::Bool(!text.is_empty() && title(text) == text),
         _ => return Ok(None),
     }))
+}
+
+/// The bytes between the second and third arguments of a method that looks into text, which count
+/// letters.
+fn within(text: &str, call: &Call) -> std::ops::Range<usize> {
+    let count = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
+    let byte = |index: usize, default: i64| {
+        let at = call.args.get(index).and_then(Value::as_int).unwrap_or(default);
+        let at = if at < 0 { (at + count).max(0) } else { at.min(count) };
+        text.char_indices().nth(at as usize).map_or(text.len(), |(byte, _)| byte)
+    };
+    let (start, end) = (byte(1, 0), byte(2, count));
+    start..end.max(start)
 }
 
 /// Python's `str.split`.

@@ -16,6 +16,7 @@
 mod ast;
 mod block;
 mod call;
+mod crypt;
 mod env;
 mod filters;
 mod globals;
@@ -29,9 +30,12 @@ mod pattern;
 mod printf;
 mod probes;
 mod time;
+mod url;
+mod version;
+mod wrap;
 
-pub use env::{Context, NoScope, Scope, World};
-pub(crate) use filters::{combine_dicts, plain, sha1_hex};
+pub use env::{Context, NoScope, Outside, Ran, Scope, World};
+pub(crate) use filters::{combine_dicts, encode, plain, sha1_hex};
 pub use interp::{Frame, Interp};
 pub use lex::SyntaxFault;
 pub(crate) use lookups::{find_file, run as run_lookup};
@@ -52,6 +56,8 @@ pub struct Fault {
     pub what: String,
     /// Something was undefined; `default` and `is defined` may still save it.
     pub undefined: bool,
+    /// It says what it is about: a plugin by its name, or that a template was rendered.
+    pub told: bool,
     /// The template, when it has a place.
     pub at: Option<Origin>,
 }
@@ -59,12 +65,25 @@ pub struct Fault {
 impl Fault {
     /// Something went wrong.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), undefined: false, at: None }
+        Self { what: what.into(), undefined: false, told: false, at: None }
+    }
+
+    /// The fault of a plugin, or of the text itself.
+    fn told(what: impl Into<String>) -> Self {
+        Self { told: true, ..Self::new(what) }
+    }
+
+    /// Says that it came up while rendering, unless it says more already.
+    fn rendering(self, kind: &str) -> Self {
+        if self.told || self.undefined {
+            return self;
+        }
+        Self { what: format!("Error rendering {kind}: {}", self.what), told: true, ..self }
     }
 
     /// Something that is not there was used.
     pub fn undefined(missing: &Missing) -> Self {
-        Self { what: missing.why.clone(), undefined: true, at: None }
+        Self { what: missing.why.clone(), undefined: true, told: true, at: None }
     }
 
     fn at(mut self, at: Option<&Origin>) -> Self {
@@ -98,6 +117,8 @@ pub struct Syntax {
     pub lstrip_blocks: bool,
     /// The last newline stays.
     pub keep_trailing_newline: bool,
+    /// What a line of the template's own text ends with. Values keep theirs.
+    pub newline: String,
     /// A backslash in a string within an expression stands for itself, as in playbooks, where
     /// `'\\1'` and `'\\b'` are written for regular expressions. In template files it does not.
     pub raw_strings: bool,
@@ -113,8 +134,44 @@ impl Default for Syntax {
             trim_blocks: true,
             lstrip_blocks: false,
             keep_trailing_newline: false,
+            newline: "\n".to_owned(),
             raw_strings: false,
         }
+    }
+}
+
+impl Syntax {
+    /// Takes over what a first line `#jinja2: trim_blocks:True, …` says, and gives the text below.
+    ///
+    /// # Errors
+    /// With a sentence, when the line says what is not understood.
+    pub(crate) fn header<'s>(&mut self, source: &'s str) -> Result<&'s str, String> {
+        let Some(rest) = source.strip_prefix("#jinja2:") else { return Ok(source) };
+        let (line, body) = rest.split_once('\n').unwrap_or((rest, ""));
+        for pair in line.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let Some((name, value)) = pair.split_once(':') else {
+                return Err(format!("`{pair}` in the #jinja2 line is not `name:value`"));
+            };
+            let value = value.trim();
+            let text = value.trim_matches(['\'', '"']);
+            let truth = matches!(value, "True" | "true" | "yes" | "1");
+            match name.trim() {
+                "trim_blocks" => self.trim_blocks = truth,
+                "lstrip_blocks" => self.lstrip_blocks = truth,
+                "keep_trailing_newline" => self.keep_trailing_newline = truth,
+                "block_start_string" => self.block.0 = text.to_owned(),
+                "block_end_string" => self.block.1 = text.to_owned(),
+                "variable_start_string" => self.variable.0 = text.to_owned(),
+                "variable_end_string" => self.variable.1 = text.to_owned(),
+                "comment_start_string" => self.comment.0 = text.to_owned(),
+                "comment_end_string" => self.comment.1 = text.to_owned(),
+                "newline_sequence" => {
+                    self.newline = text.replace("\\n", "\n").replace("\\r", "\r");
+                }
+                other => return Err(format!("`{other}` in the #jinja2 line is not supported")),
+            }
+        }
+        Ok(body)
     }
 }
 
@@ -152,7 +209,8 @@ impl Template {
                 .map(Arc::new)
         });
         tree.as_ref().map_err(|fault| {
-            Fault::new(format!("Syntax error in template: {}", fault.what)).at(self.origin.as_ref())
+            Fault::told(format!("Syntax error in template: {}", fault.what))
+                .at(self.origin.as_ref())
         })
     }
 
@@ -216,7 +274,7 @@ impl Expression {
     /// When it is not one, or names a filter, test or lookup that does not exist.
     pub fn new(source: &str, origin: Option<Origin>) -> Result<Self, Fault> {
         let tree = parse::parse_expression(source).map_err(|fault| {
-            Fault::new(format!("Syntax error in expression: {}", fault.what)).at(origin.as_ref())
+            Fault::told(format!("Syntax error in expression: {}", fault.what)).at(origin.as_ref())
         })?;
         let mut found = Uses::default();
         ast::expr_uses(&tree, &mut found);
@@ -232,6 +290,24 @@ impl Expression {
     /// Where it stands.
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref()
+    }
+}
+
+/// A controller on which nothing can be run, and chance is always the same.
+#[cfg(test)]
+pub(crate) struct Alone;
+
+#[cfg(test)]
+impl Outside for Alone {
+    fn shell(&self, command: &str, _directory: &std::path::Path) -> Result<Ran, String> {
+        match command.strip_prefix("echo ") {
+            Some(text) => Ok(Ran { stdout: format!("{text}\n"), status: 0 }),
+            None => Ok(Ran { stdout: String::new(), status: 3 }),
+        }
+    }
+
+    fn chance(&self) -> Box<dyn updraft_base::Chance> {
+        Box::new(updraft_base::SeededChance::new(0))
     }
 }
 

@@ -189,9 +189,10 @@ fn ints(operator: Binary, a: i64, b: i64) -> Result<Value, Fault> {
         Binary::Sub => a.checked_sub(b),
         Binary::Mul => a.checked_mul(b),
         Binary::Div => return floats(operator, a as f64, b as f64),
-        Binary::FloorDiv | Binary::Mod if b == 0 => {
+        Binary::FloorDiv if b == 0 => {
             return Err(Fault::new("integer division or modulo by zero"));
         }
+        Binary::Mod if b == 0 => return Err(Fault::new("integer modulo by zero")),
         Binary::FloorDiv => {
             let (quotient, rest) =
                 (a.checked_div(b).ok_or_else(overflow)?, a.checked_rem(b).unwrap_or(0));

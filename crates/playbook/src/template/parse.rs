@@ -13,7 +13,7 @@ type Parse<T> = Result<T, SyntaxFault>;
 
 /// Reads a template.
 pub(crate) fn parse_template(source: &str, syntax: &Syntax) -> Parse<Vec<Stmt>> {
-    let mut parser = Parser { tokens: lex(source, syntax)?, at: 0, depth: 0 };
+    let mut parser = Parser { tokens: lex(source, syntax)?, tags: Vec::new(), at: 0, depth: 0 };
     let (body, end) = parser.statements(&[])?;
     match end {
         None => Ok(body),
@@ -23,33 +23,40 @@ pub(crate) fn parse_template(source: &str, syntax: &Syntax) -> Parse<Vec<Stmt>> 
 
 /// Reads a bare expression.
 pub(crate) fn parse_expression(source: &str) -> Parse<Expr> {
-    let mut parser = Parser { tokens: lex_expression(source)?, at: 0, depth: 0 };
+    let mut parser = Parser { tokens: lex_expression(source)?, tags: Vec::new(), at: 0, depth: 0 };
     let expr = parser.tuple()?;
     match parser.peek() {
         None => Ok(expr),
         Some(token) => {
             let text = show(token);
-            parser.fault(format!("unexpected {text} after the expression"))
+            parser.fault(format!("chunk after expression: unexpected '{text}'"))
         }
     }
 }
 
+/// What Jinja calls a token.
 fn show(token: &Token) -> String {
     match token {
-        Token::Text(_) => "text".to_owned(),
-        Token::VarStart | Token::BlockStart => "beginning of a block".to_owned(),
-        Token::VarEnd => "'}}'".to_owned(),
-        Token::BlockEnd => "'%}'".to_owned(),
-        Token::Name(name) => format!("'{name}'"),
-        Token::Str(text) => format!("{text:?}"),
-        Token::Int(number) => format!("'{number}'"),
-        Token::Float(number) => format!("'{number}'"),
-        Token::Op(operator) => format!("'{operator}'"),
+        Token::Text(_) => "template data".to_owned(),
+        Token::VarStart => "begin of print statement".to_owned(),
+        Token::BlockStart => "begin of statement block".to_owned(),
+        Token::VarEnd => "end of print statement".to_owned(),
+        Token::BlockEnd => "end of statement block".to_owned(),
+        Token::Name(name) => name.to_string(),
+        Token::Str(_) => "string".to_owned(),
+        Token::Int(_) => "integer".to_owned(),
+        Token::Float(_) => "float".to_owned(),
+        Token::Op(operator) => (*operator).to_owned(),
     }
 }
 
+/// Stands for whatever an expression may begin with.
+const EXPRESSION: &str = "expression";
+
 struct Parser {
     tokens: Vec<Placed>,
+    /// The blocks that are open, the innermost last.
+    tags: Vec<String>,
     at: usize,
     depth: usize,
 }
@@ -71,8 +78,11 @@ impl Parser {
 
     fn unexpected<T>(&self, wanted: &str) -> Parse<T> {
         match self.peek() {
-            Some(token) => self.fault(format!("unexpected {}, expected {wanted}", show(token))),
-            None => self.fault(format!("unexpected end of template, expected {wanted}")),
+            Some(token) if wanted == EXPRESSION => {
+                self.fault(format!("unexpected '{}'", show(token)))
+            }
+            Some(token) => self.fault(format!("expected token '{wanted}', got '{}'", show(token))),
+            None => self.fault(format!("unexpected end of template, expected '{wanted}'.")),
         }
     }
 
@@ -97,11 +107,11 @@ impl Parser {
     }
 
     fn expect_op(&mut self, operator: &'static str) -> Parse<()> {
-        if self.op(operator) { Ok(()) } else { self.unexpected(&format!("'{operator}'")) }
+        if self.op(operator) { Ok(()) } else { self.unexpected(operator) }
     }
 
     fn expect_word(&mut self, word: &str) -> Parse<()> {
-        if self.word(word) { Ok(()) } else { self.unexpected(&format!("'{word}'")) }
+        if self.word(word) { Ok(()) } else { self.unexpected(word) }
     }
 
     fn name(&mut self) -> Parse<Arc<str>> {
@@ -111,7 +121,7 @@ impl Parser {
                 self.at += 1;
                 Ok(name)
             }
-            _ => self.unexpected("a name"),
+            _ => self.unexpected("name"),
         }
     }
 
@@ -161,7 +171,9 @@ impl Parser {
                         {
                             return Ok((body, Some(name)));
                         }
+                        parser.tags.push(name.to_string());
                         body.push(parser.statement(&name)?);
+                        parser.tags.pop();
                     }
                     Some(_) => return parser.unexpected("text or a block"),
                 }
@@ -173,15 +185,24 @@ impl Parser {
     fn body(&mut self, ends: &[&str]) -> Parse<(Vec<Stmt>, Arc<str>)> {
         match self.statements(ends)? {
             (body, Some(end)) if ends.contains(&&*end) => Ok((body, end)),
-            (_, Some(end)) => self.fault(format!(
-                "Encountered unknown tag '{end}'. Jinja was looking for the following tags: '{}'.",
-                ends.join("' or '")
-            )),
-            (_, None) => self.fault(format!(
-                "Unexpected end of template. Jinja was looking for the following tags: '{}'.",
-                ends.join("' or '")
-            )),
+            (_, end) => {
+                let what = match end {
+                    Some(end) => format!("Encountered unknown tag '{end}'."),
+                    None => "Unexpected end of template.".to_owned(),
+                };
+                self.fault(format!(
+                    "{what} Jinja was looking for the following tags: '{}'.{}",
+                    ends.join("' or '"),
+                    self.innermost()
+                ))
+            }
         }
+    }
+
+    fn innermost(&self) -> String {
+        let tag = self.tags.last();
+        tag.map(|tag| format!(" The innermost block that needs to be closed is '{tag}'."))
+            .unwrap_or_default()
     }
 
     fn close(&mut self) -> Parse<()> {
@@ -374,7 +395,7 @@ impl Parser {
                 targets.push(last);
                 Ok(Target::Several(targets))
             }
-            None => self.unexpected("a name"),
+            None => self.unexpected("name"),
         }
     }
 
@@ -570,7 +591,7 @@ impl Parser {
     fn product(&mut self) -> Parse<Expr> {
         let operators =
             [("*", Binary::Mul), ("/", Binary::Div), ("//", Binary::FloorDiv), ("%", Binary::Mod)];
-        self.binary(&operators, |parser| parser.unary(true))
+        self.binary(&operators, Self::power)
     }
 
     fn unary(&mut self, with_filter: bool) -> Parse<Expr> {
@@ -580,25 +601,25 @@ impl Parser {
             } else if parser.op("+") {
                 Expr::Plus(Box::new(parser.unary(false)?))
             } else {
-                let primary = parser.primary()?;
-                let primary = parser.postfix(primary)?;
-                parser.power(primary)?
+                parser.primary()?
             };
+            let node = parser.postfix(node)?;
             if with_filter { parser.filters_and_tests(node) } else { Ok(node) }
         })
     }
 
-    fn power(&mut self, base: Expr) -> Parse<Expr> {
-        let mut left = base;
+    /// Unlike in Python, powers are taken from the left, and a sign binds closer.
+    fn power(&mut self) -> Parse<Expr> {
+        let mut left = self.unary(true)?;
         while self.op("**") {
-            let right = self.unary(false)?;
+            let right = self.unary(true)?;
             left = Expr::Binary(Binary::Pow, Box::new(left), Box::new(right));
         }
         Ok(left)
     }
 
     fn primary(&mut self) -> Parse<Expr> {
-        let Some(token) = self.peek().cloned() else { return self.unexpected("an expression") };
+        let Some(token) = self.peek().cloned() else { return self.unexpected(EXPRESSION) };
         match token {
             Token::Name(name) => {
                 self.at += 1;
@@ -666,7 +687,7 @@ impl Parser {
                 }
                 Ok(Expr::Dict(entries))
             }
-            _ => self.unexpected("an expression"),
+            _ => self.unexpected(EXPRESSION),
         }
     }
 
@@ -693,7 +714,7 @@ impl Parser {
                             },
                         )
                     }
-                    _ => return self.unexpected("a name or a number"),
+                    _ => return self.fault("expected name or number"),
                 };
             } else if self.op("[") {
                 node = self.subscript(node)?;
@@ -718,12 +739,12 @@ impl Parser {
                 is_slice = true;
                 index += 1;
                 if index > 2 {
-                    return self.unexpected("']'");
+                    return self.unexpected("]");
                 }
                 continue;
             }
             if parts[index].is_some() {
-                return self.unexpected("']'");
+                return self.unexpected("]");
             }
             parts[index] = Some(self.tuple()?);
         }

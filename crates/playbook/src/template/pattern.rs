@@ -28,8 +28,43 @@ pub(crate) fn regex(
     if !flags.is_empty() {
         translated = format!("(?{flags}){translated}");
     }
-    Regex::new(&translated)
-        .map_err(|error| Fault::new(format!("invalid regular expression `{pattern}`: {error}")))
+    Regex::new(&translated).map_err(|error| {
+        let python = python_fault(pattern);
+        Fault::new(
+            python.unwrap_or_else(|| format!("invalid regular expression `{pattern}`: {error}")),
+        )
+    })
+}
+
+/// What Python's `re` says of the slips that are made most.
+fn python_fault(pattern: &str) -> Option<String> {
+    let mut open = Vec::new();
+    let mut before = None;
+    let mut chars = pattern.chars().enumerate();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => {
+                chars.next();
+            }
+            '(' => open.push(at),
+            ')' if open.pop().is_none() => {
+                return Some(format!("unbalanced parenthesis at position {at}"));
+            }
+            '[' => {
+                let rest: Vec<(usize, char)> =
+                    chars.by_ref().take_while(|(_, c)| *c != ']').collect();
+                if at + rest.len() + 1 >= pattern.chars().count() {
+                    return Some(format!("unterminated character set at position {at}"));
+                }
+            }
+            '*' | '+' | '?' if matches!(before, None | Some('(' | '|')) && c != '?' => {
+                return Some(format!("nothing to repeat at position {at}"));
+            }
+            _ => {}
+        }
+        before = Some(c);
+    }
+    open.pop().map(|at| format!("missing ), unterminated subpattern at position {at}"))
 }
 
 /// Spellings that Python's `re` has and the engine has not.

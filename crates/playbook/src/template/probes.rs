@@ -2,7 +2,7 @@
 
 use super::ast::Compare;
 use super::filters::required;
-use super::{Fault, Interp, ops, pattern};
+use super::{Fault, Interp, ops, pattern, url, version};
 use crate::value::{Call, Value};
 use std::cmp::Ordering;
 
@@ -19,9 +19,10 @@ pub(crate) fn apply(
     value: &Value,
     call: &Call,
 ) -> Result<bool, Fault> {
-    match find(name) {
-        Some(probe) => probe(cx, value, call),
-        None => Err(Fault::new(format!("No test named '{name}'."))),
+    match find(super::filters::short_name(name)) {
+        Some(probe) => probe(cx, value, call)
+            .map_err(|fault| super::filters::plugin_fault(fault, "test", name)),
+        None => Err(Fault::told(format!("Syntax error in template: No test named '{name}'."))),
     }
 }
 
@@ -41,7 +42,7 @@ fn flag(value: &Value, test: &str, key: &str) -> Result<bool, Fault> {
 }
 
 fn regex_test(value: &Value, call: &Call, kind: &str) -> Result<bool, Fault> {
-    let source = required(call, 0, "pattern")?.to_text();
+    let source = call.text(0, "pattern").unwrap_or_default();
     let ignore_case = call.flag(1, "ignorecase").unwrap_or(false);
     let multiline = call.flag(2, "multiline").unwrap_or(false);
     let kind = match kind {
@@ -53,19 +54,35 @@ fn regex_test(value: &Value, call: &Call, kind: &str) -> Result<bool, Fault> {
         "fullmatch" => format!(r"\A(?:{source})\z"),
         _ => source,
     };
-    let text = match value {
-        Value::Str(text) => text.to_string(),
-        Value::List(_) | Value::Dict(_) | Value::None => {
-            return Err(Fault::new(format!(
-                "expected text to match against, got '{}'",
-                value.type_name()
-            )));
-        }
-        other => other.to_text(),
-    };
     pattern::regex(&source, ignore_case, multiline, false)?
-        .is_match(&text)
+        .is_match(&value.to_text())
         .map_err(|error| Fault::new(error.to_string()))
+}
+
+/// A number for `odd` and `even`.
+fn whole(value: &Value) -> Result<i64, Fault> {
+    match value {
+        Value::Float(number) => Ok(*number as i64),
+        other => other.as_int().ok_or_else(|| {
+            Fault::new(format!(
+                "unsupported operand type(s) for %: '{}' and 'int'",
+                other.type_name()
+            ))
+        }),
+    }
+}
+
+/// Does text have letters, all of them of this case?
+fn cased(text: &str, wanted: fn(char) -> bool, other: fn(char) -> bool) -> bool {
+    text.chars().any(wanted) && !text.chars().any(other)
+}
+
+/// `schemes` holds the scheme, or names none.
+fn scheme_fits(call: &Call, scheme: &str) -> Result<bool, Fault> {
+    match call.get(0, "schemes").filter(|schemes| schemes.is_true()) {
+        Some(schemes) => ops::contains(schemes, &Value::str(scheme)),
+        None => Ok(true),
+    }
 }
 
 fn find(name: &str) -> Option<Probe> {
@@ -89,23 +106,29 @@ fn find(name: &str) -> Option<Probe> {
         "sequence" => |_, value, _| Ok(ops::length(value).is_some()),
         "iterable" => |_, value, _| Ok(ops::iterate(value).is_ok()),
         "callable" => |_, value, _| {
-            Ok(matches!(value, Value::Object(o) if matches!(o.type_name(), "Macro" | "function")))
+            Ok(
+                matches!(value, Value::Object(o) if matches!(o.type_name(), "Macro" | "function" | "builtin_function_or_method")),
+            )
         },
         "sameas" => |_, value, call| {
             let other = required(call, 0, "other")?;
             Ok(value.type_name() == other.type_name() && value == other)
         },
-        "odd" => |_, value, _| Ok(value.as_int().is_some_and(|number| number % 2 != 0)),
-        "even" => |_, value, _| Ok(value.as_int().is_some_and(|number| number % 2 == 0)),
+        "odd" => |_, value, _| Ok(whole(value)? % 2 != 0),
+        "even" => |_, value, _| Ok(whole(value)? % 2 == 0),
         "divisibleby" => |_, value, call| {
             let by = call
                 .int(0, "num")
                 .filter(|by| *by != 0)
                 .ok_or_else(|| Fault::new("divisibleby takes a number"))?;
-            Ok(value.as_int().is_some_and(|number| number % by == 0))
+            Ok(whole(value)? % by == 0)
         },
-        "lower" => |_, value, _| Ok(value.to_text().chars().all(|c| !c.is_uppercase())),
-        "upper" => |_, value, _| Ok(value.to_text().chars().all(|c| !c.is_lowercase())),
+        "lower" => {
+            |_, value, _| Ok(cased(&value.to_text(), char::is_lowercase, char::is_uppercase))
+        }
+        "upper" => {
+            |_, value, _| Ok(cased(&value.to_text(), char::is_uppercase, char::is_lowercase))
+        }
         "eq" | "equalto" | "==" => {
             |_, value, call| ops::compare(Compare::Eq, value, required(call, 0, "other")?)
         }
@@ -149,14 +172,20 @@ fn find(name: &str) -> Option<Probe> {
         "unreachable" => |_, value, _| flag(value, "unreachable", "unreachable"),
         "reachable" => |_, value, _| flag(value, "reachable", "unreachable").map(|gone| !gone),
         "started" => {
-            |_, value, _| Ok(result(value, "started")?.get("started").is_some_and(Value::is_true))
+            |_, value, _| Ok(result(value, "started")?.get("started").is_none_or(Value::is_true))
         }
         "finished" => {
             |_, value, _| Ok(result(value, "finished")?.get("finished").is_none_or(Value::is_true))
         }
-        "timedout" => {
-            |_, value, _| Ok(result(value, "timedout")?.get("timedout").is_some_and(Value::is_true))
-        }
+        "timedout" => |_, value, _| match result(value, "timedout")?.get("timedout") {
+            Some(when) if when.is_true() => match when.as_dict() {
+                Some(when) => Ok(when.get("period").is_some_and(Value::is_true)),
+                None => {
+                    Err(Fault::new(format!("'{}' object has no attribute 'get'", when.type_name())))
+                }
+            },
+            _ => Ok(false),
+        },
         "truthy" => |_, value, call| {
             let convert = call.flag(0, "convert_bool").unwrap_or(false);
             Ok(if convert {
@@ -184,14 +213,14 @@ fn find(name: &str) -> Option<Probe> {
         "all" => |_, value, _| Ok(ops::iterate(value)?.iter().all(Value::is_true)),
         "any" => |_, value, _| Ok(ops::iterate(value)?.iter().any(Value::is_true)),
         "nan" | "isnan" => |_, value, _| Ok(value.as_float().is_some_and(f64::is_nan)),
-        "version" | "version_compare" => version,
+        "version" | "version_compare" => version_test,
         "file" | "is_file" => |_, value, _| Ok(std::path::Path::new(&value.to_text()).is_file()),
         "directory" | "is_dir" => |_, value, _| Ok(std::path::Path::new(&value.to_text()).is_dir()),
         "exists" => |_, value, _| Ok(std::path::Path::new(&value.to_text()).exists()),
         "link" | "is_link" => |_, value, _| Ok(std::path::Path::new(&value.to_text()).is_symlink()),
         "link_exists" => |_, value, _| Ok(std::fs::symlink_metadata(value.to_text()).is_ok()),
         "abs" | "is_abs" => |_, value, _| Ok(value.to_text().starts_with('/')),
-        "mount" => |_, value, _| {
+        "mount" | "is_mount" => |_, value, _| {
             use std::os::unix::fs::MetadataExt as _;
             let path = std::path::PathBuf::from(value.to_text());
             let device =
@@ -204,13 +233,20 @@ fn find(name: &str) -> Option<Probe> {
             let other = required(call, 0, "path")?.to_text();
             Ok(real(value.to_text()).is_some_and(|path| Some(path) == real(other)))
         },
-        "url" | "uri" => |_, value, _| {
-            let text = value.to_text();
-            Ok(text.split_once("://").is_some_and(|(scheme, rest)| {
-                !rest.is_empty() && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            }))
+        "uri" => |_, value, call| match value.as_str() {
+            Some(text) => scheme_fits(call, &url::split(text).scheme),
+            None => Ok(false),
         },
-        "urn" => |_, value, _| Ok(value.to_text().to_ascii_lowercase().starts_with("urn:")),
+        "url" => {
+            |_, value, call| match value.as_str().map(url::split) {
+                Some(url) => Ok((!url.netloc.is_empty() || url.scheme == "file")
+                    && scheme_fits(call, &url.scheme)?),
+                None => Ok(false),
+            }
+        }
+        "urn" => {
+            |_, value, _| Ok(value.as_str().is_some_and(|text| url::split(text).scheme == "urn"))
+        }
         "vault_encrypted" | "vaulted_file" => {
             |_, value, _| Ok(value.to_text().starts_with("$ANSIBLE_VAULT;"))
         }
@@ -218,108 +254,39 @@ fn find(name: &str) -> Option<Probe> {
     })
 }
 
-fn version(_cx: &mut Interp<'_>, value: &Value, call: &Call) -> Result<bool, Fault> {
+/// What the `version` test can ask.
+const OPERATORS: &[&str] =
+    &["==", "=", "eq", "<", "lt", "<=", "le", ">", "gt", ">=", "ge", "!=", "<>", "ne"];
+
+fn version_test(_cx: &mut Interp<'_>, value: &Value, call: &Call) -> Result<bool, Fault> {
     let other = required(call, 0, "version")?.to_text();
     let operator = call.text(1, "operator").unwrap_or_else(|| "eq".to_owned());
-    let strict = call.flag(2, "strict").unwrap_or(false);
-    let kind = call
-        .text(3, "version_type")
-        .unwrap_or_else(|| if strict { "strict" } else { "loose" }.to_owned());
+    let strict = call.get(2, "strict").filter(|strict| !strict.is_none()).map(Value::is_true);
+    let kind = call.text(3, "version_type");
+    if strict.is_some() && kind.is_some() {
+        return Err(Fault::new("Cannot specify both 'strict' and 'version_type'"));
+    }
+    let kind =
+        kind.unwrap_or_else(|| if strict == Some(true) { "strict" } else { "loose" }.to_owned());
     let own = value.to_text();
-    if own.is_empty() {
+    if !value.is_true() {
         return Err(Fault::new("Input version value cannot be empty"));
     }
     if other.is_empty() {
         return Err(Fault::new("Version parameter to compare against cannot be empty"));
     }
-    let order = match kind.as_str() {
-        "loose" | "strict" => loose(&own, &other)?,
-        "semver" | "semantic" | "pep440" => semantic(&own, &other),
-        other => return Err(Fault::new(format!("Invalid version type ({other})"))),
-    };
+    if !OPERATORS.contains(&operator.as_str()) {
+        return Err(Fault::new(format!(
+            "Invalid operator type ({operator}). Must be one of '==', '=', 'eq', '<', 'lt', '<=', 'le', '>', 'gt', '>=', 'ge', '!=', '<>', 'ne'"
+        )));
+    }
+    let order = version::compare(&kind, &own, &other)?;
     Ok(match operator.as_str() {
         "==" | "=" | "eq" => order == Ordering::Equal,
         "!=" | "<>" | "ne" => order != Ordering::Equal,
         "<" | "lt" => order == Ordering::Less,
         "<=" | "le" => order != Ordering::Greater,
         ">" | "gt" => order == Ordering::Greater,
-        ">=" | "ge" => order != Ordering::Less,
-        other => return Err(Fault::new(format!("Invalid operator type ({other})"))),
-    })
-}
-
-/// Python's LooseVersion: runs of digits and runs of letters, compared one by one.
-fn loose(a: &str, b: &str) -> Result<Ordering, Fault> {
-    let parts = |text: &str| -> Vec<Value> {
-        let mut out: Vec<String> = Vec::new();
-        let mut kind = ' ';
-        for c in text.chars() {
-            let now = if c.is_ascii_digit() {
-                '0'
-            } else if c.is_ascii_lowercase() {
-                'a'
-            } else {
-                '-'
-            };
-            if c == '.' {
-                kind = ' ';
-                continue;
-            }
-            if now == kind
-                && let Some(last) = out.last_mut()
-            {
-                last.push(c);
-            } else {
-                out.push(c.to_string());
-                kind = now;
-            }
-        }
-        out.into_iter()
-            .map(|part| part.parse().map_or_else(|_| Value::from(part), Value::Int))
-            .collect()
-    };
-    let (a_parts, b_parts) = (parts(a), parts(b));
-    crate::value::compare(&Value::list(a_parts), &Value::list(b_parts)).ok_or_else(|| {
-        Fault::new(format!("Version comparison failed: '{a}' and '{b}' cannot be compared"))
-    })
-}
-
-fn semantic(a: &str, b: &str) -> Ordering {
-    let split = |text: &str| -> (Vec<u64>, Option<String>) {
-        let text = text.trim_start_matches('v').split('+').next().unwrap_or_default().to_owned();
-        let (core, pre) = match text.split_once('-') {
-            Some((core, pre)) => (core.to_owned(), Some(pre.to_owned())),
-            None => (text, None),
-        };
-        let mut numbers: Vec<u64> = core.split('.').map(|part| part.parse().unwrap_or(0)).collect();
-        while numbers.last() == Some(&0) {
-            numbers.pop();
-        }
-        (numbers, pre)
-    };
-    let ((a, a_pre), (b, b_pre)) = (split(a), split(b));
-    a.cmp(&b).then_with(|| match (a_pre, b_pre) {
-        (None, None) => Ordering::Equal,
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (Some(a), Some(b)) => {
-            let (mut a, mut b) = (a.split('.'), b.split('.'));
-            loop {
-                match (a.next(), b.next()) {
-                    (None, None) => return Ordering::Equal,
-                    (None, Some(_)) => return Ordering::Less,
-                    (Some(_), None) => return Ordering::Greater,
-                    (Some(x), Some(y)) if x == y => {}
-                    (Some(x), Some(y)) => {
-                        return match (x.parse::<u64>(), y.parse::<u64>()) {
-                            (Ok(x), Ok(y)) => x.cmp(&y),
-                            (Ok(_), Err(_)) => Ordering::Less,
-                            (Err(_), Ok(_)) => Ordering::Greater,
-                            (Err(_), Err(_)) => x.cmp(y),
-                        };
-                    }
-                }
-            }
-        }
+        _ => order != Ordering::Less,
     })
 }

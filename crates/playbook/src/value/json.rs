@@ -80,16 +80,32 @@ pub(crate) struct Indent {
 
 /// Text as Python's `json.dumps` writes it.
 pub(crate) fn python_json(value: &serde_json::Value, indent: Indent) -> String {
+    let between = (if indent.width.is_some() { "," } else { ", " }, ": ");
+    python_json_with(value, indent, between)
+}
+
+/// As [`python_json`], with other marks between items and between a key and its value.
+pub(crate) fn python_json_with(
+    value: &serde_json::Value,
+    indent: Indent,
+    between: (&str, &str),
+) -> String {
     let mut out = String::new();
-    write_json(&mut out, value, indent, 0);
+    write_json(&mut out, value, &Layout { indent, between }, 0);
     out
 }
 
-fn write_json(out: &mut String, value: &serde_json::Value, indent: Indent, depth: usize) {
+struct Layout<'l> {
+    indent: Indent,
+    between: (&'l str, &'l str),
+}
+
+fn write_json(out: &mut String, value: &serde_json::Value, layout: &Layout<'_>, depth: usize) {
+    let indent = layout.indent;
     match value {
         serde_json::Value::Array(items) => {
-            write_group(out, indent, depth, ('[', ']'), items, |out, item| {
-                write_json(out, item, indent, depth + 1);
+            write_group(out, layout, depth, ('[', ']'), items, |out, item| {
+                write_json(out, item, layout, depth + 1);
             });
         }
         serde_json::Value::Object(entries) => {
@@ -97,10 +113,10 @@ fn write_json(out: &mut String, value: &serde_json::Value, indent: Indent, depth
             if indent.sorted {
                 entries.sort_by_key(|(key, _)| key.as_str());
             }
-            write_group(out, indent, depth, ('{', '}'), &entries, |out, (key, value)| {
+            write_group(out, layout, depth, ('{', '}'), &entries, |out, (key, value)| {
                 out.push_str(&json_string(key, indent.ascii));
-                out.push_str(": ");
-                write_json(out, value, indent, depth + 1);
+                out.push_str(layout.between.1);
+                write_json(out, value, layout, depth + 1);
             });
         }
         serde_json::Value::String(text) => out.push_str(&json_string(text, indent.ascii)),
@@ -113,7 +129,7 @@ fn write_json(out: &mut String, value: &serde_json::Value, indent: Indent, depth
 
 fn write_group<T>(
     out: &mut String,
-    indent: Indent,
+    layout: &Layout<'_>,
     depth: usize,
     (open, close): (char, char),
     items: &[T],
@@ -121,14 +137,14 @@ fn write_group<T>(
 ) {
     out.push(open);
     let newline = |out: &mut String, depth: usize| {
-        if let Some(width) = indent.width {
+        if let Some(width) = layout.indent.width {
             out.push('\n');
             out.extend(std::iter::repeat_n(' ', width * depth));
         }
     };
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
-            out.push_str(if indent.width.is_some() { "," } else { ", " });
+            out.push_str(layout.between.0);
         }
         newline(out, depth + 1);
         write(out, item);

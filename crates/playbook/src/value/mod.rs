@@ -15,7 +15,7 @@ mod order;
 mod text;
 mod yaml_out;
 
-pub(crate) use json::{Indent, python_json};
+pub(crate) use json::{Indent, python_json, python_json_with};
 pub use key::Key;
 pub(crate) use moment::Moment;
 pub(crate) use number::{parse_float, parse_int};
@@ -88,6 +88,8 @@ pub struct Vaulted {
 pub struct Missing {
     /// A sentence without a full stop, such as `'port' is undefined`.
     pub why: String,
+    /// In text it is nothing rather than an error, as an `if` without `else` is.
+    pub quiet: bool,
 }
 
 impl Value {
@@ -98,7 +100,13 @@ impl Value {
 
     /// Something that is not there.
     pub fn undefined(why: impl Into<String>) -> Self {
-        Self::Undefined(Arc::new(Missing { why: why.into() }))
+        Self::Undefined(Arc::new(Missing { why: why.into(), quiet: false }))
+    }
+
+    /// What an inline `if` without an `else` gives when it does not hold.
+    pub(crate) fn no_else() -> Self {
+        let why = "the inline if-expression evaluated to false and no else section was defined";
+        Self::Undefined(Arc::new(Missing { why: why.to_owned(), quiet: true }))
     }
 
     /// A variable that nobody set.
@@ -239,7 +247,7 @@ impl Value {
     /// Python's name of the type.
     pub(crate) fn type_name(&self) -> &'static str {
         match self {
-            Self::Undefined(_) => "Undefined",
+            Self::Undefined(_) => "UndefinedMarker",
             Self::None => "NoneType",
             Self::Bool(_) => "bool",
             Self::Int(_) => "int",

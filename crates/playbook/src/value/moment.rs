@@ -173,6 +173,10 @@ impl Object for Moment {
         }
     }
 
+    fn storable(&self) -> bool {
+        !matches!(self, Self::Delta(_))
+    }
+
     fn is_true(&self) -> bool {
         !matches!(self, Self::Delta(span) if span.is_zero())
     }

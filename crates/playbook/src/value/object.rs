@@ -90,6 +90,11 @@ pub trait Object: Send + Sync {
         Ok(None)
     }
 
+    /// May a variable hold it?
+    fn storable(&self) -> bool {
+        false
+    }
+
     /// Python's text of it.
     fn text(&self) -> String {
         format!("<{}>", self.type_name())

@@ -20,21 +20,29 @@ pub(crate) struct YamlStyle {
     pub(crate) sorted: bool,
     /// Where lines are folded.
     pub(crate) width: Option<usize>,
+    /// `---` stands before it.
+    pub(crate) begin: bool,
+    /// `...` stands after it.
+    pub(crate) end: bool,
+    /// The quote around every scalar.
+    pub(crate) quote: Option<char>,
 }
 
 /// The value as a YAML document.
 pub(crate) fn to_yaml(value: &Value, style: YamlStyle) -> String {
     let mut out =
         Writer { out: String::new(), column: 0, style, width: style.width.unwrap_or(WIDTH) };
+    if style.begin {
+        let block = is_collection(value) && !out.flow(value, false);
+        out.out.push_str(if block { "---\n" } else { "--- " });
+        out.column = if block { 0 } else { 4 };
+    }
     out.node(value, None, false, false, false);
-    if is_collection(value) {
-        if !out.out.ends_with('\n') {
-            out.out.push('\n');
-        }
-    } else {
-        // A bare plain scalar ends its document explicitly.
-        let open = out.plain_root(value);
-        out.out.push_str(if open { "\n...\n" } else { "\n" });
+    if !out.out.ends_with('\n') {
+        out.out.push('\n');
+    }
+    if style.end {
+        out.out.push_str("...\n");
     }
     out.out
 }
@@ -71,13 +79,6 @@ impl Writer {
         self.write("\n");
         let pad = " ".repeat(indent);
         self.write(&pad);
-    }
-
-    fn plain_root(&self, value: &Value) -> bool {
-        match value {
-            Value::Str(text) => plain_allowed(text, false) && !resolves_away(text),
-            _ => true,
-        }
     }
 
     fn flow(&self, value: &Value, in_flow: bool) -> bool {
@@ -215,6 +216,15 @@ impl Writer {
                 return self.write(if *number > 0.0 { ".inf" } else { "-.inf" });
             }
             Value::Float(number) if number.is_nan() => return self.write(".nan"),
+            // A float has a point even before its exponent, or YAML 1.1 reads it as text.
+            Value::Float(number) => {
+                let text = super::float_text(*number);
+                let pointed = match text.split_once('e') {
+                    Some((digits, power)) if !digits.contains('.') => format!("{digits}.0e{power}"),
+                    _ => text,
+                };
+                return self.write(&pointed);
+            }
             Value::Str(text) => text.to_string(),
             other => return self.write(&other.to_text()),
         };
@@ -224,9 +234,10 @@ impl Writer {
             text.chars().any(|c| (c as u32) < 0x20 && !matches!(c, '\n') || c as u32 == 0x7f)
                 || text.contains(" \n")
                 || text.contains("\n ");
-        if special || (is_key && text.contains('\n')) {
+        let asked = self.style.quote;
+        if special || (is_key && text.contains('\n')) || asked == Some('"') {
             self.double_quoted(&text, indent, !is_key);
-        } else if plain_allowed(&text, in_flow) && !resolves_away(&text) {
+        } else if asked.is_none() && plain_allowed(&text, in_flow) && !resolves_away(&text) {
             self.plain(&text, indent, !is_key);
         } else {
             self.single_quoted(&text, indent, !is_key);
@@ -365,7 +376,15 @@ mod tests {
 
     #[test]
     fn nice_yaml_is_laid_out_as_pyyaml_lays_it_out() {
-        let nice = YamlStyle { indent: 4, flow: Some(false), sorted: true, width: None };
+        let nice = YamlStyle {
+            indent: 4,
+            flow: Some(false),
+            sorted: true,
+            width: None,
+            begin: false,
+            end: false,
+            quote: None,
+        };
         // yaml.dump(value, indent=4, default_flow_style=False, allow_unicode=True), PyYAML 6.0.
         assert_eq!(
             to_yaml(&sample(), nice),
@@ -375,7 +394,15 @@ mod tests {
 
     #[test]
     fn plain_yaml_keeps_the_innermost_collections_in_brackets() {
-        let plain = YamlStyle { indent: 2, flow: None, sorted: true, width: None };
+        let plain = YamlStyle {
+            indent: 2,
+            flow: None,
+            sorted: true,
+            width: None,
+            begin: false,
+            end: false,
+            quote: None,
+        };
         // yaml.dump(value, allow_unicode=True, default_flow_style=None), PyYAML 6.0.
         assert_eq!(
             to_yaml(&sample(), plain),

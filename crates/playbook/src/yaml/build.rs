@@ -29,6 +29,15 @@ pub struct Parsed {
 /// At the first thing that is not YAML, or is YAML that cannot be kept.
 pub fn parse(file: &str, text: &str) -> Result<Parsed, LoadFault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let strict = read(file, text);
+    match strict {
+        // The fault that is told is that of the text as it was written.
+        Err(fault) => read(file, &super::lenient::indented(text)).map_err(|_| fault),
+        read => read,
+    }
+}
+
+fn read(file: &str, text: &str) -> Result<Parsed, LoadFault> {
     let mut builder = Builder {
         file: Arc::from(file),
         parser: Parser::new_from_str(text),

@@ -2,11 +2,13 @@
 //! its place.
 //!
 //! The event parser is saphyr's. It refuses a few layouts that libyaml accepts (shallow indent
-//! inside multi-line quoted text, tabs on blank lines); its first error ends the reading.
+//! inside multi-line quoted text and brackets, tabs on blank lines); a file that it refuses is
+//! brought into a form that it reads and tried again.
 //!
 //! Never here: templates, meaning of keys.
 
 mod build;
+mod lenient;
 mod resolve;
 
 pub use build::{Parsed, parse};

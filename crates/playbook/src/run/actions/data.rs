@@ -33,6 +33,9 @@ impl Crew<'_> {
         };
         // `var` is the name of what to show, or an expression; a template gives the name.
         let name = match call.context.finish(var) {
+            Ok(Value::Str(name)) if var.is_lazy() && !is_path(&name) => {
+                return failed(format!("Task failed: Invalid variable expression: {name}"));
+            }
             Ok(Value::Str(name)) => name.to_string(),
             Ok(other) => {
                 put(&mut result, &other.to_text(), other.clone());
@@ -101,6 +104,15 @@ impl Crew<'_> {
         // The list may come from a variable; its elements are conditions, not values.
         let that = match &that {
             Value::Lazy(_) if that.as_str().is_some() => match call.context.finish(&that) {
+                // What a host said is data, and data is never evaluated.
+                Ok(value) if holds_text(&value) => match own_conditions(call, &that) {
+                    Some(own) => own,
+                    None => {
+                        return failed(
+                            "Task failed: Encountered untrusted template or expression.",
+                        );
+                    }
+                },
                 Ok(value) => value,
                 Err(fault) => return failed(format!("Task failed: {}", fault.what)),
             },
@@ -258,6 +270,31 @@ impl Crew<'_> {
 fn load(call: &Call<'_>, path: &Path, read: &mut BTreeSet<PathBuf>) -> Result<Dict, String> {
     read_vars(path, &call.scope.shared.world.vault, read)
         .map_err(|faults| Faults(faults).to_string())
+}
+
+/// Is it text, or a list with text in it?
+fn holds_text(value: &Value) -> bool {
+    let text = |value: &Value| matches!(value, Value::Str(_));
+    text(value) || value.as_list().is_some_and(|items| items.iter().any(text))
+}
+
+/// The conditions that a variable of the playbook holds, as they are written there; `None` where
+/// they may come from a host.
+fn own_conditions(call: &Call<'_>, that: &Value) -> Option<Value> {
+    let name = that.as_str()?.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
+    let host = &call.scope.host;
+    let said = [host.set.look(name), host.facts.look(name), call.scope.over.get(name).cloned()];
+    if !is_identifier(name) || said.iter().any(Option::is_some) {
+        return None;
+    }
+    // Text with braces in it may render to what a host said.
+    call.context.scope.get(name).filter(|value| matches!(value, Value::Str(_) | Value::List(_)))
+}
+
+/// A variable and what is reached in it by names and numbers alone: `x.y[0]`, `x[y.z]`.
+fn is_path(text: &str) -> bool {
+    text.split(['.', '[', ']'])
+        .all(|part| part.chars().all(|c| c.is_ascii_digit()) || is_identifier(part))
 }
 
 /// What is undefined within, as the sentence about it.

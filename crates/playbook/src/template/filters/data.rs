@@ -1,22 +1,40 @@
 //! Filters between text and structure: JSON, YAML, base64, digests.
 
 use super::Filter;
-use crate::template::Fault;
-use crate::value::{Call, Indent, Value, YamlStyle, python_json, to_yaml};
+use crate::template::{Fault, crypt};
+use crate::value::{Call, Indent, Value, YamlStyle, python_json, python_json_with, to_yaml};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use sha2::Digest as _;
 
 pub(super) fn find(name: &str) -> Option<Filter> {
     Some(match name {
-        "to_json" | "tojson" => |cx, value, call| {
+        "to_json" => |cx, value, call| {
             let value = cx.leave(value)?;
             let indent = Indent {
-                width: call.int(1, "indent").and_then(|width| usize::try_from(width).ok()),
+                width: call
+                    .named("indent")
+                    .and_then(Value::as_int)
+                    .and_then(|width| usize::try_from(width).ok()),
                 sorted: call.named("sort_keys").is_some_and(Value::is_true),
                 ascii: call.named("ensure_ascii").is_none_or(Value::is_true),
             };
-            Ok(Value::from(python_json(&value.to_json(), indent)))
+            let json = value.to_json();
+            Ok(Value::from(match call.named("separators").and_then(Value::as_list) {
+                Some([item, key]) => {
+                    python_json_with(&json, indent, (&item.to_text(), &key.to_text()))
+                }
+                _ => python_json(&json, indent),
+            }))
+        },
+        // Jinja's own: sorted, and safe within HTML.
+        "tojson" => |cx, value, call| {
+            let value = cx.leave(value)?;
+            let width = call.int(0, "indent").and_then(|width| usize::try_from(width).ok());
+            let indent = Indent { width, sorted: true, ascii: true };
+            let text = python_json(&value.to_json(), indent);
+            let text = text.replace('<', "\\u003c").replace('>', "\\u003e");
+            Ok(Value::from(text.replace('&', "\\u0026").replace('\'', "\\u0027")))
         },
         "to_nice_json" => |cx, value, call| {
             let value = cx.leave(value)?;
@@ -54,9 +72,10 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             _ => Ok(value),
         },
         "b64encode" => |_, value, call| {
-            let text = value.to_text();
+            let encoding = call.text(0, "encoding").unwrap_or_else(|| "utf-8".to_owned());
+            let bytes = encode(&value.to_text(), &encoding)?;
             let engine = if call.flag(1, "urlsafe").unwrap_or(false) { URL_SAFE } else { STANDARD };
-            Ok(Value::from(engine.encode(text)))
+            Ok(Value::from(engine.encode(bytes)))
         },
         "b64decode" => |_, value, call| {
             let engine = if call.flag(1, "urlsafe").unwrap_or(false) { URL_SAFE } else { STANDARD };
@@ -64,15 +83,14 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             let bytes = engine
                 .decode(text)
                 .map_err(|error| Fault::new(format!("this is not base64: {error}")))?;
-            String::from_utf8(bytes)
-                .map(Value::from)
-                .map_err(|_| Fault::new("the decoded bytes are not text"))
+            let encoding = call.text(0, "encoding").unwrap_or_else(|| "utf-8".to_owned());
+            decode(bytes, &encoding).map(Value::from)
         },
         "hash" => |_, value, call| {
             let kind = call.text(0, "hashtype").unwrap_or_else(|| "sha1".to_owned());
             digest(&kind, value.to_text().as_bytes())
                 .map(Value::from)
-                .ok_or_else(|| Fault::new(format!("no hash named `{kind}`")))
+                .ok_or_else(|| Fault::new(format!("unsupported hash type {kind}")))
         },
         "checksum" | "sha1" => |_, value, _| {
             Ok(digest("sha1", value.to_text().as_bytes()).map(Value::from).unwrap_or_default())
@@ -80,16 +98,123 @@ pub(super) fn find(name: &str) -> Option<Filter> {
         "md5" => |_, value, _| {
             Ok(digest("md5", value.to_text().as_bytes()).map(Value::from).unwrap_or_default())
         },
+        "password_hash" => |cx, value, call| {
+            let kind = call.text(0, "hashtype").unwrap_or_else(|| "sha512".to_owned());
+            let salt = match call.text(1, "salt").filter(|salt| !salt.is_empty()) {
+                Some(salt) => salt,
+                None => {
+                    let size = match call.get(2, "salt_size").filter(|size| !size.is_none()) {
+                        Some(size) => size
+                            .as_int()
+                            .ok_or_else(|| Fault::new("salt_size must be an integer"))?,
+                        None => 0,
+                    };
+                    let size = usize::try_from(size).ok().filter(|size| *size > 0);
+                    let size = size.unwrap_or_else(|| crypt::salt_size(&kind)).min(1000);
+                    crypt::salt(&mut *cx.cx.world.commands.chance(), size)
+                }
+            };
+            let rounds = call.int(3, "rounds").map(|rounds| u32::try_from(rounds).unwrap_or(0));
+            let ident = call.text(4, "ident");
+            crypt::hash(&kind, &value.to_text(), &salt, rounds, ident.as_deref())
+                .map(Value::from)
+                .map_err(Fault::new)
+        },
         "to_uuid" => |_, value, call| {
             let space = call
                 .text(0, "namespace")
                 .unwrap_or_else(|| "361E6D51-FAEC-444A-9079-341386DA8E2E".to_owned());
-            uuid5(&space, &value.to_text())
-                .map(Value::from)
-                .ok_or_else(|| Fault::new(format!("`{space}` is not a UUID")))
+            uuid5(&space, &value.to_text()).map(Value::from).ok_or_else(|| {
+                Fault::new(format!(
+                    "Invalid value '{space}' for 'namespace': badly formed hexadecimal UUID string"
+                ))
+            })
         },
         _ => return None,
     })
+}
+
+/// Where Latin-9 differs from Latin-1.
+const LATIN_9: [(u8, char); 8] = [
+    (0xa4, '€'),
+    (0xa6, 'Š'),
+    (0xa8, 'š'),
+    (0xb4, 'Ž'),
+    (0xb8, 'ž'),
+    (0xbc, 'Œ'),
+    (0xbd, 'œ'),
+    (0xbe, 'Ÿ'),
+];
+
+/// The name of an encoding without case and marks, which nobody writes alike.
+fn plain_name(encoding: &str) -> String {
+    encoding.to_ascii_lowercase().replace(['-', '_', ' '], "")
+}
+
+/// Text as bytes of the encodings that need no table.
+///
+/// # Errors
+/// When the encoding is another one, or has no byte for a letter.
+pub(crate) fn encode(text: &str, encoding: &str) -> Result<Vec<u8>, Fault> {
+    let single = |last: u32| -> Result<Vec<u8>, Fault> {
+        text.chars()
+            .map(|c| u8::try_from(c as u32).ok().filter(|_| c as u32 <= last))
+            .collect::<Option<_>>()
+            .ok_or_else(|| Fault::new(format!("'{encoding}' codec can't encode the text")))
+    };
+    match plain_name(encoding).as_str() {
+        "utf8" => Ok(text.as_bytes().to_vec()),
+        "utf8sig" => Ok(["\u{feff}", text].concat().into_bytes()),
+        "utf16le" => Ok(text.encode_utf16().flat_map(u16::to_le_bytes).collect()),
+        "utf16be" => Ok(text.encode_utf16().flat_map(u16::to_be_bytes).collect()),
+        // Python marks the order of bytes, which is the machine's: little on all that we run on.
+        "utf16" => Ok(encode(&["\u{feff}", text].concat(), "utf-16-le")?),
+        "latin1" | "iso88591" => single(0xff),
+        "latin9" | "iso885915" => text
+            .chars()
+            .map(|c| match LATIN_9.iter().find(|(_, letter)| *letter == c) {
+                Some((byte, _)) => Some(*byte),
+                None => u8::try_from(c as u32)
+                    .ok()
+                    .filter(|byte| !LATIN_9.iter().any(|(b, _)| b == byte)),
+            })
+            .collect::<Option<_>>()
+            .ok_or_else(|| Fault::new(format!("'{encoding}' codec can't encode the text"))),
+        "ascii" | "usascii" => single(0x7f),
+        _ => Err(Fault::new(format!("unknown encoding: {encoding}"))),
+    }
+}
+
+/// The opposite of [`encode`].
+///
+/// # Errors
+/// When the encoding is another one, or the bytes are not text in it.
+pub(crate) fn decode(bytes: Vec<u8>, encoding: &str) -> Result<String, Fault> {
+    let fault = || Fault::new(format!("'{encoding}' codec can't decode the bytes"));
+    let wide = |make: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes
+            .chunks(2)
+            .map(|pair| make([pair[0], pair.get(1).copied().unwrap_or(0)]))
+            .collect();
+        String::from_utf16(&units).map_err(|_| fault())
+    };
+    match plain_name(encoding).as_str() {
+        "utf8" => String::from_utf8(bytes).map_err(|_| fault()),
+        "utf16le" | "utf16" => {
+            wide(u16::from_le_bytes).map(|text| text.trim_start_matches('\u{feff}').to_owned())
+        }
+        "utf16be" => wide(u16::from_be_bytes),
+        "latin9" | "iso885915" => Ok(bytes
+            .into_iter()
+            .map(|byte| {
+                LATIN_9.iter().find(|(b, _)| *b == byte).map_or(char::from(byte), |(_, c)| *c)
+            })
+            .collect()),
+        "latin1" | "iso88591" => Ok(bytes.into_iter().map(char::from).collect()),
+        "ascii" | "usascii" if bytes.is_ascii() => String::from_utf8(bytes).map_err(|_| fault()),
+        "ascii" | "usascii" => Err(fault()),
+        _ => Err(Fault::new(format!("unknown encoding: {encoding}"))),
+    }
 }
 
 fn style(call: &Call, indent: usize, flow: Option<bool>) -> YamlStyle {
@@ -109,6 +234,9 @@ fn style(call: &Call, indent: usize, flow: Option<bool>) -> YamlStyle {
             .named("width")
             .and_then(Value::as_int)
             .and_then(|width| usize::try_from(width).ok()),
+        begin: call.named("explicit_start").is_some_and(Value::is_true),
+        end: call.named("explicit_end").is_some_and(Value::is_true),
+        quote: call.named("default_style").and_then(|style| style.to_text().chars().next()),
     }
 }
 

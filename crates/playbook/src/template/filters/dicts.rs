@@ -10,6 +10,11 @@ use std::sync::Arc;
 pub(super) fn find(name: &str) -> Option<Filter> {
     Some(match name {
         "combine" => |_, value, call| {
+            if call.named.iter().any(|(name, _)| !matches!(&**name, "recursive" | "list_merge")) {
+                return Err(Fault::new(
+                    "'recursive' and 'list_merge' are the only valid keyword arguments",
+                ));
+            }
             let recursive = call.named("recursive").is_some_and(Value::is_true);
             let list_merge =
                 call.named("list_merge").map_or_else(|| "replace".to_owned(), Value::to_text);
@@ -21,7 +26,10 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             }
             let mut parts = Vec::new();
             for part in std::iter::once(&value).chain(&call.args) {
-                collect_dicts(part, &mut parts)?;
+                match part.as_list() {
+                    Some(items) => items.iter().try_for_each(|item| collect(item, &mut parts))?,
+                    None => collect(part, &mut parts)?,
+                }
             }
             let mut all = Dict::new();
             for part in parts {
@@ -34,7 +42,7 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             let value_name = call.text(1, "value_name").unwrap_or_else(|| "value".to_owned());
             let Some(entries) = value.as_dict() else {
                 return Err(Fault::new(format!(
-                    "dict2items requires a dictionary, got {} instead.",
+                    "dict2items requires a dictionary, got <class '{}'> instead.",
                     value.type_name()
                 )));
             };
@@ -52,19 +60,42 @@ pub(super) fn find(name: &str) -> Option<Filter> {
                 Value::from(call.text(0, "key_name").unwrap_or_else(|| "key".to_owned()));
             let value_name =
                 Value::from(call.text(1, "value_name").unwrap_or_else(|| "value".to_owned()));
+            let Some(items) = value.as_list() else {
+                return Err(Fault::new(format!(
+                    "items2dict requires a list, got <class '{}'> instead.",
+                    value.type_name()
+                )));
+            };
             let mut pairs = Vec::new();
-            for item in ops::iterate(&value)? {
-                let key = cx.item(&item, &key_name)?;
-                cx.defined(&key)?;
-                let value = cx.item(&item, &value_name)?;
-                cx.defined(&value)?;
-                pairs.push((key, value));
+            for item in items {
+                if item.as_dict().is_none() {
+                    return Err(Fault::new(format!(
+                        "items2dict requires a list of dictionaries, got {} instead.",
+                        value.to_text()
+                    )));
+                }
+                let (key, found) = (cx.item(item, &key_name)?, cx.item(item, &value_name)?);
+                if key.is_undefined() || found.is_undefined() {
+                    return Err(Fault::new(format!(
+                        "items2dict requires each dictionary in the list to contain the keys '{}' and '{}', got {} instead.",
+                        key_name.to_text(),
+                        value_name.to_text(),
+                        value.to_text()
+                    )));
+                }
+                pairs.push((key, found));
             }
             Ok(dict_from(pairs))
         },
         "dictsort" => |_, value, call| {
             let with_case = call.flag(0, "case_sensitive").unwrap_or(false);
-            let by_value = call.text(1, "by").as_deref() == Some("value");
+            let by_value = match call.text(1, "by").as_deref() {
+                None | Some("key") => false,
+                Some("value") => true,
+                Some(_) => {
+                    return Err(Fault::new("You can only sort by either \"key\" or \"value\""));
+                }
+            };
             let reverse = call.flag(2, "reverse").unwrap_or(false);
             let Some(entries) = value.as_dict() else {
                 return Err(Fault::new("dictsort takes a dict"));
@@ -114,12 +145,33 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             let name = required(call, 0, "key")?.clone();
             let items: Vec<Value> = match value.as_dict() {
                 Some(entries) => entries.values().cloned().collect(),
-                None => ops::iterate(&value)?,
+                None if matches!(value, Value::Str(_)) => {
+                    return Err(Fault::new("Type is not a valid list, set, or dict"));
+                }
+                None => ops::iterate(&value)
+                    .map_err(|_| Fault::new("Type is not a valid list, set, or dict"))?,
             };
-            let mut pairs = Vec::new();
+            let duplicates = call.text(1, "duplicates").unwrap_or_else(|| "error".to_owned());
+            if !matches!(duplicates.as_str(), "error" | "overwrite") {
+                return Err(Fault::new(format!(
+                    "duplicates parameter to rekey_on_member has unknown value '{duplicates}'"
+                )));
+            }
+            let mut pairs: Vec<(Value, Value)> = Vec::new();
             for item in items {
+                if item.as_dict().is_none() {
+                    return Err(Fault::new("List item is not a valid dict"));
+                }
                 let key = cx.item(&item, &name)?;
-                cx.defined(&key)?;
+                if key.is_undefined() {
+                    return Err(Fault::new(format!("Key {} was not found.", name.repr())));
+                }
+                if duplicates == "error" && pairs.iter().any(|(other, _)| *other == key) {
+                    return Err(Fault::new(format!(
+                        "Key {} is not unique, cannot convert to dict.",
+                        key.repr()
+                    )));
+                }
                 pairs.push((key, item));
             }
             Ok(dict_from(pairs))
@@ -128,24 +180,24 @@ pub(super) fn find(name: &str) -> Option<Filter> {
     })
 }
 
-fn collect_dicts(value: &Value, parts: &mut Vec<Dict>) -> Result<(), Fault> {
-    if let Some(entries) = value.as_dict() {
-        parts.push(entries.clone());
-        return Ok(());
+/// Adds a dict to those that are combined; nothing is left out.
+fn collect(value: &Value, parts: &mut Vec<Dict>) -> Result<(), Fault> {
+    let nothing = value.is_none() || matches!(value.as_str(), Some("None" | "null"));
+    let entries = match value {
+        Value::Object(object) => object.as_dict(),
+        value => value.as_dict().cloned(),
+    };
+    match entries {
+        Some(entries) => parts.push(entries),
+        None if nothing => {}
+        None => {
+            return Err(Fault::new(format!(
+                "failed to combine variables, expected dicts but got a '{}'",
+                value.type_name()
+            )));
+        }
     }
-    if let Value::Object(object) = value
-        && let Some(entries) = object.as_dict()
-    {
-        parts.push(entries);
-        return Ok(());
-    }
-    match value.as_list() {
-        Some(items) => items.iter().try_for_each(|item| collect_dicts(item, parts)),
-        None => Err(Fault::new(format!(
-            "failed to combine variables, expected dicts but got a '{}'",
-            value.type_name()
-        ))),
-    }
+    Ok(())
 }
 
 /// `under` with `over` laid on top of it.

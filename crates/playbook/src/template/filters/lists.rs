@@ -3,9 +3,9 @@
 use super::{Filter, required};
 use crate::template::methods::sort_order;
 use crate::template::{Fault, Interp, ops};
-use crate::value::{Call, Dict, Key, Value};
+use crate::value::{Call, Dict, Key, Object, Value};
 use std::sync::Arc;
-use updraft_base::{Chance as _, SeededChance};
+use updraft_base::{Chance, SeededChance};
 
 pub(super) fn find(name: &str) -> Option<Filter> {
     Some(match name {
@@ -43,11 +43,24 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             sorted(cx, &items, reverse, with_case, attribute.as_ref()).map(Value::list)
         },
         "unique" => |cx, value, call| {
-            let with_case = call.flag(0, "case_sensitive").unwrap_or(true);
+            let asked = call.get(0, "case_sensitive").filter(|asked| !asked.is_none());
             let attribute = call.get(1, "attribute").filter(|name| !name.is_none()).cloned();
+            let bound = asked.is_some_and(|asked| !asked.is_true()) || attribute.is_some();
+            let mut with_case = asked.is_some_and(Value::is_true);
+            // What Python cannot hash goes another way, which knows no options.
+            let items = ops::iterate(&value)?;
+            let hard = |item: &Value| item.as_dict().is_some() || item.as_list().is_some();
+            if attribute.is_none() && items.iter().any(hard) {
+                if bound {
+                    return Err(Fault::new(
+                        "Jinja2's unique filter failed and we cannot fall back to Ansible's version as it does not support the parameters supplied.",
+                    ));
+                }
+                with_case = true;
+            }
             let mut seen: Vec<Value> = Vec::new();
             let mut kept = Vec::new();
-            for item in ops::iterate(&value)? {
+            for item in items {
                 let mut key = match &attribute {
                     Some(name) => path(cx, &item, name)?,
                     None => item.clone(),
@@ -111,12 +124,23 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             for more in &call.args {
                 lists.push(ops::iterate(more)?);
             }
+            let times = call.named("repeat").and_then(Value::as_int).unwrap_or(1);
+            let times = usize::try_from(times).unwrap_or(0).min(64);
+            let lists: Vec<_> = (0..times).flat_map(|_| lists.clone()).collect();
             Ok(Value::list(product(&lists).into_iter().map(Value::list).collect()))
         },
-        "permutations" | "combinations" => |_, value, call| {
+        "permutations" => |_, value, call| {
             let items = ops::iterate(&value)?;
             let size =
                 call.int(0, "r").and_then(|size| usize::try_from(size).ok()).unwrap_or(items.len());
+            Ok(Value::list(permutations(&items, size).into_iter().map(Value::list).collect()))
+        },
+        "combinations" => |_, value, call| {
+            let items = ops::iterate(&value)?;
+            let size = call.int(0, "r").ok_or_else(|| {
+                Fault::new("combinations() missing required argument 'r' (pos 2)")
+            })?;
+            let size = usize::try_from(size).map_err(|_| Fault::new("r must be non-negative"))?;
             Ok(Value::list(combinations(&items, size).into_iter().map(Value::list).collect()))
         },
         "batch" => |_, value, call| {
@@ -148,24 +172,53 @@ pub(super) fn find(name: &str) -> Option<Filter> {
         "groupby" => |cx, value, call| {
             let name = required(call, 0, "attribute")?.clone();
             let items = ops::iterate(&value)?;
-            let items = sorted(cx, &items, false, false, Some(&name))?;
-            let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
+            let default = call.get(1, "default").cloned();
+            let with_case = call.flag(2, "case_sensitive").unwrap_or(false);
+            let mut keyed = Vec::with_capacity(items.len());
             for item in items {
-                let key = path(cx, &item, &name)?;
+                let key = match (path(cx, &item, &name)?, &default) {
+                    (key, Some(default)) if key.is_undefined() => default.clone(),
+                    (key, _) => key,
+                };
+                cx.defined(&key)?;
+                keyed.push((key, item));
+            }
+            let mut fault = None;
+            keyed.sort_by(|(a, _), (b, _)| {
+                sort_order(a, b, with_case).unwrap_or_else(|error| {
+                    fault = Some(error);
+                    std::cmp::Ordering::Equal
+                })
+            });
+            if let Some(fault) = fault {
+                return Err(fault);
+            }
+            let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
+            for (key, item) in keyed {
                 match groups.last_mut() {
-                    Some((last, members)) if *last == key => members.push(item),
+                    Some((last, members))
+                        if sort_order(last, &key, with_case)
+                            .is_ok_and(std::cmp::Ordering::is_eq) =>
+                    {
+                        members.push(item);
+                    }
                     _ => groups.push((key, vec![item])),
                 }
             }
             Ok(Value::list(
                 groups
                     .into_iter()
-                    .map(|(key, items)| Value::tuple(vec![key, Value::list(items)]))
+                    .map(|(key, items)| {
+                        Value::Object(Arc::new(Grouped { key, items: Value::list(items) }))
+                    })
                     .collect(),
             ))
         },
         "subelements" => subelements,
         "shuffle" => |cx, value, call| {
+            if ops::length(&value).is_none() {
+                return Ok(value);
+            }
             let mut items = ops::iterate(&value)?;
             let mut chance = chance(cx, call.get(0, "seed"));
             for index in (1..items.len()).rev() {
@@ -183,7 +236,12 @@ pub(super) fn find(name: &str) -> Option<Filter> {
                 let steps = count.div_ceil(step as u64);
                 return Ok(Value::Int(start + chance.below(steps) as i64 * step));
             }
-            let items = ops::iterate(&value)?;
+            let items = ops::iterate(&value)
+                .map_err(|_| Fault::new("random can only be used on sequences and integers"))?;
+            let given = |index, name| call.get(index, name).is_some_and(Value::is_true);
+            if given(0, "start") || given(1, "step") {
+                return Err(Fault::new("start and step can only be used with integer values"));
+            }
             if items.is_empty() {
                 return Ok(Value::undefined("No random item, sequence was empty."));
             }
@@ -193,16 +251,56 @@ pub(super) fn find(name: &str) -> Option<Filter> {
     })
 }
 
-/// Numbers that depend on the seed alone, or on the run's seed where none is given.
-fn chance(cx: &Interp<'_>, seed: Option<&Value>) -> SeededChance {
-    let seed = match seed {
+/// A pair of `groupby`, whose halves have names too.
+struct Grouped {
+    key: Value,
+    items: Value,
+}
+
+impl Grouped {
+    fn pair(&self) -> Value {
+        Value::tuple(vec![self.key.clone(), self.items.clone()])
+    }
+}
+
+impl Object for Grouped {
+    fn type_name(&self) -> &'static str {
+        "GroupTuple"
+    }
+
+    fn attr(&self, _cx: &mut Interp<'_>, name: &Value) -> Result<Option<Value>, Fault> {
+        Ok(match name {
+            Value::Str(name) if matches!(&**name, "grouper") => Some(self.key.clone()),
+            Value::Str(name) if matches!(&**name, "list") => Some(self.items.clone()),
+            Value::Int(0 | -2) => Some(self.key.clone()),
+            Value::Int(1 | -1) => Some(self.items.clone()),
+            _ => None,
+        })
+    }
+
+    fn items(&self) -> Option<Vec<Value>> {
+        Some(vec![self.key.clone(), self.items.clone()])
+    }
+
+    fn finished(&self, _cx: &mut Interp<'_>) -> Result<Option<Value>, Fault> {
+        Ok(Some(self.pair()))
+    }
+
+    fn text(&self) -> String {
+        self.pair().to_text()
+    }
+}
+
+/// Numbers that depend on the seed alone, where one is given.
+fn chance(cx: &Interp<'_>, seed: Option<&Value>) -> Box<dyn Chance> {
+    match seed.filter(|seed| !seed.is_none()) {
         Some(seed) => {
             let digest = updraft_base::Digest::of(seed.to_text()).to_string();
-            u64::from_str_radix(&digest[..16], 16).expect("a digest is hexadecimal")
+            let seed = u64::from_str_radix(&digest[..16], 16).expect("a digest is hexadecimal");
+            Box::new(SeededChance::new(seed))
         }
-        None => cx.cx.world.seed,
-    };
-    SeededChance::new(seed)
+        None => cx.cx.world.commands.chance(),
+    }
 }
 
 fn distinct(items: Vec<Value>) -> Vec<Value> {
@@ -330,7 +428,10 @@ fn select(
         };
         let holds = match &test {
             Some(name) => cx.test(name, subject, &rest)?,
-            None => !subject.is_undefined() && subject.is_true(),
+            None => {
+                cx.defined(&subject)?;
+                subject.is_true()
+            }
         };
         if holds == keep {
             kept.push(item);
@@ -380,29 +481,65 @@ fn combinations(items: &[Value], size: usize) -> Vec<Vec<Value>> {
     out
 }
 
+fn permutations(items: &[Value], size: usize) -> Vec<Vec<Value>> {
+    if size == 0 {
+        return vec![Vec::new()];
+    }
+    let mut out = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let others = [&items[..index], &items[index + 1..]].concat();
+        for rest in permutations(&others, size - 1) {
+            out.push([std::slice::from_ref(item), &rest].concat());
+        }
+    }
+    out
+}
+
 fn subelements(cx: &mut Interp<'_>, value: Value, call: &Call) -> Result<Value, Fault> {
     let name = required(call, 0, "subelements")?.clone();
     let skip_missing = call.flag(1, "skip_missing").unwrap_or(false);
     let items: Vec<Value> = match value.as_dict() {
         Some(entries) => entries.values().cloned().collect(),
-        None => ops::iterate(&value)?,
+        None if value.as_list().is_some() => ops::iterate(&value)?,
+        None => return Err(Fault::new("obj must be a list of dicts or a nested dict")),
+    };
+    let names: Vec<Value> = match (&name, name.as_list()) {
+        (_, Some(names)) => names.to_vec(),
+        (Value::Str(text), None) => text.split('.').map(Value::str).collect(),
+        _ => return Err(Fault::new("subelements must be a list or a string")),
     };
     let mut pairs = Vec::new();
-    for item in items {
-        let inner = path(cx, &item, &name)?;
-        match inner.as_list() {
-            Some(elements) => {
-                for element in elements {
-                    pairs.push(Value::tuple(vec![item.clone(), element.clone()]));
+    'items: for item in items {
+        let mut inner = item.clone();
+        for name in &names {
+            let (Some(entries), Some(key)) = (inner.as_dict(), Key::of(name)) else {
+                return Err(Fault::new(format!(
+                    "the key {} should point to a dictionary, got '{}'",
+                    name.to_text(),
+                    inner.to_text()
+                )));
+            };
+            match entries.get(&key).cloned() {
+                Some(found) => inner = cx.deep(&found)?,
+                None if skip_missing => continue 'items,
+                None => {
+                    return Err(Fault::new(format!(
+                        "could not find {} key in iterated item {}",
+                        name.repr(),
+                        inner.repr()
+                    )));
                 }
             }
-            None if skip_missing && inner.is_undefined() => {}
-            None => {
-                return Err(Fault::new(format!(
-                    "could not find '{}' key in iterated item",
-                    name.to_text()
-                )));
-            }
+        }
+        let Some(elements) = inner.as_list() else {
+            let last = names.last().map(Value::repr).unwrap_or_default();
+            return Err(Fault::new(format!(
+                "the key {last} should point to a list, got {}",
+                inner.repr()
+            )));
+        };
+        for element in elements {
+            pairs.push(Value::tuple(vec![item.clone(), element.clone()]));
         }
     }
     Ok(Value::list(pairs))

@@ -7,12 +7,12 @@ mod numbers;
 mod paths;
 mod text;
 
-pub(crate) use data::{plain, sha1_hex};
+pub(crate) use data::{decode, encode, plain, sha1_hex};
 pub(crate) use dicts::combine_dicts;
 pub(crate) use lists::{product, sorted};
 pub(crate) use paths::expand_user;
 
-use super::{Fault, Interp};
+use super::{Fault, Interp, methods};
 use crate::value::{Call, Value};
 
 /// A filter: the value before the bar, and the arguments in brackets.
@@ -20,10 +20,16 @@ pub(crate) type Filter = fn(&mut Interp<'_>, Value, &Call) -> Result<Value, Faul
 
 /// The name without the collection that every Ansible has.
 pub(crate) fn short_name(name: &str) -> &str {
-    ["ansible.builtin.", "ansible.legacy.", "community.general.", "ansible.utils."]
-        .iter()
-        .find_map(|prefix| name.strip_prefix(prefix))
-        .unwrap_or(name)
+    [
+        "ansible.builtin.",
+        "ansible.legacy.",
+        "ansible._protomatter.",
+        "community.general.",
+        "ansible.utils.",
+    ]
+    .iter()
+    .find_map(|prefix| name.strip_prefix(prefix))
+    .unwrap_or(name)
 }
 
 fn find(name: &str) -> Option<Filter> {
@@ -45,24 +51,36 @@ pub(crate) fn accepts_undefined(name: &str) -> bool {
     matches!(name, "default" | "d" | "mandatory" | "type_debug")
 }
 
+/// Filters whose arguments may be undefined: not all of them are used.
+pub(crate) fn accepts_undefined_args(name: &str) -> bool {
+    accepts_undefined(name) || name == "ternary"
+}
+
 pub(crate) fn apply(
     cx: &mut Interp<'_>,
     name: &str,
     value: Value,
     call: &Call,
 ) -> Result<Value, Fault> {
-    match find(name) {
-        Some(filter) => filter(cx, value, call)
-            .map_err(|fault| if fault.undefined { fault } else { named(fault, name) }),
-        None => Err(Fault::new(format!("No filter named '{name}'."))),
+    match find(short_name(name)) {
+        Some(filter) => {
+            filter(cx, value, call).map_err(|fault| plugin_fault(fault, "filter", name))
+        }
+        None => Err(Fault::told(format!("Syntax error in template: No filter named '{name}'."))),
     }
 }
 
-fn named(mut fault: Fault, name: &str) -> Fault {
-    if !fault.what.starts_with("The filter plugin") {
-        fault.what = format!("The filter plugin '{name}' failed: {}", fault.what);
+/// The fault of a filter or test, under its full name.
+pub(crate) fn plugin_fault(fault: Fault, kind: &str, name: &str) -> Fault {
+    if fault.undefined || fault.told {
+        return fault;
     }
-    fault
+    let full = if name.contains('.') { name.to_owned() } else { format!("ansible.builtin.{name}") };
+    Fault {
+        what: format!("The {kind} plugin '{full}' failed: {}", fault.what),
+        told: true,
+        ..fault
+    }
 }
 
 /// Every text, list and dict argument must be there.
@@ -82,10 +100,14 @@ fn basic(name: &str) -> Option<Filter> {
             })
         },
         "mandatory" => |_, value, call| match &value {
-            Value::Undefined(missing) => Err(Fault::new(
-                call.text(0, "msg")
-                    .unwrap_or_else(|| format!("Mandatory variable {} not defined.", missing.why)),
-            )),
+            Value::Undefined(missing) => {
+                Err(Fault::new(call.text(0, "msg").unwrap_or_else(|| {
+                    // The name is the last thing that the sentence quotes.
+                    let name = missing.why.rsplit('\'').nth(1);
+                    let name = name.map(|name| format!("'{name}' ")).unwrap_or_default();
+                    format!("Mandatory variable {name}not defined.")
+                })))
+            }
             _ => Ok(value),
         },
         "ternary" => |_, value, call| {
@@ -98,15 +120,33 @@ fn basic(name: &str) -> Option<Filter> {
             let name = ["true_val", "false_val", "none_val"][index];
             Ok(required(call, index, name)?.clone())
         },
-        "bool" => |_, value, _| match value.as_boolean() {
-            Some(truth) => Ok(Value::Bool(truth)),
-            None if value.is_none() => Ok(Value::Bool(false)),
-            None => Ok(Value::Bool(false)),
+        "bool" => |_, value, _| {
+            Ok(Value::Bool(match &value {
+                Value::Str(text) => {
+                    matches!(text.to_lowercase().as_str(), "yes" | "on" | "true" | "1")
+                }
+                other => other.as_float() == Some(1.0),
+            }))
         },
         "type_debug" => |_, value, _| Ok(Value::str(value.type_name())),
-        "string" => |cx, value, _| cx.leave(value).map(|value| Value::from(value.to_text())),
-        "attr" => |cx, value, call| cx.item(&value, required(call, 0, "name")?),
+        "string" => |_, value, _| Ok(Value::from(value.to_text())),
+        "attr" => |cx, value, call| {
+            let name = required(call, 0, "name")?;
+            match (&value, name.as_str()) {
+                (Value::Object(_), _) => cx.item(&value, name),
+                (_, Some(method)) if methods::has(&value, method) => {
+                    Ok(methods::bound(value.clone(), method))
+                }
+                _ => Ok(Value::undefined(format!(
+                    "object of type '{}' has no attribute {}",
+                    value.type_name(),
+                    name.repr()
+                ))),
+            }
+        },
         "pprint" => |_, value, _| Ok(Value::from(value.repr())),
+        // From ansible-core's own `ansible._protomatter`: the value with nothing lazy in it.
+        "finalize" => |cx, value, _| cx.leave(value),
         "safe" => |_, value, _| Ok(value),
         _ => return None,
     })

@@ -37,15 +37,24 @@ pub(super) fn find(name: &str) -> Option<Filter> {
                 Fault::new(format!("type {} doesn't define __round__ method", value.type_name()))
             })?;
             let scale = 10f64.powi(places);
-            let scaled = number * scale;
-            let rounded = match how.as_str() {
-                "ceil" => scaled.ceil(),
-                "floor" => scaled.floor(),
-                // Python rounds a half to the even neighbour.
-                "common" => scaled.round_ties_even(),
-                _ => return Err(Fault::new("method must be common, ceil or floor")),
-            };
-            Ok(Value::Float(rounded / scale))
+            match (how.as_str(), &value) {
+                ("ceil", _) => Ok(Value::Float((number * scale).ceil() / scale)),
+                ("floor", _) => Ok(Value::Float((number * scale).floor() / scale)),
+                ("common", Value::Int(_) | Value::Bool(_)) if places >= 0 => {
+                    Ok(Value::Int(value.as_int().unwrap_or_default()))
+                }
+                ("common", Value::Int(_) | Value::Bool(_)) => {
+                    Ok(Value::Int(((number * scale).round_ties_even() / scale) as i64))
+                }
+                // Written out, the number is rounded as Python rounds it: exactly, and a half to
+                // the even neighbour.
+                ("common", _) if places >= 0 => {
+                    let places = usize::try_from(places).unwrap_or(0).min(400);
+                    Ok(Value::Float(format!("{number:.places$}").parse().unwrap_or(number)))
+                }
+                ("common", _) => Ok(Value::Float((number * scale).round_ties_even() / scale)),
+                _ => Err(Fault::new("method must be common, ceil or floor")),
+            }
         },
         "sum" => |cx, value, call| {
             let mut total = call.get(1, "start").cloned().unwrap_or(Value::Int(0));
@@ -63,16 +72,27 @@ pub(super) fn find(name: &str) -> Option<Filter> {
         "min" => |cx, value, call| extreme(cx, &value, call, std::cmp::Ordering::Less),
         "max" => |cx, value, call| extreme(cx, &value, call, std::cmp::Ordering::Greater),
         "pow" => |_, value, call| {
-            let result = ops::binary(Binary::Pow, &value, required(call, 0, "y")?)?;
-            Ok(result.as_float().map_or(result, Value::Float))
+            let power = required(call, 0, "y")?;
+            match (value.as_float(), power.as_float()) {
+                (Some(base), Some(power)) => Ok(Value::Float(base.powf(power))),
+                _ => Err(Fault::new("pow() can only be used on numbers")),
+            }
         },
         "root" => |_, value, call| {
-            let number = value.as_float().ok_or_else(|| Fault::new("root() takes a number"))?;
+            let only = "root() can only be used on numbers";
+            let number = value.as_float().ok_or_else(|| Fault::new(only))?;
             let base = call.get(0, "base").and_then(Value::as_float).unwrap_or(2.0);
+            if number < 0.0 {
+                return Err(Fault::new(format!("{only}: math domain error")));
+            }
             Ok(Value::Float(if base == 2.0 { number.sqrt() } else { number.powf(1.0 / base) }))
         },
         "log" => |_, value, call| {
-            let number = value.as_float().ok_or_else(|| Fault::new("log() takes a number"))?;
+            let number =
+                value.as_float().ok_or_else(|| Fault::new("log() can only be used on numbers"))?;
+            if number <= 0.0 {
+                return Err(Fault::new("math domain error"));
+            }
             Ok(Value::Float(match call.get(0, "base").and_then(Value::as_float) {
                 Some(10.0) => number.log10(),
                 Some(base) => number.ln() / base.ln(),
@@ -80,19 +100,21 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             }))
         },
         "human_readable" => |_, value, call| {
-            let size = match &value {
-                Value::Str(text) => parse_float(text),
-                other => other.as_float(),
-            };
-            let size =
-                size.ok_or_else(|| Fault::new("human_readable() takes a number of bytes"))?;
+            let size = value
+                .as_float()
+                .ok_or_else(|| Fault::new("human_readable() failed on bad input"))?;
             let bits = call.flag(0, "isbits").unwrap_or(false);
             let unit = call.text(1, "unit");
             Ok(Value::from(human_readable(size, bits, unit.as_deref())))
         },
         "human_to_bytes" => |_, value, call| {
             let unit = call.text(0, "default_unit");
-            human_to_bytes(&value.to_text(), unit.as_deref()).map(Value::Int)
+            let bits = call.flag(1, "isbits").unwrap_or(false);
+            human_to_bytes(&value.to_text(), unit.as_deref(), bits).map(Value::Int).map_err(|why| {
+                Fault::new(format!(
+                    "human_to_bytes() can't interpret the input: human_to_bytes() {why}"
+                ))
+            })
         },
         "filesizeformat" => |_, value, call| {
             let size =
@@ -120,9 +142,9 @@ pub(super) fn find(name: &str) -> Option<Filter> {
         "strftime" => |cx, value, call| {
             let utc = call.flag(1, "utc").unwrap_or(false);
             let seconds = match call.get(0, "second").filter(|second| !second.is_none()) {
-                Some(Value::Str(text)) => {
-                    Some(parse_float(text).ok_or_else(|| Fault::new("seconds are a number"))?)
-                }
+                Some(Value::Str(text)) => Some(parse_float(text).ok_or_else(|| {
+                    Fault::new(format!("Invalid value for epoch value ({text})"))
+                })?),
                 Some(other) => other.as_float(),
                 None => None,
             };
@@ -203,23 +225,55 @@ fn human_readable(size: f64, bits: bool, unit: Option<&str>) -> String {
     }
 }
 
-fn human_to_bytes(text: &str, default_unit: Option<&str>) -> Result<i64, Fault> {
-    let text = text.trim();
+/// What each size is called with a whole word, without the `bit` or `byte` at its end.
+const WORDS: [(char, &str); 9] = [
+    ('B', ""),
+    ('K', "kilo"),
+    ('M', "mega"),
+    ('G', "giga"),
+    ('T', "tera"),
+    ('P', "peta"),
+    ('E', "exa"),
+    ('Z', "zeta"),
+    ('Y', "yotta"),
+];
+
+fn human_to_bytes(text: &str, default_unit: Option<&str>, bits: bool) -> Result<i64, String> {
+    let shown = text;
+    let text = text.trim_end();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let number: f64 = text[..end].parse().map_err(|_| {
-        Fault::new(format!("human_to_bytes() can't interpret following string: {text}"))
-    })?;
-    let unit = text[end..].trim();
-    let unit = if unit.is_empty() { default_unit.unwrap_or("B") } else { unit };
-    let letter = unit.chars().next().map(|c| c.to_ascii_uppercase()).unwrap_or('B');
+    let number = text[..end].parse::<f64>().ok().filter(|_| !text[..end].ends_with('.'));
+    let unit = text[end..].trim_start();
+    let (Some(number), true) = (number, unit.chars().all(|c| c.is_ascii_alphabetic())) else {
+        return Err(format!("can't interpret following string: {shown}"));
+    };
+    let unit = if unit.is_empty() { default_unit.unwrap_or_default() } else { unit };
+    let Some(letter) = unit.chars().next().map(|c| c.to_ascii_uppercase()) else {
+        return Ok(number.round_ties_even() as i64);
+    };
     let scale = match SIZES.iter().find(|(name, _)| *name == letter) {
         Some((_, scale)) => *scale,
         None if letter == 'B' => 1.0,
         None => {
-            return Err(Fault::new(format!(
-                "human_to_bytes() failed to convert {text} (unit = {unit}). The suffix must be one of Y, Z, E, P, T, G, M, K, B"
-            )));
+            return Err(format!(
+                "failed to convert {shown} (unit = {unit}). The suffix must be one of Y, Z, E, P, T, G, M, K, B"
+            ));
         }
     };
-    Ok((number * scale).round() as i64)
+    let (class, word) = if bits { ('b', "bit") } else { ('B', "byte") };
+    if unit.len() > 1 {
+        let whole = WORDS.iter().find(|(name, _)| *name == letter).map_or("", |(_, word)| *word);
+        let short = if letter == 'B' { class.to_string() } else { format!("{letter}{class}") };
+        if unit.to_ascii_lowercase() != format!("{whole}{word}") && unit != short {
+            let expected = if letter == 'B' {
+                format!("{class} or {word}")
+            } else {
+                format!("{short} or {letter}")
+            };
+            return Err(format!(
+                "failed to convert {shown}. Value is not a valid string (expect {expected})"
+            ));
+        }
+    }
+    Ok((number * scale).round_ties_even() as i64)
 }

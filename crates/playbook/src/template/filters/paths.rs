@@ -1,7 +1,7 @@
 //! Filters over paths and addresses. They look at text alone.
 
 use super::Filter;
-use crate::template::{Fault, Interp};
+use crate::template::{Fault, Interp, url};
 use crate::value::Value;
 
 pub(super) fn find(name: &str) -> Option<Filter> {
@@ -50,9 +50,15 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             Ok(Value::from(if out.is_empty() { ".".to_owned() } else { out.join("/") }))
         },
         "path_join" => |_, value, _| {
-            let parts = match value.as_list() {
-                Some(items) => items.iter().map(Value::to_text).collect(),
-                None => vec![value.to_text()],
+            let parts = match (value.as_list(), &value) {
+                (Some(items), _) => items.iter().map(Value::to_text).collect(),
+                (None, Value::Str(text)) => vec![text.to_string()],
+                _ => {
+                    return Err(Fault::new(format!(
+                        "|path_join expects string or sequence, got <class '{}'> instead.",
+                        value.type_name()
+                    )));
+                }
             };
             let mut out = String::new();
             for part in parts {
@@ -71,13 +77,35 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             let text = value.to_text();
             Ok(Value::str(text.rsplit(['\\', '/']).next().unwrap_or_default()))
         },
+        "win_dirname" => |_, value, _| {
+            let text = value.to_text();
+            let (drive, rest) = split_drive(&text);
+            let at = rest.rfind(['\\', '/']).map_or(0, |at| at + 1);
+            let head = rest[..at].trim_end_matches(['\\', '/']);
+            Ok(Value::from(format!("{drive}{}", if head.is_empty() { &rest[..at] } else { head })))
+        },
+        "win_splitdrive" => |_, value, _| {
+            let text = value.to_text();
+            let (drive, rest) = split_drive(&text);
+            Ok(Value::strings([drive, rest]))
+        },
+        "commonpath" => |_, value, _| {
+            let Some(paths) = value.as_list() else {
+                return Err(Fault::new(format!(
+                    "|commonpath expects sequence, got <class '{}'> instead.",
+                    value.type_name()
+                )));
+            };
+            let paths: Vec<String> = paths.iter().map(Value::to_text).collect();
+            common_path(&paths).map(Value::from)
+        },
+        "urldecode" => |_, value, _| Ok(Value::from(url::decode(&value.to_text(), true))),
         "urlsplit" => |_, value, call| {
-            let parts = urlsplit(&value.to_text());
-            match call.text(0, "query") {
-                Some(wanted) => parts
-                    .get(&wanted)
-                    .cloned()
-                    .ok_or_else(|| Fault::new(format!("unknown URL component: {wanted}"))),
+            let parts = url::split(&value.to_text()).into_value();
+            match call.text(0, "query").filter(|wanted| !wanted.is_empty()) {
+                Some(wanted) => parts.get(&wanted).cloned().ok_or_else(|| {
+                    Fault::new(format!("urlsplit: unknown URL component: {wanted}"))
+                }),
                 None => Ok(parts),
             }
         },
@@ -122,6 +150,40 @@ pub(crate) fn expand_user(cx: &Interp<'_>, text: &str) -> String {
     }
 }
 
+/// A drive letter or a share, and the rest: `ntpath.splitdrive`.
+fn split_drive(text: &str) -> (&str, &str) {
+    let slash = |c: char| matches!(c, '\\' | '/');
+    if let Some(rest) = text.strip_prefix(slash).and_then(|rest| rest.strip_prefix(slash)) {
+        let Some(host) = rest.find(slash) else { return (text, "") };
+        let share = host + 1;
+        let end = rest[share..].find(slash).map_or(rest.len(), |at| share + at);
+        return text.split_at(end + 2);
+    }
+    let has_drive = text.chars().nth(1) == Some(':');
+    let end = text.char_indices().nth(2).map_or(text.len(), |(at, _)| at);
+    text.split_at(if has_drive { end } else { 0 })
+}
+
+/// `os.path.commonpath`.
+fn common_path(paths: &[String]) -> Result<String, Fault> {
+    let absolute = paths.iter().filter(|path| path.starts_with('/')).count();
+    if paths.is_empty() {
+        return Err(Fault::new("commonpath() arg is an empty sequence"));
+    }
+    if absolute != 0 && absolute != paths.len() {
+        return Err(Fault::new("Can't mix absolute and relative paths"));
+    }
+    fn parts(path: &str) -> impl Iterator<Item = &str> {
+        path.split('/').filter(|part| !part.is_empty() && *part != ".")
+    }
+    let mut common: Vec<&str> = parts(&paths[0]).collect();
+    for path in &paths[1..] {
+        let same = common.iter().zip(parts(path)).take_while(|(a, b)| **a == *b).count();
+        common.truncate(same);
+    }
+    Ok(format!("{}{}", if absolute > 0 { "/" } else { "" }, common.join("/")))
+}
+
 /// `os.path.normpath`.
 fn normal(text: &str) -> String {
     let absolute = text.starts_with('/');
@@ -137,48 +199,11 @@ fn normal(text: &str) -> String {
         }
     }
     let joined = parts.join("/");
+    // POSIX leaves two slashes at the beginning to the system, and Python leaves them alone.
+    let two = text.starts_with("//") && !text.starts_with("///");
     match (absolute, joined.is_empty()) {
-        (true, _) => format!("/{joined}"),
+        (true, _) => format!("{}{joined}", if two { "//" } else { "/" }),
         (false, true) => ".".to_owned(),
         (false, false) => joined,
     }
-}
-
-fn urlsplit(url: &str) -> Value {
-    let (rest, fragment) = url.split_once('#').unwrap_or((url, ""));
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (scheme, rest) = match rest.split_once(':') {
-        Some((scheme, rest)) if scheme.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-            (scheme, rest)
-        }
-        _ => ("", rest),
-    };
-    let (netloc, path) = match rest.strip_prefix("//") {
-        Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
-        None => ("", rest),
-    };
-    let (user, address) = netloc.rsplit_once('@').unwrap_or(("", netloc));
-    let (username, password) = match user.split_once(':') {
-        Some((name, password)) => (Value::str(name), Value::str(password)),
-        None if user.is_empty() => (Value::None, Value::None),
-        None => (Value::str(user), Value::None),
-    };
-    let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => {
-            (host, port.parse().map_or(Value::None, Value::Int))
-        }
-        _ => (address, Value::None),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    Value::dict_of([
-        ("fragment", Value::str(fragment)),
-        ("hostname", if host.is_empty() { Value::None } else { Value::from(host) }),
-        ("netloc", Value::str(netloc)),
-        ("password", password),
-        ("path", Value::str(path)),
-        ("port", port),
-        ("query", Value::str(query)),
-        ("scheme", Value::from(scheme.to_ascii_lowercase())),
-        ("username", username),
-    ])
 }

@@ -1,8 +1,9 @@
 //! Filters over text.
 
 use super::{Filter, required};
-use crate::template::methods::{capitalize, split, title};
-use crate::template::{Fault, ops, pattern, printf};
+use crate::template::methods::{capitalize, split};
+use crate::template::wrap::wrap;
+use crate::template::{Fault, ops, pattern, printf, url};
 use crate::value::{Call, Value};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ pub(super) fn find(name: &str) -> Option<Filter> {
         "upper" => |_, value, _| Ok(Value::from(value.to_text().to_uppercase())),
         "lower" => |_, value, _| Ok(Value::from(value.to_text().to_lowercase())),
         "capitalize" => |_, value, _| Ok(Value::from(capitalize(&value.to_text()))),
-        "title" => |_, value, _| Ok(Value::from(title(&value.to_text()))),
+        "title" => |_, value, _| Ok(Value::from(title_words(&value.to_text()))),
         "trim" => |_, value, call| {
             let text = value.to_text();
             Ok(match call.text(0, "chars") {
@@ -96,8 +97,13 @@ pub(super) fn find(name: &str) -> Option<Filter> {
         "wordwrap" => |_, value, call| {
             let width = usize::try_from(call.int(0, "width").unwrap_or(79)).unwrap_or(79).max(1);
             let joiner = call.text(2, "wrapstring").unwrap_or_else(|| "\n".to_owned());
-            let lines: Vec<String> =
-                value.to_text().split('\n').flat_map(|line| wrap(line, width)).collect();
+            let long = call.flag(1, "break_long_words").unwrap_or(true);
+            let hyphens = call.flag(3, "break_on_hyphens").unwrap_or(true);
+            let lines: Vec<String> = value
+                .to_text()
+                .lines()
+                .map(|line| wrap(line, width, long, hyphens).join(&joiner))
+                .collect();
             Ok(Value::from(lines.join(&joiner)))
         },
         "format" => |_, value, call| {
@@ -116,11 +122,7 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             let style = call.text(0, "style").unwrap_or_else(|| "plain".to_owned());
             comment(&value.to_text(), &style, call).map(Value::from)
         },
-        "escape" | "e" | "forceescape" => |_, value, _| {
-            let text = value.to_text();
-            let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-            Ok(Value::from(text.replace('"', "&#34;").replace('\'', "&#39;")))
-        },
+        "escape" | "e" | "forceescape" => |_, value, _| Ok(Value::from(escape(&value.to_text()))),
         "striptags" => |_, value, _| {
             let bare = pattern::regex("<!--.*?-->|<[^>]*>", false, false, true)?;
             let text = bare.replace_all(&value.to_text(), "").into_owned();
@@ -128,7 +130,7 @@ pub(super) fn find(name: &str) -> Option<Filter> {
         },
         "regex_replace" => |_, value, call| {
             let found = Options::of(call, 2, 3)?;
-            let regex = found.regex(&required(call, 0, "pattern")?.to_text())?;
+            let regex = found.regex(&call.text(0, "pattern").unwrap_or_default())?;
             let replacement = call.text(1, "replacement").unwrap_or_default();
             let most =
                 call.int(4, "count").and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
@@ -147,11 +149,12 @@ pub(super) fn find(name: &str) -> Option<Filter> {
                     break;
                 }
             }
-            if let (Some(least), true) = (call.int(5, "mandatory_count"), true)
-                && (count as i64) < least
+            if let Some(wanted) = call.int(5, "mandatory_count").filter(|wanted| *wanted != 0)
+                && i64::try_from(count) != Ok(wanted)
             {
+                // The reference shows its `count` argument where it means the matches.
                 return Err(Fault::new(format!(
-                    "'{}' should match {least} times, but matches {count} times in '{text}'",
+                    "'{}' should match {wanted} times, but matches {most} times in '{text}'",
                     required(call, 0, "pattern")?.to_text()
                 )));
             }
@@ -181,29 +184,58 @@ pub(super) fn find(name: &str) -> Option<Filter> {
         },
         "regex_escape" => |_, value, call| {
             let text = value.to_text();
-            Ok(Value::from(match call.text(0, "re_type").as_deref() {
-                Some("posix_basic") => text
+            Ok(Value::from(match call.text(0, "re_type").as_deref().unwrap_or("python") {
+                "posix_basic" => text
                     .chars()
                     .flat_map(|c| "].[^$*\\".contains(c).then_some('\\').into_iter().chain([c]))
                     .collect(),
-                _ => pattern::escape(&text),
+                "python" => pattern::escape(&text),
+                "posix_extended" => {
+                    return Err(Fault::new("Regex type (posix_extended) not yet implemented"));
+                }
+                other => return Err(Fault::new(format!("Invalid regex type ({other})"))),
             }))
         },
         "urlencode" => |_, value, _| {
-            Ok(Value::from(match value.as_dict() {
-                Some(entries) => entries
+            let plus = |value: &Value| url::encode(&value.to_text(), "").replace("%20", "+");
+            let pair = |key: &Value, value: &Value| format!("{}={}", plus(key), plus(value));
+            let pairs: Vec<String> = match (value.as_dict(), value.as_list()) {
+                (Some(entries), _) => {
+                    entries.iter().map(|(key, value)| pair(&key.to_value(), value)).collect()
+                }
+                (None, Some(items)) => items
                     .iter()
-                    .map(|(key, value)| {
-                        format!(
-                            "{}={}",
-                            percent(&key.to_string(), ""),
-                            percent(&value.to_text(), "")
-                        )
+                    .map(|item| match item.as_list() {
+                        Some([key, value]) => Ok(pair(key, value)),
+                        _ => Err(Fault::new("urlencode takes text, a dict, or a list of pairs")),
                     })
-                    .collect::<Vec<_>>()
-                    .join("&"),
-                None => percent(&value.to_text(), "/"),
-            }))
+                    .collect::<Result<_, _>>()?,
+                (None, None) => return Ok(Value::from(url::encode(&value.to_text(), "/"))),
+            };
+            Ok(Value::from(pairs.join("&")))
+        },
+        "xmlattr" => |_, value, call| {
+            let Some(entries) = value.as_dict() else {
+                return Err(Fault::new(format!(
+                    "'{}' object has no attribute 'items'",
+                    value.type_name()
+                )));
+            };
+            let mut out = Vec::new();
+            for (key, value) in entries {
+                if value.is_none() {
+                    continue;
+                }
+                let key = key.to_string();
+                if key.contains(|c: char| c.is_whitespace() || "/>=".contains(c)) {
+                    return Err(Fault::new(format!(
+                        "Invalid character in attribute name: '{key}'"
+                    )));
+                }
+                out.push(format!("{}=\"{}\"", escape(&key), escape(&value.to_text())));
+            }
+            let lead = !out.is_empty() && call.flag(0, "autospace").unwrap_or(true);
+            Ok(Value::from(format!("{}{}", if lead { " " } else { "" }, out.join(" "))))
         },
         "splitlines" => |_, value, _| Ok(Value::strings(value.to_text().lines())),
         _ => return None,
@@ -239,6 +271,9 @@ fn regex_search(
     };
     let regex = options.regex(&required(call, 0, "regex")?.to_text())?;
     let text = value.to_text();
+    for wanted in call.args.iter().skip(1) {
+        group_of(&wanted.to_text())?;
+    }
     let found = regex.captures(text.as_str()).map_err(|error| Fault::new(error.to_string()))?;
     let Some(found) = found else { return Ok(Value::None) };
     if call.args.len() <= 1 {
@@ -247,20 +282,57 @@ fn regex_search(
     let mut groups = Vec::new();
     for wanted in &call.args[1..] {
         let wanted = wanted.to_text();
-        let group = match wanted.strip_prefix('\\') {
-            Some(rest) if rest.starts_with('g') => {
-                let name = rest[1..].trim_start_matches('<').trim_end_matches('>');
-                match name.parse::<usize>() {
-                    Ok(number) => found.get(number),
-                    Err(_) => found.name(name),
-                }
+        let group = match group_of(&wanted)? {
+            Group::Number(number) if number < found.len() => found.get(number),
+            Group::Name(name) if regex.capture_names().flatten().any(|known| known == name) => {
+                found.name(name)
             }
-            Some(number) => number.parse().ok().and_then(|number: usize| found.get(number)),
-            None => return Err(Fault::new("Unknown argument")),
+            _ => return Err(Fault::new("no such group")),
         };
         groups.push(group.map_or(Value::None, |m| Value::str(m.as_str())));
     }
     Ok(Value::List(Arc::new(groups)))
+}
+
+enum Group<'t> {
+    Number(usize),
+    Name(&'t str),
+}
+
+/// The group that `\\1` or `\\g<name>` means. Two backslashes, as they are written in a playbook's
+/// expressions by mistake, mean none.
+fn group_of(wanted: &str) -> Result<Group<'_>, Fault> {
+    let Some(rest) = wanted.strip_prefix('\\') else { return Err(Fault::new("Unknown argument")) };
+    let none = || Fault::new("'NoneType' object has no attribute 'group'");
+    if let Some(rest) = rest.strip_prefix('g') {
+        let name = rest.strip_prefix('<').and_then(|rest| rest.rsplit_once('>'));
+        let (name, _) = name.filter(|(name, _)| !name.is_empty()).ok_or_else(none)?;
+        return Ok(name.parse().map_or(Group::Name(name), Group::Number));
+    }
+    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    rest[..digits].parse().map(Group::Number).map_err(|_| none())
+}
+
+fn escape(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text.replace('"', "&#34;").replace('\'', "&#39;")
+}
+
+/// Jinja's `title`: words begin after white space, hyphens and opening brackets, not after an
+/// apostrophe.
+fn title_words(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut inside = false;
+    for c in text.chars() {
+        let between = c.is_whitespace() || "-({[<".contains(c);
+        if inside {
+            out.extend(c.to_lowercase());
+        } else {
+            out.extend(c.to_uppercase());
+        }
+        inside = !between;
+    }
+    out
 }
 
 fn indent(text: &str, pad: &str, first: bool, blank: bool) -> String {
@@ -278,23 +350,6 @@ fn indent(text: &str, pad: &str, first: bool, blank: bool) -> String {
     out
 }
 
-fn wrap(line: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in line.split(' ') {
-        let current = lines.last_mut().expect("begins with one line");
-        let length = current.chars().count();
-        if length > 0 && length + 1 + word.chars().count() > width {
-            lines.push(word.to_owned());
-        } else {
-            if length > 0 {
-                current.push(' ');
-            }
-            current.push_str(word);
-        }
-    }
-    lines
-}
-
 /// `shlex.quote`.
 pub(crate) fn quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
@@ -303,23 +358,6 @@ pub(crate) fn quote(text: &str) -> String {
     } else {
         format!("'{}'", text.replace('\'', "'\"'\"'"))
     }
-}
-
-/// Percent-encoding of everything but letters, digits, `-._~` and `safe`.
-fn percent(text: &str, safe: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        let c = char::from(byte);
-        if byte.is_ascii_alphanumeric()
-            || "-._~".contains(c)
-            || (byte.is_ascii() && safe.contains(c))
-        {
-            out.push(c);
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 /// Ansible's `comment` filter.
@@ -353,16 +391,14 @@ fn comment(text: &str, style: &str, call: &Call) -> Result<String, Fault> {
         out.push_str(&beginning);
         out.push_str(&newline);
     }
-    let lines = |line: &str, times: usize| format!("{line}{newline}").repeat(times);
-    if !prefix.is_empty() {
-        out.push_str(&lines(&prefix, count("prefix_count")));
+    let before = if prefix == newline { prefix } else { prefix + &newline };
+    if before != newline || call.named("prefix").is_some_and(Value::is_true) {
+        out.push_str(&before.repeat(count("prefix_count")));
     }
-    let body: Vec<String> = text
-        .split(newline.as_str())
-        .map(|line| format!("{decoration}{line}").trim_end().to_owned())
-        .collect();
-    // Ansible writes an empty line as the decoration without its space.
-    out.push_str(&body.join(&newline));
+    let body = format!("{decoration}{}", text.replace(&newline, &format!("{newline}{decoration}")));
+    // A line of nothing but the decoration does not end in its space.
+    let empty = format!("{}{newline}", decoration.trim_end());
+    out.push_str(&body.replace(&format!("{decoration}{newline}"), &empty));
     let after = count("postfix_count");
     for _ in 0..after {
         out.push_str(&newline);
