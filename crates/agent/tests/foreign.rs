@@ -38,7 +38,7 @@ struct Served {
 impl Served {
     #[expect(clippy::disallowed_methods, reason = "the test starts the program it is about")]
     async fn start() -> Self {
-        let root = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir().expect("what the test needs");
         let mut child = Command::new(env!("CARGO_BIN_EXE_updraft-agent"))
             .args(["serve", "--stdio", "--root"])
             .arg(root.path())
@@ -46,14 +46,20 @@ impl Served {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .unwrap();
-        let stream = tokio::io::join(child.stdout.take().unwrap(), child.stdin.take().unwrap());
-        let session = AgentSession::start("here", stream, SOON).await.unwrap();
+            .expect("what the test needs");
+        let stream = tokio::io::join(
+            child.stdout.take().expect("what the test needs"),
+            child.stdin.take().expect("what the test needs"),
+        );
+        let session = AgentSession::start("here", stream, SOON).await.expect("what the test needs");
         Self { session, _child: child, _root: root }
     }
 
     async fn ask(&self, request: &ModuleRequest) -> Response {
-        self.session.call(Request::Module(request.clone()), SOON).await.unwrap()
+        self.session
+            .call(Request::Module(request.clone()), SOON)
+            .await
+            .expect("what the test needs")
     }
 
     async fn keep(&self, content: &[u8]) {
@@ -61,7 +67,7 @@ impl Served {
         let size = content.len() as u64;
         let put = Put { path: None, size, digest, mode: 0, keep: true };
         let mut content = content;
-        self.session.put(put, &mut content).await.unwrap();
+        self.session.put(put, &mut content).await.expect("what the test needs");
     }
 
     async fn run(&self, request: &ModuleRequest) -> ForeignOutput {
@@ -73,7 +79,7 @@ impl Served {
 }
 
 fn request(module: ForeignModule, args: Value) -> ModuleRequest {
-    let args: Map<String, Value> = args.as_object().unwrap().clone();
+    let args: Map<String, Value> = args.as_object().expect("what the test needs").clone();
     ModuleRequest {
         name: "probe".to_owned(),
         args,
@@ -86,16 +92,16 @@ fn request(module: ForeignModule, args: Value) -> ModuleRequest {
 /// A zip of files, made by the Python that these tests need anyway.
 #[expect(clippy::disallowed_methods, reason = "the test makes its own input")]
 fn zip(files: &[(&str, &str)]) -> Vec<u8> {
-    let place = tempfile::tempdir().unwrap();
+    let place = tempfile::tempdir().expect("what the test needs");
     let target = place.path().join("zip");
     let text = "import json,sys,zipfile\nwith zipfile.ZipFile(sys.argv[1],'w') as z:\n  for n,t in json.loads(sys.argv[2]): z.writestr(n,t)";
     let files = json!(files).to_string();
     let made = std::process::Command::new("python3")
-        .args(["-c", text, target.to_str().unwrap(), &files])
+        .args(["-c", text, target.to_str().expect("what the test needs"), &files])
         .status()
         .expect("python3, which these tests need");
     assert!(made.success());
-    std::fs::read(&target).unwrap()
+    std::fs::read(&target).expect("what the test needs")
 }
 
 fn python(payload: &[u8], library: &[u8]) -> ForeignModule {

@@ -1,3 +1,6 @@
+//! Where modules are found and what goes with them, over an ansible-core and a collection of a few
+//! files.
+
 use super::*;
 use std::fs;
 use updraft_wire::ForeignStyle;

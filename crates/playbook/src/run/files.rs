@@ -127,9 +127,15 @@ impl Crew<'_> {
         let remote = call.args.get("remote_src").and_then(Value::as_boolean).unwrap_or(false);
         let content = call.args.get("content").filter(|content| !content.is_none());
         let src = call.args.get("src").filter(|src| !src.is_none());
+        let src = src.filter(|src| src.as_str() != Some(""));
+        let dest = call.args.get("dest").map(Value::to_text).unwrap_or_default();
         match (content, src) {
-            (Some(_), Some(_)) => failed("src and content are mutually exclusive"),
             (None, None) => failed("src (or content) is required"),
+            _ if dest.is_empty() => failed("dest is required"),
+            (Some(_), Some(_)) => failed("src and content are mutually exclusive"),
+            (Some(_), None) if dest.ends_with('/') => {
+                failed("can not use content with a dir as dest")
+            }
             (Some(content), None) => {
                 let text = match content {
                     Value::Str(text) => text.to_string(),
