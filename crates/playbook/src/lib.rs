@@ -20,5 +20,6 @@ pub mod vault;
 pub mod yaml;
 
 pub use fault::{Faults, LoadFault};
+pub use parse::key_values;
 pub use parse::{Loader, Playbook};
 pub use run::{HostTarget, Operator, Reach, ReachError, RunOptions};

@@ -166,6 +166,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         Command::Down(args) => change::down(&context, &args).await,
         Command::Destroy(args) => change::destroy(&context, &args).await,
         Command::Ssh(args) => hosts::ssh(&context, &args).await,
+        Command::Exec(args) if args.is_ad_hoc() => plays::ad_hoc(&mut context, &args).await,
         Command::Exec(args) => hosts::exec(&context, &args).await,
         Command::Ping(args) => hosts::ping(&context, &args).await,
         Command::Cp(args) => hosts::cp(&context, &args).await,

@@ -132,6 +132,30 @@ impl Inventory {
         if faults.is_empty() { Ok(dirs) } else { Err(faults) }
     }
 
+    /// What is said of a host itself.
+    pub(super) fn own_vars(
+        &self,
+        host: &str,
+        beside: &[VarsDir],
+        playbook: Option<&VarsDir>,
+    ) -> Dict {
+        let own = self.hosts.get(host).map(|host| &host.vars);
+        let dirs = beside.iter().chain(playbook).filter_map(|dir| dir.hosts.get(host));
+        own.into_iter().chain(dirs).flat_map(Clone::clone).collect()
+    }
+
+    /// What is said of a group itself.
+    pub(super) fn vars_of_group(
+        &self,
+        group: &str,
+        beside: &[VarsDir],
+        playbook: Option<&VarsDir>,
+    ) -> Dict {
+        let own = self.groups.get(group).map(|group| &group.vars);
+        let dirs = beside.iter().chain(playbook).filter_map(|dir| dir.groups.get(group));
+        own.into_iter().chain(dirs).flat_map(Clone::clone).collect()
+    }
+
     /// Everything said of a host, the strongest last and so on top.
     ///
     /// Ansible's order: `all` in the sources, `group_vars/all` beside them and beside the playbook,

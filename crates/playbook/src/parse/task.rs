@@ -142,6 +142,11 @@ impl Reader<'_> {
             }
             return None;
         };
+        if self.loader.world.config.rejected_modules.contains(catalog::short(&word)) {
+            let what = format!("module `{word}` is rejected by the plugin filters of ansible.cfg");
+            self.faults.push(LoadFault::at(word_at, what));
+            return None;
+        }
         let Some(module) = catalog::module(&word) else {
             let hint = catalog::nearest(
                 &word,

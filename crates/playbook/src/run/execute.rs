@@ -4,7 +4,7 @@ use super::outcome::{Asked, Ended, Outcome, failed, flag, put, why};
 use super::reach::{Operator, Reach};
 use super::state::{HostState, Shared};
 use super::vars::TaskScope;
-use crate::output::{At, Event, SHOW, Sink};
+use crate::output::{At, Event, NO_LOG, SHOW, Sink};
 use crate::parse::catalog;
 use crate::parse::tree::{Action, Condition, Task};
 use crate::template::{Context, Fault};
@@ -153,7 +153,8 @@ impl<'r> Crew<'r> {
             Ok(told) => told,
             Err(result) => Told::plain(Outcome::of(result)),
         };
-        told.no_log = no_log;
+        let hidden = told.outcome.result.shift_remove(NO_LOG).is_some_and(|hide| hide.is_true());
+        told.no_log = no_log || hidden;
         if told.outcome.changed && told.outcome.ended == Ended::Well {
             match names(&context, &task.notify) {
                 Ok(names) => told.outcome.notify = names,
