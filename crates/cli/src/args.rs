@@ -6,7 +6,7 @@ mod vault;
 
 pub(crate) use images::{Build as ImageBuild, Image, Test as ImageTest};
 
-pub(crate) use ad_hoc::{AdHoc, AnsibleOnly, Become};
+pub(crate) use ad_hoc::{AdHoc, AnsibleOnly, Become, Connect};
 pub(crate) use vault::{EncryptString, Vault, VaultCommon, VaultOptions};
 
 use camino::Utf8PathBuf;
@@ -391,6 +391,8 @@ pub(crate) struct Play {
     pub(crate) forks: Option<u16>,
     #[command(flatten)]
     pub(crate) become_: Become,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
     /// How to reach hosts that say nothing of it: ssh, local.
     #[arg(short, long, value_name = "WAY")]
     pub(crate) connection: Option<String>,
@@ -417,7 +419,6 @@ pub(crate) struct Play {
 }
 
 #[derive(Args, Debug)]
-#[group(multiple = false)]
 pub(crate) struct InventoryForm {
     /// Groups, hosts and variables as JSON, as Ansible expects of a script.
     #[arg(long)]

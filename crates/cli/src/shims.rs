@@ -37,7 +37,6 @@ struct AnsibleInventory {
 #[command(name = "ansible", version = VERSION, infer_long_args = true)]
 struct Ansible {
     /// Hosts and groups.
-    #[arg(allow_hyphen_values = true)]
     pattern: String,
     #[command(flatten)]
     ad_hoc: AdHoc,
@@ -135,6 +134,31 @@ mod tests {
         assert!(!asked.check);
         assert_eq!(global.directory.unwrap(), "there");
         assert_eq!(global.site, "updraft.yaml");
+    }
+
+    #[test]
+    fn an_ad_hoc_command_is_taken_in_any_order() {
+        let words = "ansible --list-hosts -i a, web -m ping -C -b --private-key k".split(' ');
+        let words: Vec<OsString> = words.map(OsString::from).collect();
+        let Command::Exec(exec) = parsed(&words).unwrap().command else { panic!() };
+        assert_eq!((exec.pattern.as_str(), exec.ad_hoc.module.as_deref()), ("web", Some("ping")));
+        assert!(exec.is_ad_hoc() && exec.ad_hoc.list_hosts && exec.ad_hoc.check);
+        assert!(exec.ad_hoc.become_.become_other);
+        assert_eq!(exec.ansible.unwrap().connect.private_key.as_deref(), Some("k"));
+    }
+
+    #[test]
+    fn options_of_a_vault_stand_before_and_after_texts() {
+        let line = "ansible-vault encrypt_string --vault-id a@b -n x text --output f";
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        let Command::Vault(Vault::EncryptString(asked)) = parsed(&words).unwrap().command else {
+            panic!()
+        };
+        assert_eq!(
+            (asked.texts.as_slice(), asked.names.as_slice()),
+            (["text".to_owned()].as_slice(), ["x".to_owned()].as_slice())
+        );
+        assert_eq!(asked.output.output.as_deref(), Some("f"));
     }
 
     #[test]

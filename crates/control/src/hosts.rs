@@ -266,7 +266,7 @@ pub fn load_inventory(
     Inventory::load(sources, &reading).map_err(ControlError::Playbook)
 }
 
-/// The hosts of a pattern that a limit leaves, and what is to be said when there are none at all.
+/// The hosts of a pattern that a limit leaves, and what is to be said about it.
 ///
 /// # Errors
 /// When the pattern or the limit cannot be read, or nothing is left of hosts that are there.
@@ -275,7 +275,7 @@ pub fn targets(
     pattern: &str,
     limit: Option<&str>,
     config: &Config,
-) -> Result<(Vec<String>, Option<&'static str>), ControlError> {
+) -> Result<(Vec<String>, Vec<String>), ControlError> {
     let broken = |what: String| ControlError::Targets(what);
     let hosts = inventory.hosts_matching(pattern).map_err(broken)?;
     let hosts = match limit {
@@ -290,10 +290,22 @@ pub fn targets(
                 .to_owned(),
         ));
     }
-    let warning = (empty && *config.localhost_warning && !local).then_some(
-        "provided hosts list is empty, only localhost is available. Note that the implicit localhost does not match 'all'",
-    );
-    Ok((hosts, warning))
+    let mut warnings = Vec::new();
+    if empty && *config.localhost_warning && !local {
+        warnings.push(
+            "provided hosts list is empty, only localhost is available. Note that the implicit localhost does not match 'all'"
+                .to_owned(),
+        );
+    }
+    if *config.host_pattern_mismatch == "warning" {
+        let parts = limit.into_iter().chain([pattern]).flat_map(|part| inventory.unmatched(part));
+        warnings.extend(
+            parts
+                .filter(|part| !part.starts_with('@'))
+                .map(|part| format!("Could not match supplied host pattern, ignoring: {part}")),
+        );
+    }
+    Ok((hosts, warnings))
 }
 
 /// The way to a host of an inventory, as its variables say.

@@ -64,7 +64,7 @@ pub use updraft_playbook::inventory::{Inventory, Listing, ListingOptions};
 pub use updraft_playbook::output::{MinimalOptions, Recap, ScreenOptions};
 pub use updraft_playbook::value::{Dict, Value};
 pub use updraft_playbook::vault::Vault;
-pub use updraft_playbook::{Operator, RunOptions};
+pub use updraft_playbook::{LoadFault, Operator, RunOptions};
 pub use updraft_qemu::guard;
 pub use updraft_remote::{Output, RemoteError, Session, Stream, fan_out};
 pub use updraft_wire::Put;

@@ -81,6 +81,17 @@ pub(crate) struct Become {
     pub(crate) become_password_file: Option<Utf8PathBuf>,
 }
 
+/// How to connect.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Connect {
+    /// Log in with this key.
+    #[arg(long, visible_alias = "key-file", value_name = "FILE")]
+    pub(crate) private_key: Option<String>,
+    /// Arguments for `ssh`.
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
+    pub(crate) ssh_common_args: Option<String>,
+}
+
 /// What `ansible` takes beside the pattern and the module.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AnsibleOnly {
@@ -90,9 +101,8 @@ pub(crate) struct AnsibleOnly {
     /// How many hosts at once.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) forks: Option<u16>,
-    /// Log in with this key.
-    #[arg(long, visible_alias = "key-file", value_name = "FILE")]
-    pub(crate) private_key: Option<String>,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
     /// Nothing is kept between runs, so there is nothing to forget.
     #[arg(long)]
     pub(crate) flush_cache: bool,

@@ -149,14 +149,16 @@ fn tags(asked: &[String], told: &[String]) -> Vec<String> {
 pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     with_vault(context, &args.vault).await?;
     let fail = |error: ControlError| match &error {
-        // As ansible-playbook: 4 for what cannot be read.
-        ControlError::Playbook(_) => {
+        // As ansible-playbook: 1 for what cannot be decrypted, 4 for what cannot be read.
+        ControlError::Playbook(faults) => {
             context.fail_control(&error);
-            super::Ended(4)
+            let sealed = faults.0.iter().any(updraft_control::LoadFault::is_sealed);
+            super::Ended(if sealed { super::FAILED } else { 4 })
         }
         other => fail_hosts(context, other),
     };
     let mut settings = context.settings.clone();
+    settings.connect(&args.connect.private_key, &args.connect.ssh_common_args);
     let config = Arc::clone(&settings.config);
     let extra_vars =
         updraft_control::extra_vars(&args.extra_vars, &settings.vault).map_err(fail)?;
@@ -177,11 +179,11 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     settings.remote_user.clone_from(&options.remote_user);
     let found = hosts(context, &args.inventory, &options.extra_vars)
         .map_err(|error| fail_hosts(context, &error))?;
-    let (_, warning) =
+    let (_, warnings) =
         updraft_control::targets(&found.inventory, "all", args.limit.as_deref(), &config)
             .map_err(fail)?;
-    if let Some(warning) = warning.filter(|_| context.global.shim) {
-        context.terminal.warn(warning);
+    if context.global.shim {
+        warnings.iter().for_each(|warning| context.terminal.warn(warning));
     }
     let screen = ScreenOptions {
         verbosity,
@@ -222,8 +224,8 @@ pub(crate) async fn ad_hoc(context: &mut Context, args: &Exec) -> Result {
     let mut settings = context.settings.clone();
     let config = Arc::clone(&settings.config);
     let only = args.ansible.as_ref();
-    if let Some(key) = only.and_then(|only| only.private_key.clone()) {
-        Arc::make_mut(&mut settings.config).private_key_file.value = Some(key);
+    if let Some(only) = only {
+        settings.connect(&only.connect.private_key, &only.connect.ssh_common_args);
     }
     let fail = |error: ControlError| fail_hosts(context, &error);
     let extra_vars =
@@ -235,8 +237,8 @@ pub(crate) async fn ad_hoc(context: &mut Context, args: &Exec) -> Result {
     }
     let limit = asked.limit.as_deref();
     let names = match updraft_control::targets(&found.inventory, &args.pattern, limit, &config) {
-        Ok((names, warning)) => {
-            warning.into_iter().for_each(|warning| context.terminal.warn(warning));
+        Ok((names, warnings)) => {
+            warnings.iter().for_each(|warning| context.terminal.warn(warning));
             names
         }
         Err(error) if asked.limit.is_some() => return Err(fail(error)),
@@ -290,11 +292,7 @@ pub(crate) async fn ad_hoc(context: &mut Context, args: &Exec) -> Result {
     if let Some(fault) = request.fault() {
         return Err(super::vault::fail(context, &updraft_control::VaultFault::Usage(fault)));
     }
-    let matched = updraft_control::matching(&request.inventory, &request.pattern).is_ok();
-    if !matched {
-        let warning =
-            format!("Could not match supplied host pattern, ignoring: {}", request.pattern);
-        context.terminal.warn(&warning);
+    if names.is_empty() {
         return Ok(0);
     }
     let reacher = Reacher::new(&settings, found.sessions);
@@ -340,7 +338,13 @@ pub(crate) async fn inventory(context: &mut Context, args: &Inventory) -> Result
         ui::out(&text.map_err(fail)?);
         return Ok(0);
     }
-    if !form.list && !form.graph && form.host.is_none() {
+    let actions = [form.list, form.graph, form.host.is_some()];
+    if actions.iter().filter(|asked| **asked).count() > 1 {
+        return Err(usage(
+            "Conflicting options used, only one of --host, --graph or --list can be used at the same time.",
+        ));
+    }
+    if !actions.contains(&true) {
         return Err(usage(
             "No action selected, at least one of --host, --graph or --list needs to be specified.",
         ));

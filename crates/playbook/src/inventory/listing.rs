@@ -161,12 +161,15 @@ impl<'a> Listing<'a> {
     /// What `--host` gives: the variables of one host; `None` if there is no such host.
     pub fn host(&self, name: &str) -> Option<Value> {
         let implicit = super::is_localhost(name);
-        (self.inventory.contains(name) || implicit).then(|| Value::dict(self.host_vars(name)))
+        if !self.inventory.contains(name) && implicit {
+            return Some(Value::dict_of([("ansible_connection", Value::str("local"))]));
+        }
+        self.inventory.contains(name).then(|| Value::dict(self.host_vars(name)))
     }
 
     /// Text as `ansible-inventory` prints JSON.
     pub fn json_text(json: &Json) -> String {
-        python_json(json, Indent { width: Some(4), sorted: true, ascii: true }) + "\n"
+        python_json(json, Indent { width: Some(4), sorted: true, ascii: false }) + "\n"
     }
 
     /// Text as `ansible-inventory --yaml` prints it.

@@ -48,6 +48,20 @@ impl Inventory {
         Ok(chosen)
     }
 
+    /// The parts of a pattern that mean nothing here.
+    pub fn unmatched(&self, pattern: &str) -> Vec<String> {
+        let parts = split(pattern).into_iter().map(|part| {
+            let name = part.trim_start_matches(['!', '&']);
+            subscript(name).0.to_owned()
+        });
+        parts
+            .filter(|name| {
+                let group = self.groups.contains_key(name);
+                !group && self.named(name).is_ok_and(|hosts| hosts.is_empty())
+            })
+            .collect()
+    }
+
     /// Those of `hosts` that a limit leaves: a pattern, or `@file` with one on each line. A limit
     /// that says nothing leaves all.
     ///
