@@ -159,6 +159,19 @@ fn a_source_that_cannot_be_read_is_told_and_passed_over() {
 }
 
 #[test]
+fn a_file_of_variables_may_be_a_list_of_dicts() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("v.yml");
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        read_vars(&path, &Default::default(), &mut Default::default())
+    };
+    let vars = read("- {a: 1, b: 1}\n- {b: 2}\n").unwrap();
+    assert_eq!(Value::dict(vars).repr(), "{'a': 1, 'b': 2}");
+    assert!(read("- {a: 1}\n- b\n").unwrap_err()[0].to_string().contains("holds a list"));
+}
+
+#[test]
 fn names_of_groups_are_changed_only_where_that_was_asked_for() {
     use crate::config::GroupNames;
     let dir = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use super::Inventory;
 use crate::fault::LoadFault;
-use crate::value::Dict;
+use crate::value::{Dict, Value};
 use crate::vault::Vault;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -106,8 +106,11 @@ pub(crate) fn read_vars(
     if node.is_null() {
         return Ok(Dict::new());
     }
-    match node.to_value().as_dict() {
-        Some(vars) => Ok(vars.clone()),
+    let value = node.to_value();
+    // A list of dicts counts as all of them, one after the other.
+    let parts = value.as_list().unwrap_or(std::slice::from_ref(&value));
+    match parts.iter().map(Value::as_dict).collect::<Option<Vec<_>>>() {
+        Some(parts) => Ok(parts.into_iter().flat_map(Clone::clone).collect()),
         None => Err(vec![LoadFault::at(
             node.at.clone(),
             format!("a file of variables holds a dict, this one holds {}", node.kind_name()),
