@@ -1,10 +1,12 @@
 //! The command line as it is written. What it means is decided elsewhere.
 
+mod ad_hoc;
 mod images;
 mod vault;
 
 pub(crate) use images::{Build as ImageBuild, Image, Test as ImageTest};
 
+pub(crate) use ad_hoc::{AdHoc, AnsibleOnly, Become, Connect};
 pub(crate) use vault::{EncryptString, Vault, VaultCommon, VaultOptions};
 
 use camino::Utf8PathBuf;
@@ -108,9 +110,9 @@ pub(crate) enum Command {
     Ssh(Ssh),
     /// Run a command on machines, many at a time.
     #[command(
-        after_help = "Examples:\n  updraft exec all -- uptime\n  updraft exec 'worker:!worker-2' -- systemctl restart hello\n  updraft exec -i hosts.ini 'web[0:4]' --shell 'df -h / | tail -1'"
+        after_help = "Examples:\n  updraft exec all -- uptime\n  updraft exec 'worker:!worker-2' -- systemctl restart hello\n  updraft exec -i hosts.ini 'web[0:4]' --shell 'df -h / | tail -1'\n  updraft exec -i hosts.ini web -m service -a 'name=nginx state=restarted' -b"
     )]
-    Exec(Exec),
+    Exec(Box<Exec>),
     /// See which machines answer.
     #[command(after_help = "Examples:\n  updraft ping\n  updraft ping -i hosts.ini web")]
     Ping(Ping),
@@ -126,7 +128,7 @@ pub(crate) enum Command {
     Play(Play),
     /// Print the site as an Ansible inventory. A script that runs this is one for `ansible -i`.
     #[command(
-        after_help = "Examples:\n  updraft inventory --list\n  updraft inventory --host worker-1\n  updraft inventory --ssh-config > ~/.ssh/config.d/hello\n  updraft inventory --hosts | sudo tee -a /etc/hosts"
+        after_help = "Examples:\n  updraft inventory --list\n  updraft inventory --host worker-1\n  updraft inventory -i hosts.ini --graph --vars web\n  updraft inventory --ssh-config > ~/.ssh/config.d/hello\n  updraft inventory --hosts | sudo tee -a /etc/hosts"
     )]
     Inventory(Inventory),
     /// Encrypt, decrypt, show and edit files and values, as ansible-vault does.
@@ -300,7 +302,7 @@ pub(crate) struct Exec {
     #[command(flatten)]
     pub(crate) hosts: Hosts,
     /// Run this text through /bin/sh.
-    #[arg(long, value_name = "TEXT", conflicts_with = "command")]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["command", "module", "module_args"])]
     pub(crate) shell: Option<String>,
     /// Give up on a machine after this.
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = updraft_base::span::parse)]
@@ -309,8 +311,28 @@ pub(crate) struct Exec {
     #[arg(long)]
     pub(crate) json: bool,
     /// Command and its arguments.
-    #[arg(last = true, required_unless_present = "shell")]
+    #[arg(
+        last = true,
+        required_unless_present_any = ["shell", "module", "module_args", "list_hosts"],
+        conflicts_with_all = ["module", "module_args"]
+    )]
     pub(crate) command: Vec<String>,
+    #[command(flatten)]
+    pub(crate) ad_hoc: AdHoc,
+    /// What `ansible` takes and `updraft exec` takes in its own way.
+    #[arg(skip)]
+    pub(crate) ansible: Option<AnsibleOnly>,
+}
+
+impl Exec {
+    /// Is a module asked for, and not a command?
+    pub(crate) fn is_ad_hoc(&self) -> bool {
+        let asked = &self.ad_hoc;
+        self.ansible.is_some()
+            || asked.module.is_some()
+            || asked.module_args.is_some()
+            || asked.list_hosts
+    }
 }
 
 #[derive(Args, Debug)]
@@ -367,15 +389,10 @@ pub(crate) struct Play {
     /// How many hosts at once: 25 when nothing is said.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) forks: Option<u16>,
-    /// Become another user.
-    #[arg(short = 'b', long = "become")]
-    pub(crate) become_other: bool,
-    /// How to become another user: sudo, su.
-    #[arg(long, value_name = "METHOD")]
-    pub(crate) become_method: Option<String>,
-    /// Whom to become.
-    #[arg(long, value_name = "USER")]
-    pub(crate) become_user: Option<String>,
+    #[command(flatten)]
+    pub(crate) become_: Become,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
     /// How to reach hosts that say nothing of it: ssh, local.
     #[arg(short, long, value_name = "WAY")]
     pub(crate) connection: Option<String>,
@@ -402,7 +419,6 @@ pub(crate) struct Play {
 }
 
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
 pub(crate) struct InventoryForm {
     /// Groups, hosts and variables as JSON, as Ansible expects of a script.
     #[arg(long)]
@@ -410,6 +426,9 @@ pub(crate) struct InventoryForm {
     /// Variables of one host as JSON.
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Option<String>,
+    /// Groups within groups, and their hosts.
+    #[arg(long)]
+    pub(crate) graph: bool,
     /// Configuration for ssh.
     #[arg(long)]
     pub(crate) ssh_config: bool,
@@ -422,11 +441,41 @@ pub(crate) struct InventoryForm {
 pub(crate) struct Inventory {
     #[command(flatten)]
     pub(crate) form: InventoryForm,
+    /// The group that --graph begins with.
+    #[arg(value_name = "GROUP", default_value = "all")]
+    pub(crate) group: String,
+    /// Print YAML instead of JSON.
+    #[arg(short = 'y', long)]
+    pub(crate) yaml: bool,
+    /// Print TOML instead of JSON.
+    #[arg(long, conflicts_with = "yaml")]
+    pub(crate) toml: bool,
+    /// Show variables in the graph.
+    #[arg(long)]
+    pub(crate) vars: bool,
+    /// Give variables where they were set, not everything with each host.
+    #[arg(long)]
+    pub(crate) export: bool,
+    /// Write to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<Utf8PathBuf>,
+    /// Only these hosts.
+    #[arg(short, long, value_name = "PATTERN", allow_hyphen_values = true)]
+    pub(crate) limit: Option<String>,
+    /// Variables: `key=value`, JSON, or `@file`.
+    #[arg(short, long, value_name = "VARS")]
+    pub(crate) extra_vars: Vec<String>,
+    /// Variables beside the playbooks of this directory too.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) playbook_dir: Option<Utf8PathBuf>,
     #[command(flatten)]
     pub(crate) vault: VaultOptions,
     /// Read this inventory instead of the site.
-    #[arg(short, long, value_name = "INVENTORY")]
+    #[arg(short, long, visible_alias = "inventory-file", value_name = "INVENTORY")]
     pub(crate) inventory: Vec<String>,
+    /// Tell more.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,12 +1,13 @@
 //! Ansible's commands by their own names: a link to this program that is called `ansible-playbook`
 //! takes what that takes, so that scripts run unchanged.
 
-use crate::args::{Cli, Color, Command, Global, Inventory, Play, Vault};
+use crate::args::{
+    AdHoc, AnsibleOnly, Cli, Color, Command, Exec, Global, Hosts, Inventory, Play, Vault,
+};
 use camino::Utf8PathBuf;
 use clap::Parser;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use updraft_control::RunOptions;
 
 /// What `--version` says: scripts look for the version of the language in brackets.
 const VERSION: &str = concat!("[core 2.19.14] (updraft ", env!("CARGO_PKG_VERSION"), ")");
@@ -31,6 +32,37 @@ struct AnsibleInventory {
     inventory: Inventory,
 }
 
+/// Runs one module on many hosts.
+#[derive(Debug, Parser)]
+#[command(name = "ansible", version = VERSION, infer_long_args = true)]
+struct Ansible {
+    /// Hosts and groups.
+    pattern: String,
+    #[command(flatten)]
+    ad_hoc: AdHoc,
+    #[command(flatten)]
+    only: AnsibleOnly,
+    /// Say what would change, change nothing.
+    #[arg(short = 'C', id = "C")]
+    c: bool,
+}
+
+impl Ansible {
+    fn exec(mut self) -> Exec {
+        self.ad_hoc.check |= self.c;
+        Exec {
+            pattern: self.pattern,
+            hosts: Hosts { inventory: self.only.inventory.clone(), forks: 0 },
+            shell: None,
+            timeout: std::time::Duration::ZERO,
+            json: false,
+            command: Vec::new(),
+            ad_hoc: self.ad_hoc,
+            ansible: Some(self.only),
+        }
+    }
+}
+
 /// Encrypts and decrypts.
 #[derive(Debug, Parser)]
 #[command(name = "ansible-vault", version = VERSION, infer_long_args = true)]
@@ -52,11 +84,13 @@ fn parsed(words: &[OsString]) -> Result<Cli, clap::Error> {
         Some("ansible-playbook") => {
             let AnsiblePlaybook { mut play, c } = AnsiblePlaybook::try_parse_from(words)?;
             play.check |= c;
-            play.forks = play.forks.or(u16::try_from(RunOptions::ordinary().forks).ok());
             without_site(Command::Play(play))
         }
         Some("ansible-inventory") => {
             without_site(Command::Inventory(AnsibleInventory::try_parse_from(words)?.inventory))
+        }
+        Some("ansible") => {
+            without_site(Command::Exec(Box::new(Ansible::try_parse_from(words)?.exec())))
         }
         Some("ansible-vault") => {
             without_site(Command::Vault(AnsibleVault::try_parse_from(words)?.command))
@@ -88,7 +122,7 @@ mod tests {
     fn a_link_takes_what_ansibles_command_takes() {
         let (asked, global) = play("/opt/bin/ansible-playbook -CD -i hosts -c local site.yml");
         assert!(asked.check && asked.diff);
-        assert_eq!((asked.forks, asked.connection.as_deref()), (Some(5), Some("local")));
+        assert_eq!((asked.forks, asked.connection.as_deref()), (None, Some("local")));
         assert_eq!(asked.inventory, ["hosts"]);
         assert_eq!(global.site, "", "it would take the site file that lies here");
         assert_eq!(play("ansible-playbook -f 7 site.yml").0.forks, Some(7));
@@ -100,6 +134,31 @@ mod tests {
         assert!(!asked.check);
         assert_eq!(global.directory.unwrap(), "there");
         assert_eq!(global.site, "updraft.yaml");
+    }
+
+    #[test]
+    fn an_ad_hoc_command_is_taken_in_any_order() {
+        let words = "ansible --list-hosts -i a, web -m ping -C -b --private-key k".split(' ');
+        let words: Vec<OsString> = words.map(OsString::from).collect();
+        let Command::Exec(exec) = parsed(&words).unwrap().command else { panic!() };
+        assert_eq!((exec.pattern.as_str(), exec.ad_hoc.module.as_deref()), ("web", Some("ping")));
+        assert!(exec.is_ad_hoc() && exec.ad_hoc.list_hosts && exec.ad_hoc.check);
+        assert!(exec.ad_hoc.become_.become_other);
+        assert_eq!(exec.ansible.unwrap().connect.private_key.as_deref(), Some("k"));
+    }
+
+    #[test]
+    fn options_of_a_vault_stand_before_and_after_texts() {
+        let line = "ansible-vault encrypt_string --vault-id a@b -n x text --output f";
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        let Command::Vault(Vault::EncryptString(asked)) = parsed(&words).unwrap().command else {
+            panic!()
+        };
+        assert_eq!(
+            (asked.texts.as_slice(), asked.names.as_slice()),
+            (["text".to_owned()].as_slice(), ["x".to_owned()].as_slice())
+        );
+        assert_eq!(asked.output.output.as_deref(), Some("f"));
     }
 
     #[test]

@@ -319,3 +319,40 @@ fn an_unknown_word_is_the_command_lines_fault() {
     stage.ends(2, &["up", "--no-such-option"]);
     stage.ends(2, &["exec", "all"]);
 }
+
+#[test]
+fn a_file_is_encrypted_shown_and_decrypted_with_the_password_that_a_file_holds() {
+    let stage = Stage::new(SITE);
+    stage.write("pw", "letmein\n");
+    stage.write("wrong", "guess\n");
+    stage.write("secret.yml", "token: hunter2\n");
+    let vault = ["vault", "encrypt", "--vault-password-file", "pw", "secret.yml"];
+    stage.ends(0, &vault);
+    let kept = std::fs::read_to_string(stage.path("secret.yml")).unwrap();
+    assert!(kept.starts_with("$ANSIBLE_VAULT;1.1;AES256\n") && !kept.contains("hunter2"));
+    // Encrypting it once more would lose what is in it for whoever forgets that.
+    let (_, err) = stage.ends(1, &vault);
+    assert!(err.contains("input is already encrypted"), "{err}");
+    let (out, _) = stage.ends(0, &["vault", "view", "--vault-id", "dev@pw", "secret.yml"]);
+    assert_eq!(out, "token: hunter2\n");
+    let (out, err) = stage.ends(1, &["vault", "view", "--vault-id", "wrong", "secret.yml"]);
+    assert!(out.is_empty() && err.contains("no vault secrets were found that could decrypt"));
+    let both = ["vault", "encrypt", "--vault-id", "pw", "--vault-id", "wrong", "pw"];
+    let (_, err) = stage.ends(5, &both);
+    assert!(err.contains("Specify the vault-id to encrypt with"), "{err}");
+    stage.ends(0, &["vault", "decrypt", "--vault-id", "pw", "secret.yml"]);
+    assert_eq!(std::fs::read_to_string(stage.path("secret.yml")).unwrap(), "token: hunter2\n");
+}
+
+#[test]
+fn an_inventory_is_listed_with_what_ansible_cfg_says() {
+    let stage = Stage::new(SITE);
+    stage.write("ansible.cfg", "[defaults]\ninventory = hosts.ini\n");
+    stage.write("hosts.ini", "[web]\nw[1:2] port=80\n");
+    let (out, _) = stage.ends(0, &["inventory", "--graph", "web"]);
+    assert_eq!(out, "@web:\n  |--w1\n  |--w2\n");
+    let (out, _) = stage.ends(0, &["exec", "web", "--list-hosts", "--limit", "!w1"]);
+    assert_eq!(out, "  hosts (1):\n    w2\n");
+    let (_, err) = stage.ends(5, &["inventory", "--list", "--graph"]);
+    assert!(err.contains("Conflicting options"), "{err}");
+}

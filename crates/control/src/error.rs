@@ -18,6 +18,9 @@ pub enum ControlError {
     /// A playbook or an inventory has faults.
     #[error("{0}")]
     Playbook(updraft_playbook::Faults),
+    /// No hosts can be chosen.
+    #[error("{0}")]
+    Targets(String),
     /// A host could not be used.
     #[error(transparent)]
     Reach(#[from] crate::hosts::ReachError),
@@ -128,7 +131,7 @@ pub enum ControlError {
 impl Blamed for ControlError {
     fn blame(&self) -> Blame {
         match self {
-            Self::Site(_) | Self::Playbook(_) => Blame::Asked,
+            Self::Site(_) | Self::Playbook(_) | Self::Targets(_) => Blame::Asked,
             Self::Plan(error) => error.blame(),
             Self::Clone(error) => error.blame(),
             Self::Asked { .. } => Blame::Asked,

@@ -13,7 +13,9 @@ use std::time::Duration;
 use updraft_base::{Blame, Blamed, MachineName};
 use updraft_host::{Cmd, Host as _, LocalHost};
 use updraft_plan::Memory;
-use updraft_playbook::inventory::{Inventory, Scripts};
+use updraft_playbook::config::Config;
+use updraft_playbook::inventory::{Inventory, Listing, ListingOptions, Reading, Scripts};
+use updraft_playbook::value::Dict;
 use updraft_remote::{AgentBinary, Keeper, Output, RemoteError, Session, Ssh, SshTarget, SshUser};
 use updraft_site::Site;
 use updraft_wire::{Exec, Exit, Request};
@@ -218,16 +220,34 @@ fn shell_text(argv: &[String]) -> String {
     shlex::try_join(argv.iter().map(String::as_str)).unwrap_or_else(|_| argv.join(" "))
 }
 
-/// Runs inventory scripts on this computer.
-pub(crate) struct LocalScripts;
+/// Runs inventory scripts on this computer, in the environment of whoever runs us.
+struct LocalScripts<'a>(&'a Settings);
 
-impl Scripts for LocalScripts {
+impl Scripts for LocalScripts<'_> {
     fn run(&self, script: &Path, args: &[&str]) -> Result<String, String> {
-        let cmd = Cmd::new(script).args(args).within(Duration::from_secs(120));
+        let mut cmd = Cmd::new(script).args(args).within(Duration::from_secs(120)).accept_all();
+        for (name, value) in &self.0.environment {
+            cmd = cmd.env(name, value);
+        }
         let ran = tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(LocalHost.run(cmd))
         });
-        ran.map(|output| output.text()).map_err(|error| updraft_base::chain(&error))
+        let output = ran.map_err(|error| {
+            let told = updraft_base::chain(&error);
+            format!("Failed to execute inventory script command '{}'. {told}", script.display())
+        })?;
+        if output.status != 0 {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            return Err(format!(
+                "Inventory script returned non-zero exit code {}. Standard error from inventory script: {}",
+                output.status,
+                errors.trim()
+            ));
+        }
+        String::from_utf8(output.stdout).map_err(|_| {
+            "Inventory script result contained characters that cannot be interpreted as UTF-8."
+                .to_owned()
+        })
     }
 }
 
@@ -235,8 +255,57 @@ impl Scripts for LocalScripts {
 ///
 /// # Errors
 /// When one is not there or has faults.
-pub fn load_inventory(sources: &[String]) -> Result<Inventory, ControlError> {
-    Inventory::load(sources, Some(&LocalScripts)).map_err(ControlError::Playbook)
+pub fn load_inventory(
+    sources: &[String],
+    settings: &Settings,
+    extra_vars: &Dict,
+) -> Result<Inventory, ControlError> {
+    let world = crate::play::loader(settings, Dict::new()).world;
+    let scripts = LocalScripts(settings);
+    let reading = Reading { world: &world, scripts: Some(&scripts), extra_vars };
+    Inventory::load(sources, &reading).map_err(ControlError::Playbook)
+}
+
+/// The hosts of a pattern that a limit leaves, and what is to be said about it.
+///
+/// # Errors
+/// When the pattern or the limit cannot be read, or nothing is left of hosts that are there.
+pub fn targets(
+    inventory: &Inventory,
+    pattern: &str,
+    limit: Option<&str>,
+    config: &Config,
+) -> Result<(Vec<String>, Vec<String>), ControlError> {
+    let broken = |what: String| ControlError::Targets(what);
+    let hosts = inventory.hosts_matching(pattern).map_err(broken)?;
+    let hosts = match limit {
+        Some(limit) => inventory.limited(hosts, limit).map_err(broken)?,
+        None => hosts,
+    };
+    let empty = inventory.hosts().next().is_none();
+    let local = matches!(pattern, "localhost" | "127.0.0.1" | "::1");
+    if hosts.is_empty() && !empty {
+        return Err(broken(
+            "Specified inventory, host pattern and/or --limit leaves us with no hosts to target."
+                .to_owned(),
+        ));
+    }
+    let mut warnings = Vec::new();
+    if empty && *config.localhost_warning && !local {
+        warnings.push(
+            "provided hosts list is empty, only localhost is available. Note that the implicit localhost does not match 'all'"
+                .to_owned(),
+        );
+    }
+    if *config.host_pattern_mismatch == "warning" {
+        let parts = limit.into_iter().chain([pattern]).flat_map(|part| inventory.unmatched(part));
+        warnings.extend(
+            parts
+                .filter(|part| !part.starts_with('@'))
+                .map(|part| format!("Could not match supplied host pattern, ignoring: {part}")),
+        );
+    }
+    Ok((hosts, warnings))
 }
 
 /// The way to a host of an inventory, as its variables say.
@@ -258,7 +327,14 @@ pub fn way_of(name: &str, vars: &Map<String, Value>, settings: &Settings) -> Way
     if local {
         return Way::Local;
     }
-    let mut args = words("ansible_ssh_common_args");
+    let config = &settings.config;
+    let told =
+        |setting: &Option<String>| setting.as_deref().and_then(shlex::split).unwrap_or_default();
+    let mut args = told(&config.ssh_args);
+    args.extend(match vars.contains_key("ansible_ssh_common_args") {
+        true => words("ansible_ssh_common_args"),
+        false => told(&config.ssh_common_args),
+    });
     args.extend(words("ansible_ssh_extra_args"));
     let key = text(&["ansible_ssh_private_key_file", "ansible_private_key_file"]);
     Way::Ssh(SshTarget {
@@ -266,11 +342,11 @@ pub fn way_of(name: &str, vars: &Map<String, Value>, settings: &Settings) -> Way
         address: address.unwrap_or_else(|| name.to_owned()),
         user: text(&["ansible_user", "ansible_ssh_user"]).or_else(|| settings.remote_user.clone()),
         port: text(&["ansible_port", "ansible_ssh_port"]).and_then(|port| port.parse().ok()),
-        key: key.map(PathBuf::from),
+        key: key.or_else(|| config.private_key_file.value.clone()).map(PathBuf::from),
         args,
         check_host_key: match vars.get("ansible_host_key_checking") {
             Some(Value::Bool(check)) => Some(*check),
-            _ => None,
+            _ => config.host_key_checking.told().copied(),
         },
     })
 }
@@ -393,10 +469,12 @@ pub fn ways_of(
     settings: &Settings,
 ) -> Result<Vec<(String, Way)>, ControlError> {
     let names = matching(inventory, pattern)?;
+    let listing = Listing::new(inventory, &settings.vault, ListingOptions::default())
+        .map_err(ControlError::Playbook)?;
     names
         .into_iter()
         .map(|name| {
-            let vars = inventory.host(&name, &settings.vault).map_err(ControlError::Playbook)?;
+            let vars = listing.host(&name).map(|vars| vars.to_json());
             let vars = vars.and_then(|vars| vars.as_object().cloned()).unwrap_or_default();
             let way = way_of(&name, &vars, settings);
             Ok((name, way))

@@ -4,6 +4,7 @@
 //! nothing: it returns values and tells events.
 
 mod actor;
+mod ad_hoc;
 mod clones;
 mod desire;
 mod doctor;
@@ -34,11 +35,12 @@ mod vault;
 mod wake;
 mod world;
 
+pub use ad_hoc::{AdHocRequest, Streams, ad_hoc};
 pub use doctor::{Check, Doctor, Kept, doctor};
 pub use error::ControlError;
 pub use galaxy::{GalaxyError, GalaxyWish, Installed, galaxy_install};
 pub use history::{RunView, StepView};
-pub use hosts::{ReachError, Reacher, Way, load_inventory, matching, way_of, ways_of};
+pub use hosts::{ReachError, Reacher, Way, load_inventory, matching, targets, way_of, ways_of};
 pub use kept::keep;
 pub use place::Place;
 pub use play::{PlayRequest, extra_vars, play, roles_path};
@@ -58,10 +60,11 @@ pub use updraft_plan::{
     CloneWish, Plan, SavedPlan, ServiceVerb, ShapeChange, render as render_plan,
 };
 pub use updraft_playbook::config::{Config, Here};
-pub use updraft_playbook::inventory::Inventory;
-pub use updraft_playbook::output::{Recap, ScreenOptions};
+pub use updraft_playbook::inventory::{Inventory, Listing, ListingOptions};
+pub use updraft_playbook::output::{MinimalOptions, Recap, ScreenOptions};
+pub use updraft_playbook::value::{Dict, Value};
 pub use updraft_playbook::vault::Vault;
-pub use updraft_playbook::{Operator, RunOptions};
+pub use updraft_playbook::{LoadFault, Operator, RunOptions};
 pub use updraft_qemu::guard;
 pub use updraft_remote::{Output, RemoteError, Session, Stream, fan_out};
 pub use updraft_wire::Put;

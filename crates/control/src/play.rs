@@ -20,6 +20,7 @@ use updraft_playbook::inventory::Inventory;
 use updraft_playbook::output::{Event, Recap, Screen, ScreenOptions, Sink};
 use updraft_playbook::template::{Outside, Ran, World};
 use updraft_playbook::value::Dict;
+use updraft_playbook::vault::Vault;
 use updraft_playbook::{
     Faults, HostTarget, Loader, Modules, Operator, Playbook, Reach, ReachError, RunOptions,
 };
@@ -342,18 +343,18 @@ pub async fn play(
 ///
 /// # Errors
 /// When one of them makes no sense.
-pub fn extra_vars(texts: &[String]) -> Result<Dict, ControlError> {
+pub fn extra_vars(texts: &[String], vault: &Vault) -> Result<Dict, ControlError> {
     let mut all = Dict::new();
     for text in texts {
         let told = text.trim_start();
         let read = match told.strip_prefix('@') {
             Some(path) => {
-                let cannot = |error: std::io::Error| ControlError::Unknown {
+                let cannot = |what: String| ControlError::Unknown {
                     what: "file of variables",
-                    name: format!("{path}: {error}"),
+                    name: format!("{path}: {what}"),
                     known: Vec::new(),
                 };
-                Some((path, std::fs::read_to_string(path).map_err(cannot)?))
+                Some((path, vault.read_text(path.as_ref()).map_err(cannot)?))
             }
             None if told.starts_with(['{', '[']) => Some(("--extra-vars", text.clone())),
             None => None,
@@ -371,15 +372,13 @@ pub fn extra_vars(texts: &[String]) -> Result<Dict, ControlError> {
                 })?);
             }
             None => {
-                for word in shlex::split(text).unwrap_or_default() {
-                    let (key, value) =
-                        word.split_once('=').ok_or_else(|| ControlError::Unknown {
-                            what: "`=` in the variable",
-                            name: word.clone(),
-                            known: Vec::new(),
-                        })?;
-                    all.insert(key.into(), value.into());
-                }
+                let pairs =
+                    updraft_playbook::key_values(text).map_err(|what| ControlError::Unknown {
+                        what: "`=` in the variable",
+                        name: what,
+                        known: Vec::new(),
+                    })?;
+                all.extend(pairs);
             }
         }
     }

@@ -51,6 +51,20 @@ pub struct Settings {
     pub ssh_auth_sock: Option<PathBuf>,
 }
 
+impl Settings {
+    /// What the command line says about connections outranks `ansible.cfg`; variables of hosts
+    /// outrank both.
+    pub fn connect(&mut self, key: &Option<String>, ssh_args: &Option<String>) {
+        let config = Arc::make_mut(&mut self.config);
+        if key.is_some() {
+            config.private_key_file.value.clone_from(key);
+        }
+        if ssh_args.is_some() {
+            config.ssh_common_args.value.clone_from(ssh_args);
+        }
+    }
+}
+
 /// The agent as a file's content. Its digest is computed once, when it is first asked for: megabytes
 /// take milliseconds, and a plan asks several times.
 #[derive(Clone, Debug)]

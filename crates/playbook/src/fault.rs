@@ -23,6 +23,13 @@ impl LoadFault {
     }
 }
 
+impl LoadFault {
+    /// Is it that a file could not be decrypted? Then nothing is wrong with the file.
+    pub fn is_sealed(&self) -> bool {
+        self.what.starts_with(crate::vault::CANNOT_OPEN)
+    }
+}
+
 impl fmt::Display for LoadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.at {

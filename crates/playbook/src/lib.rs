@@ -22,5 +22,6 @@ pub mod yaml;
 
 pub use fault::{Faults, LoadFault};
 pub use foreign::Modules;
+pub use parse::key_values;
 pub use parse::{Loader, Playbook};
 pub use run::{HostTarget, Operator, Reach, ReachError, RunOptions};

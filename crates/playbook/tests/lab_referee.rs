@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use updraft_modules::Context;
-use updraft_playbook::inventory::Inventory;
+use updraft_playbook::inventory::{Inventory, Reading};
 use updraft_playbook::output::{Event, Screen, ScreenOptions, Sink};
 use updraft_playbook::template::World;
 use updraft_playbook::value::{Dict, Key, Value};
@@ -153,7 +153,10 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         modules: Arc::new(updraft_playbook::Modules::new(&BTreeMap::new(), None)),
     };
     let playbook = Playbook::load(&[folder().join(name)], &loader).unwrap();
-    let inventory = Inventory::load(&[folder().join("hosts").display().to_string()], None).unwrap();
+    let inventory = {
+        let reading = Reading { world: &loader.world, scripts: None, extra_vars: &extra };
+        Inventory::load(&[folder().join("hosts").display().to_string()], &reading).unwrap()
+    };
     let screen = Screen::new(ScreenOptions { verbosity: 0, colour: false, diff: true, width: 79 });
     let printed = Printed(Mutex::new((screen, String::new())));
     let staging = tempfile::tempdir().unwrap();

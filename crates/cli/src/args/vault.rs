@@ -43,7 +43,7 @@ pub(crate) struct EncryptWith {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Output {
     /// Write here instead; `-` is standard output.
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<String>,
 }
 
@@ -73,7 +73,6 @@ pub(crate) enum Vault {
         #[command(flatten)]
         output: Output,
         /// Files.
-        #[arg(allow_hyphen_values = true)]
         files: Vec<String>,
     },
     /// Change an encrypted file in an editor.
@@ -92,7 +91,6 @@ pub(crate) enum Vault {
         #[command(flatten)]
         common: VaultCommon,
         /// Files.
-        #[arg(allow_hyphen_values = true)]
         files: Vec<String>,
     },
     /// Encrypt files, or standard input.
@@ -107,7 +105,6 @@ pub(crate) enum Vault {
         #[command(flatten)]
         with: EncryptWith,
         /// Files.
-        #[arg(allow_hyphen_values = true)]
         files: Vec<String>,
     },
     /// Encrypt text, as a value for YAML.
@@ -158,6 +155,5 @@ pub(crate) struct EncryptString {
     #[arg(long, value_name = "NAME")]
     pub(crate) stdin_name: Option<String>,
     /// Texts; `-` is standard input.
-    #[arg(allow_hyphen_values = true)]
     pub(crate) texts: Vec<String>,
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use updraft_base::Digest;
-use updraft_control::{ControlError, Output, ReachError, Reacher, Stream, Way};
+use updraft_control::{ControlError, Dict, Output, ReachError, Reacher, Stream, Way};
 
 /// Machines that were named, and what reaches them.
 struct Chosen {
@@ -28,7 +28,10 @@ fn choose(context: &Context, hosts: &Hosts, pattern: &str) -> Result<Chosen> {
         let reacher = Arc::new(Reacher::new(&context.settings, Some(sessions)));
         return Ok(Chosen { ways, reacher });
     }
-    let inventory = updraft_control::load_inventory(&hosts.inventory).map_err(fail)?;
+    let inventory =
+        updraft_control::load_inventory(&hosts.inventory, &context.settings, &Dict::new())
+            .map_err(fail)?;
+    inventory.warnings.iter().for_each(|warning| context.terminal.warn(warning));
     let ways = updraft_control::ways_of(&inventory, pattern, &context.settings).map_err(fail)?;
     Ok(Chosen { ways, reacher: Arc::new(Reacher::new(&context.settings, None)) })
 }

@@ -166,6 +166,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         Command::Down(args) => change::down(&context, &args).await,
         Command::Destroy(args) => change::destroy(&context, &args).await,
         Command::Ssh(args) => hosts::ssh(&context, &args).await,
+        Command::Exec(args) if args.is_ad_hoc() => plays::ad_hoc(&mut context, &args).await,
         Command::Exec(args) => hosts::exec(&context, &args).await,
         Command::Ping(args) => hosts::ping(&context, &args).await,
         Command::Cp(args) => hosts::cp(&context, &args).await,
@@ -192,13 +193,15 @@ fn config(env: &BTreeMap<String, String>) -> std::result::Result<Config, String>
 }
 
 /// The command as it was typed, for the journal. No option of ours takes a secret as its value,
-/// except variables, which are left out.
+/// except variables and arguments of modules, which are left out.
 fn command_line() -> String {
     let mut words = vec!["updraft".to_owned()];
     let mut hide = false;
     for word in std::env::args().skip(1) {
-        let variables = word == "-e" || word.starts_with("--extra-vars");
-        words.push(match hide || word.starts_with("--extra-vars=") {
+        let variables =
+            matches!(word.as_str(), "-e" | "-a" | "--args") || word.starts_with("--extra-vars");
+        let told = ["--extra-vars=", "--args="].iter().any(|option| word.starts_with(option));
+        words.push(match hide || told {
             true => "…".to_owned(),
             false => word,
         });

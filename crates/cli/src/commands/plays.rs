@@ -1,14 +1,15 @@
 //! Playbooks and inventories.
 
 use super::{Context, Result};
-use crate::args::{Inventory, Play, VaultOptions};
+use crate::args::{AdHoc, Become, Exec, Inventory, Play, VaultOptions};
 use crate::ui;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
+use updraft_base::Secret;
 use updraft_control::{
-    ControlError, Operator, PlayRequest, Purpose, Reacher, RunOptions, ScreenOptions, SiteControl,
-    VaultSources,
+    AdHocRequest, ControlError, Dict, Listing, ListingOptions, MinimalOptions, Operator,
+    PlayRequest, Purpose, Reacher, RunOptions, ScreenOptions, Sessions, VaultSources, Way,
 };
 
 /// How many hosts at once when nothing is said: an agent answers in milliseconds, so a play on more
@@ -42,74 +43,167 @@ async fn with_vault(context: &mut Context, options: &VaultOptions) -> Result<()>
     Ok(())
 }
 
+/// The inventories that are meant: those that were named, or the one of `ansible.cfg`, or for
+/// Ansible's own commands the one of the computer.
+fn sources(context: &Context, named: &[String]) -> Vec<String> {
+    let config = &context.settings.config;
+    match (named, config.inventory.told()) {
+        ([], Some(told)) => told.clone(),
+        ([], None) if context.global.shim => vec!["/etc/ansible/hosts".to_owned()],
+        (named, _) => named.to_vec(),
+    }
+}
+
+/// Hosts, with what reaches them.
+struct Hosts {
+    inventory: updraft_control::Inventory,
+    machines: Vec<(String, Way)>,
+    sessions: Option<Arc<Sessions>>,
+}
+
+/// The hosts of inventories, or those of the site that lies here.
+fn hosts(
+    context: &Context,
+    named: &[String],
+    extra_vars: &Dict,
+) -> std::result::Result<Hosts, ControlError> {
+    let sources = sources(context, named);
+    if sources.is_empty() && context.global.site.exists() {
+        let control =
+            updraft_control::SiteControl::open(&context.global.site, context.settings.clone())?;
+        let machines = match control.machine_names().is_empty() {
+            true => Vec::new(),
+            false => control.ways("all")?,
+        };
+        let sessions = Some(Arc::new(control.sessions()?));
+        return Ok(Hosts { inventory: control.inventory()?, machines, sessions });
+    }
+    let inventory = updraft_control::load_inventory(&sources, &context.settings, extra_vars)?;
+    told(context, &inventory, 0);
+    Ok(Hosts { inventory, machines: Vec::new(), sessions: None })
+}
+
+/// Says what deserves a word about an inventory.
+fn told(context: &Context, inventory: &updraft_control::Inventory, verbosity: u8) {
+    inventory.warnings.iter().for_each(|warning| context.terminal.warn(warning));
+    if verbosity > 2 {
+        inventory.notes.iter().for_each(|note| ui::say(note));
+    }
+}
+
+/// What the command line and `ansible.cfg` say about how to run, as far as all commands share it.
+async fn run_options(
+    context: &Context,
+    become_: &Become,
+    user: Option<&String>,
+    connection: Option<&String>,
+) -> Result<RunOptions> {
+    let config = &context.settings.config;
+    let file = become_.become_password_file.as_ref().map(|file| file.to_string());
+    let file = file.or_else(|| config.become_password_file.value.clone());
+    let become_password = if become_.ask_become_pass || *config.become_ask_pass {
+        let typist = super::vault::Typist(context.terminal);
+        typist.ask("BECOME password: ", true).await.map(Secret::new)
+    } else if let Some(file) = file {
+        let text = std::fs::read_to_string(&file).map_err(|error| {
+            context.asked(&format!("cannot read the password file `{file}`: {error}"), None)
+        })?;
+        Some(Secret::new(text.trim().to_owned()))
+    } else {
+        None
+    };
+    let told =
+        |word: Option<&String>, setting: &Option<String>| word.cloned().or_else(|| setting.clone());
+    Ok(RunOptions {
+        become_it: become_.become_other || *config.become_it,
+        become_method: told(become_.become_method.as_ref(), &config.become_method),
+        become_user: told(become_.become_user.as_ref(), &config.become_user),
+        become_password,
+        remote_user: told(user, &config.remote_user),
+        connection: told(connection, &config.transport).filter(|way| way != "smart"),
+        ..RunOptions::ordinary()
+    })
+}
+
+/// How many hosts at once: as was asked, as `ansible.cfg` says, or what fits the command.
+fn forks(context: &Context, asked: Option<u16>) -> usize {
+    let config = &context.settings.config;
+    match (asked, config.forks.told()) {
+        (Some(asked), _) => usize::from(asked),
+        (None, Some(told)) => usize::try_from(*told).unwrap_or(1).max(1),
+        (None, None) if context.global.shim => RunOptions::ordinary().forks,
+        (None, None) => usize::from(FORKS),
+    }
+}
+
+fn verbosity(context: &Context, asked: u8) -> u8 {
+    asked.max(u8::try_from(*context.settings.config.verbosity).unwrap_or(0))
+}
+
+/// Tags that were asked for, or those of `ansible.cfg`.
+fn tags(asked: &[String], told: &[String]) -> Vec<String> {
+    if asked.is_empty() { told.to_vec() } else { asked.to_vec() }
+}
+
 /// `updraft play`
 pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     with_vault(context, &args.vault).await?;
     let fail = |error: ControlError| match &error {
-        // As ansible-playbook: 4 for what cannot be read.
-        ControlError::Playbook(_) => {
+        // As ansible-playbook: 1 for what cannot be decrypted, 4 for what cannot be read.
+        ControlError::Playbook(faults) => {
             context.fail_control(&error);
-            super::Ended(4)
+            let sealed = faults.0.iter().any(updraft_control::LoadFault::is_sealed);
+            super::Ended(if sealed { super::FAILED } else { 4 })
         }
-        other => context.fail_control(other),
+        other => fail_hosts(context, other),
     };
     let mut settings = context.settings.clone();
-    settings.remote_user.clone_from(&args.user);
-    let site: Option<SiteControl> = match args.inventory.is_empty() && context.global.site.exists()
-    {
-        true => Some(context.site()?),
-        false => None,
-    };
-    let (inventory, machines, sessions) = match &site {
-        Some(control) => {
-            let ways = match control.machine_names().is_empty() {
-                true => Vec::new(),
-                false => control.ways("all").map_err(fail)?,
-            };
-            let sessions = Arc::new(control.sessions().map_err(fail)?);
-            (control.inventory().map_err(fail)?, ways, Some(sessions))
-        }
-        None => {
-            let inventory = updraft_control::load_inventory(&args.inventory).map_err(fail)?;
-            (inventory, Vec::new(), None)
-        }
-    };
+    settings.connect(&args.connect.private_key, &args.connect.ssh_common_args);
+    let config = Arc::clone(&settings.config);
+    let extra_vars =
+        updraft_control::extra_vars(&args.extra_vars, &settings.vault).map_err(fail)?;
+    let verbosity = verbosity(context, args.verbose);
+    let diff = args.diff || *config.diff_always;
     let options = RunOptions {
-        extra_vars: updraft_control::extra_vars(&args.extra_vars).map_err(fail)?,
-        tags: args.tags.clone(),
-        skip_tags: args.skip_tags.clone(),
+        extra_vars,
+        tags: tags(&args.tags, &config.run_tags),
+        skip_tags: tags(&args.skip_tags, &config.skip_tags),
         limit: args.limit.clone(),
         check: args.check,
-        diff: args.diff,
-        forks: usize::from(args.forks.unwrap_or(FORKS)),
-        become_it: args.become_other,
-        become_method: args.become_method.clone(),
-        become_user: args.become_user.clone(),
-        remote_user: args.user.clone(),
-        connection: args.connection.clone(),
-        force_handlers: args.force_handlers,
-        verbosity: args.verbose,
-        ..RunOptions::ordinary()
+        diff,
+        forks: forks(context, args.forks),
+        force_handlers: args.force_handlers || *config.force_handlers,
+        verbosity,
+        ..run_options(context, &args.become_, args.user.as_ref(), args.connection.as_ref()).await?
     };
+    settings.remote_user.clone_from(&options.remote_user);
+    let found = hosts(context, &args.inventory, &options.extra_vars)
+        .map_err(|error| fail_hosts(context, &error))?;
+    let (_, warnings) =
+        updraft_control::targets(&found.inventory, "all", args.limit.as_deref(), &config)
+            .map_err(fail)?;
+    if context.global.shim {
+        warnings.iter().for_each(|warning| context.terminal.warn(warning));
+    }
     let screen = ScreenOptions {
-        verbosity: args.verbose,
+        verbosity,
         colour: context.terminal.colour_err && !args.json,
-        diff: args.diff,
+        diff,
         width: context.terminal.columns.max(79),
     };
     let request = PlayRequest {
         playbooks: args.playbooks.clone(),
-        inventory,
+        inventory: found.inventory,
         options,
         screen,
         syntax_check: args.syntax_check,
         list_hosts: args.list_hosts,
     };
-    let reacher = Reacher::new(&settings, sessions);
+    let reacher = Reacher::new(&settings, found.sessions);
     let person = Person(context.terminal);
     let print: fn(&str) = if args.json { |_| {} } else { ui::out };
     let played =
-        updraft_control::play(&request, &reacher, machines, &settings, &person, print).await;
+        updraft_control::play(&request, &reacher, found.machines, &settings, &person, print).await;
     let recap = played.map_err(fail)?;
     if args.json {
         ui::json(&recap.to_json());
@@ -117,10 +211,123 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     Ok(recap.exit_code())
 }
 
+/// Hosts cannot be known: 1 for Ansible's own commands.
+fn fail_hosts(context: &Context, error: &ControlError) -> super::Ended {
+    let ended = context.fail_control(error);
+    if context.global.shim { super::Ended(super::FAILED) } else { ended }
+}
+
+/// `updraft exec -m MODULE`, which is `ansible`
+pub(crate) async fn ad_hoc(context: &mut Context, args: &Exec) -> Result {
+    let asked: &AdHoc = &args.ad_hoc;
+    with_vault(context, &asked.vault).await?;
+    let mut settings = context.settings.clone();
+    let config = Arc::clone(&settings.config);
+    let only = args.ansible.as_ref();
+    if let Some(only) = only {
+        settings.connect(&only.connect.private_key, &only.connect.ssh_common_args);
+    }
+    let fail = |error: ControlError| fail_hosts(context, &error);
+    let extra_vars =
+        updraft_control::extra_vars(&asked.extra_vars, &settings.vault).map_err(fail)?;
+    let verbosity = verbosity(context, asked.verbose);
+    let found = hosts(context, &args.hosts.inventory, &extra_vars).map_err(fail)?;
+    if verbosity > 2 {
+        found.inventory.notes.iter().for_each(|note| ui::say(note));
+    }
+    let limit = asked.limit.as_deref();
+    let names = match updraft_control::targets(&found.inventory, &args.pattern, limit, &config) {
+        Ok((names, warnings)) => {
+            warnings.iter().for_each(|warning| context.terminal.warn(warning));
+            names
+        }
+        Err(error) if asked.limit.is_some() => return Err(fail(error)),
+        Err(_) => {
+            context.terminal.warn("No hosts matched, nothing to do");
+            Vec::new()
+        }
+    };
+    if asked.list_hosts {
+        ui::out(&format!("  hosts ({}):\n", names.len()));
+        names.iter().for_each(|name| ui::out(&format!("    {name}\n")));
+        return Ok(0);
+    }
+    let module = asked.module.clone().unwrap_or_else(|| config.module_name.value.clone());
+    let callback = config.stdout_callback.as_str();
+    let one_line = asked.one_line || (*config.ad_hoc_callbacks && callback == "oneline");
+    let diff = asked.diff || *config.diff_always;
+    let shim_forks = only.map(|only| only.forks);
+    let options = RunOptions {
+        extra_vars,
+        limit: asked.limit.clone(),
+        check: asked.check,
+        diff,
+        forks: forks(context, shim_forks.unwrap_or(Some(args.hosts.forks))),
+        verbosity,
+        ..run_options(context, &asked.become_, asked.user.as_ref(), asked.connection.as_ref())
+            .await?
+    };
+    settings.remote_user.clone_from(&options.remote_user);
+    let request = AdHocRequest {
+        pattern: args.pattern.clone(),
+        screen: MinimalOptions {
+            module: module.clone(),
+            verbosity,
+            colour: context.terminal.colour_err,
+            one_line,
+        },
+        module,
+        args: asked.module_args.clone().or_else(|| config.module_args.value.clone()),
+        background: asked.background,
+        poll: asked.poll.unwrap_or_else(|| u64::try_from(*config.poll_interval).unwrap_or(15)),
+        timeout: asked.task_timeout,
+        dir: match &asked.playbook_dir {
+            Some(dir) => dir.clone().into_std_path_buf(),
+            None => std::path::PathBuf::from("."),
+        },
+        inventory: found.inventory,
+        options,
+        tree: asked.tree.clone().map(camino::Utf8PathBuf::into_std_path_buf),
+    };
+    if let Some(fault) = request.fault() {
+        return Err(super::vault::fail(context, &updraft_control::VaultFault::Usage(fault)));
+    }
+    if names.is_empty() {
+        return Ok(0);
+    }
+    let reacher = Reacher::new(&settings, found.sessions);
+    let person = Person(context.terminal);
+    let tell: fn(&str) = |text| ui::say(text.trim_end_matches('\n'));
+    let ran = updraft_control::ad_hoc(
+        &request,
+        &reacher,
+        found.machines,
+        &settings,
+        &person,
+        updraft_control::Streams { out: ui::out, err: tell },
+    );
+    match ran.await {
+        Ok(recap) => Ok(recap.exit_code()),
+        // What a module says before it is sent, it says for every host.
+        Err(ControlError::Playbook(faults)) => {
+            let error = ControlError::Playbook(faults);
+            context.fail_control(&error);
+            let told = serde_json::json!({"changed": false, "msg": error.to_string()});
+            let told = Listing::json_text(&told);
+            names.iter().for_each(|name| ui::out(&format!("{name} | FAILED! => {told}")));
+            Ok(2)
+        }
+        Err(error) => Err(fail(error)),
+    }
+}
+
 /// `updraft inventory`
 pub(crate) async fn inventory(context: &mut Context, args: &Inventory) -> Result {
     with_vault(context, &args.vault).await?;
-    let fail = |error: ControlError| context.fail_control(&error);
+    let fail = |error: ControlError| fail_hosts(context, &error);
+    let usage = |text: &str| {
+        super::vault::fail(context, &updraft_control::VaultFault::Usage(text.to_owned()))
+    };
     let form = &args.form;
     if form.ssh_config || form.hosts {
         let control = context.site()?;
@@ -131,24 +338,64 @@ pub(crate) async fn inventory(context: &mut Context, args: &Inventory) -> Result
         ui::out(&text.map_err(fail)?);
         return Ok(0);
     }
-    let inventory = match args.inventory.is_empty() {
-        true => context.site()?.inventory(),
-        false => updraft_control::load_inventory(&args.inventory),
+    let actions = [form.list, form.graph, form.host.is_some()];
+    if actions.iter().filter(|asked| **asked).count() > 1 {
+        return Err(usage(
+            "Conflicting options used, only one of --host, --graph or --list can be used at the same time.",
+        ));
     }
-    .map_err(fail)?;
-    let faults = |faults| fail(ControlError::Playbook(faults));
-    match &form.host {
-        Some(name) => match inventory.host(name, &context.settings.vault).map_err(faults)? {
-            Some(vars) => ui::json(&vars),
-            None => {
-                return Err(fail(ControlError::Unknown {
-                    what: "host",
-                    name: name.clone(),
-                    known: inventory.hosts().take(12).map(str::to_owned).collect(),
-                }));
+    if !actions.contains(&true) {
+        return Err(usage(
+            "No action selected, at least one of --host, --graph or --list needs to be specified.",
+        ));
+    }
+    let extra_vars =
+        updraft_control::extra_vars(&args.extra_vars, &context.settings.vault).map_err(fail)?;
+    let inventory = if sources(context, &args.inventory).is_empty() {
+        context.site()?.inventory().map_err(fail)?
+    } else {
+        hosts(context, &args.inventory, &extra_vars).map_err(fail)?.inventory
+    };
+    let limit = match &args.limit {
+        Some(limit) if form.list => {
+            let all = inventory.hosts().map(str::to_owned).collect();
+            let kept = inventory.limited(all, limit);
+            Some(kept.map_err(|what| fail(ControlError::Targets(what)))?.into_iter().collect())
+        }
+        _ => None,
+    };
+    let options = ListingOptions {
+        export: args.export,
+        limit,
+        extra_vars,
+        playbook_dir: args.playbook_dir.clone().map(camino::Utf8PathBuf::into_std_path_buf),
+    };
+    let listing = Listing::new(&inventory, &context.settings.vault, options)
+        .map_err(|faults| fail(ControlError::Playbook(faults)))?;
+    let text = match &form.host {
+        Some(name) => {
+            let vars = listing
+                .host(name)
+                .ok_or_else(|| usage("You must pass a single valid host to --host parameter"))?;
+            match args.yaml {
+                true => Listing::yaml_text(&vars),
+                false => Listing::json_text(&vars.to_json()),
             }
-        },
-        None => ui::json(&inventory.list(&context.settings.vault).map_err(faults)?),
+        }
+        None if form.graph => listing
+            .graph(&args.group, args.vars)
+            .ok_or_else(|| usage("Pattern must be valid group name when using --graph"))?,
+        None if args.yaml => Listing::yaml_text(&listing.tree()),
+        None if args.toml => listing.toml_text().map_err(|what| usage(&what))?,
+        None => Listing::json_text(&listing.list()),
+    };
+    match &args.output {
+        Some(file) => std::fs::write(file, text).map_err(|error| {
+            let told = format!("Unable to write to destination file '{file}': {error}");
+            context.terminal.complain_text(&told, None);
+            super::Ended(super::FAILED)
+        })?,
+        None => ui::out(&text),
     }
     Ok(0)
 }

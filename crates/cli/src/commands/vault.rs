@@ -46,7 +46,7 @@ pub(super) async fn passwords(
 }
 
 /// Whoever types a password: at the terminal of this process, or else on standard input.
-struct Typist(ui::Terminal);
+pub(super) struct Typist(pub(super) ui::Terminal);
 
 #[async_trait]
 impl Operator for Typist {

@@ -14,7 +14,7 @@ mod tests;
 use crate::fault::LoadFault;
 use ini::Ini;
 use read::Reader;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
@@ -92,6 +92,8 @@ macro_rules! settings {
             pub file: Option<PathBuf>,
             /// What deserves a word.
             pub warnings: Vec<String>,
+            /// Modules that may not be used, as the file of `plugin_filters` has it.
+            pub rejected_modules: BTreeSet<String>,
             $($(#[$doc])* pub $name: Setting<$kind>,)*
         }
 
@@ -100,6 +102,7 @@ macro_rules! settings {
                 Self {
                     file: reader.file.map(Path::to_path_buf),
                     warnings: Vec::new(),
+                    rejected_modules: BTreeSet::new(),
                     $($name: reader.$how(&$env, &$file $(, $default)?),)*
                 }
             }
@@ -287,8 +290,35 @@ impl Config {
             return Err(reader.faults);
         }
         config.warnings = warnings;
+        if let Some(path) = config.plugin_filters.value.clone() {
+            config.rejected_modules = rejected(&path).map_err(|fault| vec![fault])?;
+        }
         Ok(config)
     }
+}
+
+/// The modules that a file of filters rejects.
+fn rejected(path: &str) -> Result<BTreeSet<String>, LoadFault> {
+    if !Path::new(path).exists() {
+        return Ok(BTreeSet::new());
+    }
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| LoadFault::bare(format!("cannot read `{path}`: {error}")))?;
+    let parsed = crate::yaml::parse(path, &text)?;
+    let list = parsed.documents.first().and_then(|root| root.get("module_rejectlist"));
+    let names: BTreeSet<String> = list
+        .and_then(crate::yaml::Node::as_seq)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(crate::yaml::Node::scalar_text)
+        .collect();
+    // Other modules look at files through it.
+    if names.contains("stat") {
+        return Err(LoadFault::bare(format!(
+            "The stat module was specified in the module reject list file, {path}, but Ansible will not function without the stat module.  Please remove stat from the reject list."
+        )));
+    }
+    Ok(names)
 }
 
 /// The file that counts, and what is to be said about others.

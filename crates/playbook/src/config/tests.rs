@@ -69,6 +69,19 @@ fn a_file_where_everybody_may_write_is_passed_over_and_told() {
 }
 
 #[test]
+fn a_file_of_filters_names_modules_that_may_not_be_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("ansible.cfg", "[defaults]\nplugin_filters_cfg = filters.yml\n");
+    write("filters.yml", "filter_version: 1.0\nmodule_rejectlist: [copy]\n");
+    assert!(load(&env(&[]), dir.path()).rejected_modules.contains("copy"));
+    write("filters.yml", "filter_version: 1.0\nmodule_rejectlist: [stat]\n");
+    let here = Here { env: &env(&[]), home: None, cwd: dir.path() };
+    let told = Config::load(&here).unwrap_err()[0].to_string();
+    assert!(told.contains("will not function without the stat module"), "{told}");
+}
+
+#[test]
 fn a_value_of_another_type_names_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let here = |env: &BTreeMap<String, String>| {

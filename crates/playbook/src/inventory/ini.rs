@@ -4,6 +4,7 @@ use super::{Inventory, literal, range};
 use crate::fault::LoadFault;
 use crate::value::Value;
 use crate::yaml::Origin;
+use indexmap::IndexMap;
 
 enum Section {
     Hosts,
@@ -19,6 +20,8 @@ pub(crate) fn read(
     let mut faults = Vec::new();
     let mut group = "ungrouped".to_owned();
     let mut section = Section::Hosts;
+    // Groups that are named and not yet declared: the line, and the group that holds them.
+    let mut pending: IndexMap<String, (u32, Option<String>)> = IndexMap::new();
     for (index, line) in text.lines().enumerate() {
         let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
         let at = |column: usize| Origin {
@@ -48,8 +51,17 @@ pub(crate) fn read(
                     continue;
                 }
             };
-            group = name.trim().to_owned();
-            inventory.add_group(&group);
+            let safe = inventory.safe_name(name.trim());
+            let known = inventory.groups.contains_key(&safe);
+            group = inventory.add_group(name.trim());
+            match section {
+                // Variables alone do not make a group.
+                Section::Vars if !known => {
+                    pending.entry(group.clone()).or_insert((number, None));
+                }
+                Section::Vars => {}
+                Section::Hosts | Section::Children => drop(pending.shift_remove(&group)),
+            }
             continue;
         }
         let result = match section {
@@ -57,25 +69,34 @@ pub(crate) fn read(
             Section::Children => {
                 let child = line.split_whitespace().next().unwrap_or_default();
                 let child = child.split('#').next().unwrap_or_default();
-                inventory.add_group(child);
-                if child == group || inventory.group_within(&group, child) {
-                    Err(format!("group `{group}` would hold itself through `{child}`"))
-                } else {
-                    inventory.groups[&group].children.insert(child.to_owned());
-                    Ok(())
+                let safe = inventory.safe_name(child);
+                if !inventory.groups.contains_key(&safe) {
+                    pending.insert(safe, (number, Some(group.clone())));
                 }
+                let child = inventory.add_group(child);
+                inventory.add_child(&group, &child)
             }
             Section::Vars => match line.split_once('=') {
                 Some((name, value)) => {
                     inventory.set_group_var(&group, name.trim(), value_of(value.trim()));
                     Ok(())
                 }
-                None => Err(format!("`{line}` is not `name=value`")),
+                None => Err(format!("Expected key=value, got: {line}")),
             },
         };
         if let Err(what) = result {
             faults.push(LoadFault::at(at(indent), what));
         }
+    }
+    for (name, (line, parent)) in pending {
+        let at = Origin { file: file.into(), line, column: 1 };
+        let what = match parent {
+            None => format!("Section [{name}:vars] not valid for undefined group '{name}'."),
+            Some(parent) => {
+                format!("Section [{parent}:children] includes undefined group '{name}'.")
+            }
+        };
+        faults.push(LoadFault::at(at, what));
     }
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
@@ -108,10 +129,20 @@ fn host_line(inventory: &mut Inventory, group: &str, line: &str) -> Result<(), S
     let words = words(line)?;
     let Some((pattern, vars)) = words.split_first() else { return Ok(()) };
     let (names, port) = names(pattern)?;
+    if pattern.ends_with(':') && port.is_none() {
+        return Err(format!(
+            "Invalid host pattern '{pattern}' supplied, ending in ':' is not allowed, this character is reserved to provide a port."
+        ));
+    }
+    if pattern == "---" {
+        return Err(format!(
+            "Invalid host pattern '{pattern}' supplied, '---' is normally a sign this is a YAML file."
+        ));
+    }
     let mut pairs = Vec::new();
     for word in vars {
         let Some((name, value)) = word.split_once('=') else {
-            return Err(format!("`{word}` is not `name=value`"));
+            return Err(format!("Expected key=value host variable assignment, got: {word}"));
         };
         pairs.push((name, value_of(value)));
     }

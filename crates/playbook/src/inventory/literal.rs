@@ -35,14 +35,27 @@ impl Reader<'_> {
         match first {
             '\'' | '"' => self.string(first),
             '[' => self.items(depth, ']').map(Value::list),
-            '(' => self.items(depth, ')').map(Value::tuple),
+            // Ansible makes lists of tuples and sets.
+            '(' => self.items(depth, ')').map(Value::list),
+            '{' if self.is_set(depth) => self.items(depth, '}').map(Value::list),
             '{' => self.dict(depth),
+            '.' if self.rest.starts_with("...") => {
+                self.rest = &self.rest[3..];
+                Some(Value::str("..."))
+            }
+            // Bytes become text.
+            'b' | 'B' if self.rest[1..].starts_with(['\'', '"']) => {
+                let quote = self.rest.chars().nth(1)?;
+                self.rest = &self.rest[1..];
+                self.string(quote)
+            }
             c if c.is_ascii_digit() || matches!(c, '-' | '+' | '.') => self.number(),
             _ => {
                 for (word, value) in [
                     ("True", Value::Bool(true)),
                     ("False", Value::Bool(false)),
                     ("None", Value::None),
+                    ("set()", Value::list(Vec::new())),
                 ] {
                     if let Some(rest) = self.rest.strip_prefix(word) {
                         self.rest = rest;
@@ -91,6 +104,13 @@ impl Reader<'_> {
             .map_or(self.rest.len(), |(at, _)| at);
         let (text, rest) = self.rest.split_at(end);
         let body = text.trim_start_matches(['-', '+']);
+        // An imaginary number stays the text it is.
+        if let Some(real) = body.strip_suffix(['j', 'J'])
+            && real.parse::<f64>().is_ok()
+        {
+            self.rest = rest;
+            return Some(Value::str(text));
+        }
         let value = if body.bytes().all(|b| b.is_ascii_digit()) {
             // Python refuses leading zeros, so `0644` stays text.
             let zeros = body.len() > 1 && body.starts_with('0') && body.bytes().any(|b| b != b'0');
@@ -129,6 +149,12 @@ impl Reader<'_> {
             items.push(self.value(depth + 1)?);
         }
         Some(items)
+    }
+
+    /// Do braces hold elements without keys?
+    fn is_set(&self, depth: usize) -> bool {
+        let mut ahead = Reader { rest: &self.rest[1..] };
+        ahead.value(depth + 1).is_some() && (ahead.eat(',') || ahead.eat('}'))
     }
 
     fn dict(&mut self, depth: usize) -> Option<Value> {
@@ -170,6 +196,13 @@ mod tests {
             ("None", "None"),
             ("[1, 'x', {'k': None}]", "[1, 'x', {'k': None}]"),
             ("0x10", "16"),
+            ("{'a': 1}", "{'a': 1}"),
+            ("{1, 2}", "[1, 2]"),
+            ("(1, 2)", "[1, 2]"),
+            ("set()", "[]"),
+            ("b'x'", "'x'"),
+            ("1j", "'1j'"),
+            ("...", "'...'"),
         ] {
             assert_eq!(parse(text).unwrap().repr(), repr, "{text}");
         }

@@ -1,10 +1,15 @@
-//! Which reader a source wants.
+//! Which plugin reads a source.
+//!
+//! Plugins are tried in the order that `ansible.cfg` gives. A source that none can read is told and
+//! passed over, unless the settings say that it ends the command.
 
-use super::{Inventory, ini};
+use super::{Inventory, constructed, generator, ini, script, toml, yaml};
 use crate::fault::{Faults, LoadFault};
+use crate::template::World;
 use crate::value::{Dict, Value};
-use crate::yaml::{Kind, Node};
+use crate::yaml::Node;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Runs inventory scripts. Whoever may start processes implements it.
 pub trait Scripts: Send + Sync {
@@ -15,312 +20,328 @@ pub trait Scripts: Send + Sync {
     fn run(&self, script: &Path, args: &[&str]) -> Result<String, String>;
 }
 
-/// Files in an inventory directory that are none.
-const SKIPPED: &[&str] = &[
-    ".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst", ".orig", ".cfg", ".retry",
-];
+/// What inventories are read with.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    /// Settings, passwords, the environment.
+    pub world: &'a Arc<World>,
+    /// Runs scripts; without it they cannot be read.
+    pub scripts: Option<&'a dyn Scripts>,
+    /// Variables that outrank all others.
+    pub extra_vars: &'a Dict,
+}
 
-pub(crate) fn load(sources: &[String], scripts: Option<&dyn Scripts>) -> Result<Inventory, Faults> {
-    let mut inventory = Inventory::default();
-    let mut faults = Vec::new();
-    for source in sources {
-        if source.contains(',') {
-            for name in source.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-                match ini::names(name) {
-                    Ok((names, port)) => {
-                        for name in names {
-                            inventory.add_host(&name, Some("ungrouped"));
-                            if let Some(port) = port {
-                                inventory.set_host_var(&name, "ansible_port", Value::Int(port));
-                            }
-                        }
-                    }
-                    Err(what) => faults.push(LoadFault::bare(what)),
-                }
-            }
-            continue;
-        }
+/// Names in a directory of inventories that are never one.
+const NEVER: &[&str] = &["group_vars", "host_vars", "vars_plugins"];
+
+pub(crate) fn load(sources: &[String], reading: &Reading<'_>) -> Result<Inventory, Faults> {
+    let config = &reading.world.config;
+    let mut inventory = Inventory { group_names: config.group_names.value, ..Inventory::default() };
+    let mut read_any = false;
+    for source in sources.iter().filter(|source| !source.is_empty()) {
         let path = Path::new(source);
-        if !path.exists() {
-            faults.push(LoadFault::bare(format!("inventory `{source}` was not found")));
-            continue;
+        if path.exists() || !source.contains(',') {
+            let full = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+            let place = if full.is_dir() { full.as_path() } else { full.parent().unwrap_or(&full) };
+            inventory.beside.push(place.to_path_buf());
+            inventory.sources.push(full.clone());
+            read_any |= one(&mut inventory, &full.display().to_string(), reading)?;
+        } else {
+            read_any |= one(&mut inventory, source, reading)?;
         }
-        let place = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
-        let place = if place.as_os_str().is_empty() { Path::new(".") } else { place };
-        inventory.beside.push(place.to_path_buf());
-        inventory.sources.push(path.to_path_buf());
-        if let Err(more) = any(&mut inventory, path, scripts) {
-            faults.extend(more);
+    }
+    if !read_any {
+        if *config.inventory_unparsed_fails {
+            return Err(LoadFault::bare(
+                "No inventory was parsed, please check your configuration and options.",
+            )
+            .into());
+        }
+        if *config.inventory_unparsed_warning {
+            inventory.warn("No inventory was parsed, only implicit localhost is available");
         }
     }
     inventory.settle();
-    Faults::check(faults)?;
+    let both: Vec<String> = inventory
+        .groups
+        .keys()
+        .filter(|name| inventory.hosts.contains_key(*name))
+        .cloned()
+        .collect();
+    for name in both {
+        inventory.warn(format!("Found both group and host with same name: {name}"));
+    }
     Ok(inventory)
 }
 
-fn any(
-    inventory: &mut Inventory,
-    path: &Path,
-    scripts: Option<&dyn Scripts>,
-) -> Result<(), Vec<LoadFault>> {
-    if path.is_dir() { directory(inventory, path, scripts) } else { file(inventory, path, scripts) }
-}
-
-fn directory(
-    inventory: &mut Inventory,
-    path: &Path,
-    scripts: Option<&dyn Scripts>,
-) -> Result<(), Vec<LoadFault>> {
-    let name = path.display();
-    let entries = std::fs::read_dir(path).map_err(|error| {
-        vec![LoadFault::bare(format!("cannot read inventory directory `{name}`: {error}"))]
-    })?;
-    let mut names: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.file_name()).collect();
-    names.sort();
-    let mut faults = Vec::new();
-    for name in names {
-        let text = name.to_string_lossy();
-        let skipped = text.starts_with('.')
-            || matches!(&*text, "group_vars" | "host_vars")
-            || SKIPPED.iter().any(|end| text.ends_with(end));
-        if !skipped && let Err(more) = any(inventory, &path.join(&name), scripts) {
-            faults.extend(more);
+/// Reads one source, or every source in a directory. Was anything read?
+fn one(inventory: &mut Inventory, source: &str, reading: &Reading<'_>) -> Result<bool, Faults> {
+    let config = &reading.world.config;
+    let path = Path::new(source);
+    let mut read = false;
+    let mut failures = Vec::new();
+    if path.is_dir() {
+        for name in entries(path, reading)? {
+            read |= one(inventory, &path.join(name).display().to_string(), reading)?;
+        }
+    } else {
+        for plugin in config.inventory_plugins.iter() {
+            let Some(plugin) = Plugin::named(plugin) else {
+                inventory.warn(format!("Failed to load inventory plugin, skipping {plugin}"));
+                continue;
+            };
+            if !plugin.wants(source, reading) {
+                continue;
+            }
+            match plugin.read(inventory, source, reading) {
+                Ok(()) => {
+                    read = true;
+                    break;
+                }
+                Err(faults) => failures.push((plugin, Faults(faults))),
+            }
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    if read || (source == "/etc/ansible/hosts" && !path.exists()) {
+        return Ok(read);
+    }
+    for (plugin, faults) in failures {
+        let name = plugin.name();
+        inventory.warn(format!("Failed to parse inventory with '{name}' plugin: {faults}"));
+    }
+    if *config.inventory_any_unparsed_fails {
+        return Err(LoadFault::bare(format!(
+            "Completely failed to parse inventory source {source}"
+        ))
+        .into());
+    }
+    inventory.warn(format!("Unable to parse {source} as an inventory source"));
+    Ok(false)
 }
 
-fn file(
-    inventory: &mut Inventory,
-    path: &Path,
-    scripts: Option<&dyn Scripts>,
-) -> Result<(), Vec<LoadFault>> {
-    let name = path.display().to_string();
-    if is_executable(path) {
-        return script(inventory, path, scripts).map_err(|what| vec![LoadFault::bare(what)]);
+/// What may be inventories in a directory, in order.
+fn entries(path: &Path, reading: &Reading<'_>) -> Result<Vec<String>, Faults> {
+    let config = &reading.world.config;
+    let mut patterns = Vec::new();
+    for source in config.inventory_ignored_patterns.iter().filter(|source| !source.is_empty()) {
+        patterns.push(fancy_regex::Regex::new(source).map_err(|error| {
+            LoadFault::bare(format!("inventory_ignore_patterns: `{source}`: {error}"))
+        })?);
     }
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        vec![LoadFault::bare(format!("cannot read inventory `{name}`: {error}"))]
-    })?;
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let certain = matches!(extension, "yml" | "yaml" | "json");
-    if certain || extension.is_empty() {
-        match crate::yaml::parse(&name, &text) {
-            Ok(parsed) => match parsed.documents.first() {
-                Some(node) if node.as_map().is_some() => return yaml(inventory, node),
-                Some(node) if certain && !node.is_null() => {
+    let cannot = |error: std::io::Error| {
+        LoadFault::bare(format!("cannot read inventory directory `{}`: {error}", path.display()))
+    };
+    let listed = std::fs::read_dir(path).map_err(cannot)?;
+    let mut names: Vec<String> = listed
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| {
+            !(name.starts_with('.')
+                || NEVER.contains(&name.as_str())
+                || config.inventory_ignored_ends.iter().any(|end| name.ends_with(end.as_str()))
+                || patterns.iter().any(|pattern| pattern.is_match(name).unwrap_or(false)))
+        })
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// A reader of one kind of source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plugin {
+    HostList,
+    AdvancedHostList,
+    Script,
+    Auto,
+    Yaml,
+    Ini,
+    Toml,
+    Constructed,
+    Generator,
+}
+
+impl Plugin {
+    const ALL: [Self; 9] = [
+        Self::HostList,
+        Self::AdvancedHostList,
+        Self::Script,
+        Self::Auto,
+        Self::Yaml,
+        Self::Ini,
+        Self::Toml,
+        Self::Constructed,
+        Self::Generator,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::HostList => "host_list",
+            Self::AdvancedHostList => "advanced_host_list",
+            Self::Script => "script",
+            Self::Auto => "auto",
+            Self::Yaml => "yaml",
+            Self::Ini => "ini",
+            Self::Toml => "toml",
+            Self::Constructed => "constructed",
+            Self::Generator => "generator",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let short = name.strip_prefix("ansible.builtin.").unwrap_or(name);
+        Self::ALL.into_iter().find(|plugin| plugin.name() == short)
+    }
+
+    /// May this source be one of its kind?
+    fn wants(self, source: &str, reading: &Reading<'_>) -> bool {
+        let path = Path::new(source);
+        let file = path.is_file();
+        let end = path.extension().map(|end| format!(".{}", end.to_string_lossy()));
+        let yaml = |end: &Option<String>| {
+            end.as_ref().is_none_or(|end| reading.world.config.yaml_ends.contains(end))
+        };
+        match self {
+            Self::HostList | Self::AdvancedHostList => !path.exists() && source.contains(','),
+            Self::Script => file && script::is_executable(path),
+            Self::Auto => file && matches!(end.as_deref(), Some(".yml" | ".yaml")),
+            Self::Yaml => file && yaml(&end),
+            Self::Ini => file && end.as_deref() != Some(".toml"),
+            Self::Toml => file && end.as_deref() == Some(".toml"),
+            Self::Constructed | Self::Generator => {
+                file && (yaml(&end) || end.as_deref() == Some(".config"))
+            }
+        }
+    }
+
+    fn read(
+        self,
+        inventory: &mut Inventory,
+        source: &str,
+        reading: &Reading<'_>,
+    ) -> Result<(), Vec<LoadFault>> {
+        let path = Path::new(source);
+        match self {
+            Self::HostList => {
+                host_list(inventory, source);
+                Ok(())
+            }
+            Self::AdvancedHostList => {
+                advanced_host_list(inventory, source).map_err(|what| vec![LoadFault::bare(what)])
+            }
+            Self::Script => script::read(inventory, path, reading.scripts)
+                .map_err(|what| vec![LoadFault::bare(what)]),
+            Self::Ini => ini::read(inventory, source, &text(path, reading)?),
+            Self::Toml => toml::read(inventory, source, &text(path, reading)?),
+            Self::Yaml => match document(path, reading)? {
+                Some(node) if node.as_map().is_none() => Err(vec![LoadFault::at(
+                    node.at.clone(),
+                    format!(
+                        "YAML inventory has invalid structure, it should be a dictionary, got: {}",
+                        node.kind_name()
+                    ),
+                )]),
+                Some(node) if node.get("plugin").is_some() => Err(vec![LoadFault::at(
+                    node.at.clone(),
+                    "Plugin configuration YAML file, not YAML inventory",
+                )]),
+                Some(node) => yaml::read(inventory, &node),
+                None => Err(vec![LoadFault::bare("Parsed empty YAML file")]),
+            },
+            Self::Auto => auto(inventory, path, reading),
+            Self::Constructed | Self::Generator => {
+                let node = document(path, reading)?
+                    .ok_or_else(|| vec![LoadFault::bare(format!("{source} is empty"))])?;
+                let told = node.get("plugin").and_then(Node::as_str).unwrap_or("none found");
+                if Self::named(told) != Some(self) {
                     return Err(vec![LoadFault::at(
                         node.at.clone(),
-                        "an inventory is a dict of groups",
+                        format!("Incorrect plugin name in file: {told}"),
                     )]);
                 }
-                _ if certain => return Ok(()),
-                _ => {}
-            },
-            Err(fault) if certain => return Err(vec![fault]),
-            Err(_) => {}
-        }
-    }
-    ini::read(inventory, &name, &text)
-}
-
-fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    let data = matches!(
-        path.extension().and_then(|extension| extension.to_str()),
-        Some("yml" | "yaml" | "json" | "ini")
-    );
-    !data
-        && std::fs::metadata(path)
-            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-}
-
-/// `group: {hosts: {name: vars}, vars: {…}, children: {…}}`
-fn yaml(inventory: &mut Inventory, root: &Node) -> Result<(), Vec<LoadFault>> {
-    let mut faults = Vec::new();
-    for (key, body) in root.as_map().unwrap_or_default() {
-        match key.scalar_text() {
-            Some(name) => group(inventory, &name, body, 0, &mut faults),
-            None => faults.push(LoadFault::at(key.at.clone(), "a group needs a name")),
-        }
-    }
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
-}
-
-fn group(
-    inventory: &mut Inventory,
-    name: &str,
-    body: &Node,
-    depth: usize,
-    faults: &mut Vec<LoadFault>,
-) {
-    inventory.add_group(name);
-    if body.is_null() {
-        return;
-    }
-    let Some(entries) = body.as_map() else {
-        faults.push(LoadFault::at(
-            body.at.clone(),
-            format!("group `{name}` is {}, not a dict", body.kind_name()),
-        ));
-        return;
-    };
-    if depth > 50 {
-        faults.push(LoadFault::at(body.at.clone(), "groups are nested too deep"));
-        return;
-    }
-    for (key, value) in entries {
-        match key.as_str() {
-            Some("vars") => {
-                if let Some(vars) = value.to_value().as_dict() {
-                    inventory.groups[name].vars.extend(vars.clone());
-                } else if !value.is_null() {
-                    faults.push(LoadFault::at(value.at.clone(), "`vars` is a dict"));
+                match self {
+                    Self::Constructed => constructed::read(inventory, &node, reading),
+                    _ => generator::read(inventory, &node, reading),
                 }
             }
-            Some("children") => {
-                for (child, body) in named(value) {
-                    group(inventory, &child, &body, depth + 1, faults);
-                    if child == name || inventory.group_within(name, &child) {
-                        faults.push(LoadFault::at(
-                            key.at.clone(),
-                            format!("group `{name}` would hold itself through `{child}`"),
-                        ));
-                    } else {
-                        inventory.groups[name].children.insert(child);
-                    }
-                }
-            }
-            Some("hosts") => {
-                for (host, body) in named(value) {
-                    let names = match ini::names(&host) {
-                        Ok((names, _)) => names,
-                        Err(what) => {
-                            faults.push(LoadFault::at(body.at.clone(), what));
-                            continue;
-                        }
-                    };
-                    let vars = body.to_value();
-                    for host in names {
-                        inventory.add_host(&host, Some(name));
-                        if let Some(vars) = vars.as_dict() {
-                            inventory.hosts[&host].vars.extend(vars.clone());
-                        }
-                    }
-                }
-            }
-            other => faults.push(LoadFault::at(
-                key.at.clone(),
-                format!(
-                    "a group has `hosts`, `children` and `vars`, not `{}`",
-                    other.unwrap_or("something without a name")
-                ),
-            )),
         }
     }
 }
 
-/// A dict of names, a list of names, or one name.
-fn named(node: &Node) -> Vec<(String, Node)> {
-    let empty = |at: &Node| Node { at: at.at.clone(), kind: Kind::Scalar(Value::None) };
-    match &node.kind {
-        Kind::Map(entries) => entries
-            .iter()
-            .filter_map(|(key, body)| Some((key.scalar_text()?, body.clone())))
-            .collect(),
-        Kind::Seq(items) => {
-            items.iter().filter_map(|item| Some((item.scalar_text()?, empty(item)))).collect()
-        }
-        Kind::Scalar(_) => node.scalar_text().map(|name| (name, empty(node))).into_iter().collect(),
-    }
-}
-
-/// What a script says to `--list`, and to `--host` where it has no `_meta`.
-fn script(
+/// A file that names the plugin it is for.
+fn auto(
     inventory: &mut Inventory,
     path: &Path,
-    scripts: Option<&dyn Scripts>,
-) -> Result<(), String> {
+    reading: &Reading<'_>,
+) -> Result<(), Vec<LoadFault>> {
     let name = path.display();
-    let Some(scripts) = scripts else {
-        return Err(format!("inventory `{name}` is a script, and nothing here may run it"));
+    let node = document(path, reading)?;
+    let told = node.as_ref().and_then(|node| node.get("plugin"));
+    let Some(told) = told.and_then(Node::as_str) else {
+        return Err(vec![LoadFault::bare(format!(
+            "no root 'plugin' key found, '{name}' is not a valid YAML inventory plugin config file"
+        ))]);
     };
-    // A bare name would be looked for in PATH.
-    let path =
-        if path.components().count() == 1 { Path::new(".").join(path) } else { path.to_path_buf() };
-    let said = scripts.run(&path, &["--list"])?;
-    let said: serde_json::Value = serde_json::from_str(&said)
-        .map_err(|error| format!("inventory `{name}` did not answer in JSON: {error}"))?;
-    let said = Value::from(said);
-    let Some(entries) = said.as_dict() else {
-        return Err(format!("inventory `{name}` answered something other than an object"));
-    };
-    let meta = entries.get("_meta").and_then(|meta| meta.get("hostvars")).cloned();
-    for (group, body) in entries {
-        let Some(group) = group.as_str().filter(|group| *group != "_meta") else { continue };
-        inventory.add_group(group);
-        let texts = |value: Option<&Value>| -> Vec<String> {
-            value.and_then(Value::as_list).unwrap_or_default().iter().map(Value::to_text).collect()
-        };
-        let hosts =
-            if body.as_list().is_some() { texts(Some(body)) } else { texts(body.get("hosts")) };
-        for host in hosts {
-            inventory.add_host(&host, Some(group));
+    match Plugin::named(told).filter(|plugin| *plugin != Plugin::Auto) {
+        Some(plugin) if plugin.wants(&name.to_string(), reading) => {
+            plugin.read(inventory, &name.to_string(), reading)
         }
-        if let Some(vars) = body.get("vars").and_then(Value::as_dict) {
-            inventory.groups[group].vars.extend(vars.clone());
-        }
-        for child in texts(body.get("children")) {
-            inventory.add_group(&child);
-            if child != group && !inventory.group_within(group, &child) {
-                inventory.groups[group].children.insert(child);
-            }
-        }
+        Some(_) => Err(vec![LoadFault::bare(format!(
+            "inventory source '{name}' could not be verified by inventory plugin '{told}'"
+        ))]),
+        None => Err(vec![LoadFault::bare(format!(
+            "inventory config '{name}' specifies unknown plugin '{told}'"
+        ))]),
     }
-    let mut give = |host: &str, vars: &Dict| inventory.hosts[host].vars.extend(vars.clone());
-    match meta {
-        Some(meta) => {
-            for (host, vars) in meta.as_dict().cloned().unwrap_or_default() {
-                let host = host.to_json_key();
-                if inventory.hosts.contains_key(&host)
-                    && let Some(vars) = vars.as_dict()
-                {
-                    inventory.hosts[&host].vars.extend(vars.clone());
-                }
+}
+
+fn text(path: &Path, reading: &Reading<'_>) -> Result<String, Vec<LoadFault>> {
+    reading.world.vault.read_text(path).map_err(|what| vec![LoadFault::bare(what)])
+}
+
+/// The first document of a file, if there is anything in it.
+fn document(path: &Path, reading: &Reading<'_>) -> Result<Option<Node>, Vec<LoadFault>> {
+    let parsed = crate::yaml::parse(&path.display().to_string(), &text(path, reading)?)
+        .map_err(|fault| vec![fault])?;
+    let empty = |node: &Node| node.is_null() || node.as_map().is_some_and(<[_]>::is_empty);
+    Ok(parsed.documents.into_iter().next().filter(|node| !empty(node)))
+}
+
+/// `a,b:22`: names as they stand, each with its port.
+fn host_list(inventory: &mut Inventory, source: &str) {
+    for name in source.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let (name, port) = match ini::names(name) {
+            Ok((names, port)) if !name.contains('[') || names.len() == 1 => {
+                (names.into_iter().next().unwrap_or_default(), port)
             }
-        }
-        None => {
-            let hosts: Vec<String> = texts_of_hosts(entries);
-            for host in hosts {
-                let said = scripts.run(&path, &["--host", &host])?;
-                if said.trim().is_empty() {
-                    continue;
-                }
-                let vars: serde_json::Value = serde_json::from_str(&said).map_err(|error| {
-                    format!("inventory `{name}` did not answer in JSON: {error}")
-                })?;
-                if let Some(vars) = Value::from(vars).as_dict() {
-                    give(&host, vars);
-                }
+            _ => (name.to_owned(), None),
+        };
+        add(inventory, &name, port);
+    }
+}
+
+/// `a[1:3],b`: ranges too.
+fn advanced_host_list(inventory: &mut Inventory, source: &str) -> Result<(), String> {
+    for name in source.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        match ini::names(name) {
+            Ok((names, port)) => names.iter().for_each(|name| add(inventory, name, port)),
+            Err(what) if what.contains("must specify end value") => {
+                inventory.note(format!(
+                    "Unable to parse address from hostname, leaving unchanged: {what}"
+                ));
+                add(inventory, name, None);
             }
+            Err(what) => return Err(format!("Invalid data from string, could not parse: {what}")),
         }
     }
     Ok(())
 }
 
-fn texts_of_hosts(entries: &Dict) -> Vec<String> {
-    let mut names = Vec::new();
-    for body in entries.values() {
-        let hosts = body
-            .as_list()
-            .or_else(|| body.get("hosts").and_then(Value::as_list))
-            .unwrap_or_default();
-        for host in hosts {
-            let host = host.to_text();
-            if !names.contains(&host) {
-                names.push(host);
-            }
-        }
+fn add(inventory: &mut Inventory, name: &str, port: Option<i64>) {
+    if inventory.contains(name) {
+        return;
     }
-    names
+    inventory.add_host(name, Some("ungrouped"));
+    if let Some(port) = port {
+        inventory.set_host_var(name, "ansible_port", Value::Int(port));
+    }
 }

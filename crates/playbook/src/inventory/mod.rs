@@ -5,19 +5,26 @@
 //!
 //! Never here: connecting to hosts, rendering variables.
 
+mod constructed;
+mod generator;
 mod ini;
 mod listing;
 mod literal;
 mod load;
 mod pattern;
 mod range;
+mod script;
+mod toml;
 mod vars;
+mod yaml;
 
-pub use load::Scripts;
+pub use listing::{Listing, ListingOptions};
+pub use load::{Reading, Scripts};
 pub(crate) use pattern::is_localhost;
 pub use vars::VarsDir;
 pub(crate) use vars::{read_vars, sorted_entries};
 
+use crate::config::GroupNames;
 use crate::fault::Faults;
 use crate::value::{Dict, Key, Value};
 use indexmap::{IndexMap, IndexSet};
@@ -61,6 +68,12 @@ pub struct Inventory {
     pub(crate) beside: Vec<PathBuf>,
     /// The sources as they were named, for `inventory_file` and `inventory_dir`.
     pub(crate) sources: Vec<PathBuf>,
+    /// What happens to names of groups that variables cannot have.
+    group_names: GroupNames,
+    /// What deserves a word, each once.
+    pub warnings: IndexSet<String>,
+    /// What only those want to know who look for a fault.
+    pub notes: Vec<String>,
 }
 
 impl Default for Inventory {
@@ -71,6 +84,9 @@ impl Default for Inventory {
             groups: groups.into_iter().collect(),
             beside: Vec::new(),
             sources: Vec::new(),
+            group_names: GroupNames::Ignore,
+            warnings: IndexSet::new(),
+            notes: Vec::new(),
         };
         inventory.groups["all"].children.insert("ungrouped".to_owned());
         inventory
@@ -87,7 +103,7 @@ impl Inventory {
     {
         let mut inventory = Self::default();
         for (group, hosts) in groups {
-            inventory.add_group(&group);
+            let group = inventory.add_group(&group);
             for (host, vars) in hosts {
                 inventory.add_host(&host, Some(&group));
                 if let Some(vars) = Value::from(vars).as_dict() {
@@ -103,21 +119,71 @@ impl Inventory {
     ///
     /// # Errors
     /// When a source is not there or is none that can be read.
-    pub fn load(sources: &[String], scripts: Option<&dyn Scripts>) -> Result<Self, Faults> {
-        load::load(sources, scripts)
+    pub fn load(sources: &[String], reading: &Reading<'_>) -> Result<Self, Faults> {
+        load::load(sources, reading)
     }
 
-    /// Adds a group if it is not there.
-    pub fn add_group(&mut self, name: &str) {
-        self.groups.entry(name.to_owned()).or_default();
+    fn warn(&mut self, text: impl Into<String>) {
+        self.warnings.insert(text.into());
+    }
+
+    fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    /// The name under which a group is kept: as it was told, or with `_` where variables could not
+    /// have that character.
+    fn safe_name(&mut self, name: &str) -> String {
+        if self.groups.contains_key(name) {
+            return name.to_owned();
+        }
+        let fits = |c: char| c.is_alphanumeric() || c == '_';
+        let odd = |(at, c): (usize, char)| !fits(c) || (at == 0 && c.is_ascii_digit());
+        if !name.char_indices().any(odd) {
+            return name.to_owned();
+        }
+        let told = |replaced: &str| {
+            format!(
+                "Invalid characters were found in group names {replaced}, use -vvvv to see details"
+            )
+        };
+        match self.group_names {
+            GroupNames::Ignore => return name.to_owned(),
+            GroupNames::Never => {
+                self.warn(told("but not replaced"));
+                return name.to_owned();
+            }
+            GroupNames::Always => self.warn(told("and automatically replaced")),
+            GroupNames::Silently => {}
+        }
+        name.char_indices().map(|(at, c)| if odd((at, c)) { '_' } else { c }).collect()
+    }
+
+    /// Adds a group if it is not there. Gives the name it is kept under.
+    pub fn add_group(&mut self, name: &str) -> String {
+        let name = self.safe_name(name);
+        self.groups.entry(name.clone()).or_default();
+        name
+    }
+
+    /// Puts a group within another one. Both must be there.
+    fn add_child(&mut self, group: &str, child: &str) -> Result<(), String> {
+        if group == child {
+            return Err(format!("can't add group to itself: `{group}`"));
+        }
+        if self.group_within(group, child) {
+            return Err(format!("group `{group}` would hold itself through `{child}`"));
+        }
+        self.groups[group].children.insert(child.to_owned());
+        Ok(())
     }
 
     /// Adds a host if it is not there, to a group if one is named.
     pub fn add_host(&mut self, name: &str, group: Option<&str>) {
         self.hosts.entry(name.to_owned()).or_default();
         if let Some(group) = group {
-            self.add_group(group);
-            self.groups[group].hosts.insert(name.to_owned());
+            let group = self.add_group(group);
+            self.groups[&group].hosts.insert(name.to_owned());
         }
     }
 

@@ -22,7 +22,7 @@ impl Inventory {
             _ => 0,
         };
         parts.sort_by_key(weight);
-        if parts.first().is_some_and(|part| weight(part) > 0) {
+        if parts.first().is_none_or(|part| weight(part) > 0) {
             parts.insert(0, "all".to_owned());
         }
         let mut chosen: Vec<String> = Vec::new();
@@ -46,6 +46,54 @@ impl Inventory {
             }
         }
         Ok(chosen)
+    }
+
+    /// The parts of a pattern that mean nothing here.
+    pub fn unmatched(&self, pattern: &str) -> Vec<String> {
+        let parts = split(pattern).into_iter().map(|part| {
+            let name = part.trim_start_matches(['!', '&']);
+            subscript(name).0.to_owned()
+        });
+        parts
+            .filter(|name| {
+                let group = self.groups.contains_key(name);
+                !group && self.named(name).is_ok_and(|hosts| hosts.is_empty())
+            })
+            .collect()
+    }
+
+    /// Those of `hosts` that a limit leaves: a pattern, or `@file` with one on each line. A limit
+    /// that says nothing leaves all.
+    ///
+    /// # Errors
+    /// With a sentence on a pattern or a file that cannot be read.
+    pub fn limited(&self, mut hosts: Vec<String>, limit: &str) -> Result<Vec<String>, String> {
+        let mut parts = Vec::new();
+        for part in split(limit) {
+            let Some(file) = part.strip_prefix('@') else {
+                parts.push(part);
+                continue;
+            };
+            let path = std::path::Path::new(file);
+            if !path.exists() {
+                return Err(format!("Unable to find limit file {file}"));
+            }
+            if !path.is_file() {
+                return Err(format!(
+                    "Limit starting with \"@\" must be a file, not a directory: {file}"
+                ));
+            }
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("cannot read the limit file `{file}`: {error}"))?;
+            parts.extend(text.lines().map(|line| line.trim().to_owned()));
+        }
+        parts.retain(|part| !part.is_empty());
+        if !parts.is_empty() {
+            let allowed: std::collections::HashSet<String> =
+                self.hosts_matching(&parts.join(","))?.into_iter().collect();
+            hosts.retain(|host| allowed.contains(host));
+        }
+        Ok(hosts)
     }
 
     /// The hosts of one part of a pattern.

@@ -22,7 +22,10 @@ pub(crate) fn expand(name: &str) -> Result<Vec<String>, String> {
         ),
         _ => return Err(format!("the range in `{name}` has too many parts")),
     };
-    if step == 0 || last.is_empty() {
+    if last.is_empty() {
+        return Err("host range must specify end value".to_owned());
+    }
+    if step == 0 {
         return Err(format!("the range in `{name}` never ends"));
     }
     let first = if first.is_empty() { "0" } else { first };

@@ -1,6 +1,36 @@
 //! What inventories, ranges, patterns and variables beside them give, on small sources.
 
 use super::*;
+use crate::config::Config;
+use crate::template::World;
+use std::sync::Arc;
+use updraft_base::{FixedClock, Timestamp};
+
+fn world(config: Config) -> Arc<World> {
+    Arc::new(World {
+        env: std::collections::BTreeMap::new(),
+        clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
+        seed: 0,
+        commands: Arc::new(crate::template::Alone),
+        vault: Arc::default(),
+        config: Arc::new(config),
+    })
+}
+
+fn load_with(sources: &[&str], config: Config, scripts: Option<&dyn Scripts>) -> Inventory {
+    let sources: Vec<String> = sources.iter().map(|source| (*source).to_owned()).collect();
+    let (world, extra_vars) = (world(config), Dict::new());
+    let reading = Reading { world: &world, scripts, extra_vars: &extra_vars };
+    Inventory::load(&sources, &reading).unwrap()
+}
+
+fn load(sources: &[&str]) -> Inventory {
+    load_with(sources, Config::default(), None)
+}
+
+fn listed(inventory: &Inventory) -> serde_json::Value {
+    Listing::new(inventory, &Default::default(), ListingOptions::default()).unwrap().list()
+}
 
 const HOSTS: &str = "
 lone ansible_host=10.0.0.9
@@ -54,9 +84,10 @@ fn faults_of_an_ini_file_are_told_all_at_once_with_their_lines() {
     let faults = ini::read(&mut inventory, "h", "[a:b]\nx y\n[c:children]\nc\n[d:vars]\nnothing\n")
         .unwrap_err();
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert_eq!(lines.len(), 5, "{lines:?}");
+    assert_eq!(lines[4], "h:5:1: Section [d:vars] not valid for undefined group 'd'.");
     assert!(lines[0].starts_with("h:1:1: unknown kind of section"));
-    assert!(lines[2].contains("would hold itself"));
+    assert!(lines[2].contains("itself"), "{lines:?}");
 }
 
 #[test]
@@ -103,21 +134,116 @@ fn yaml_directories_and_lists_are_read_in_order() {
     std::fs::write(at("2.ini"), "[web]\nw2 port=2\n").unwrap();
     std::fs::create_dir(at("group_vars")).unwrap();
     std::fs::write(at("group_vars/web.yml"), "a: 2\nb: '{{ a }}'\n").unwrap();
-    let sources = [dir.path().display().to_string(), "extra,".to_owned()];
-    let inventory = Inventory::load(&sources, None).unwrap();
-    let listed = inventory.list(&Default::default()).unwrap();
+    let listed = listed(&load(&[&dir.path().display().to_string(), "extra,"]));
     assert_eq!(
         listed["_meta"]["hostvars"]["w2"],
         serde_json::json!({"a": 2, "b": "{{ a }}", "port": 2})
     );
     assert_eq!(listed["all"]["children"], serde_json::json!(["ungrouped", "web"]));
     assert_eq!(listed["ungrouped"]["hosts"], serde_json::json!(["extra"]));
-    assert!(
-        Inventory::load(&["/nowhere/hosts".to_owned()], None)
-            .unwrap_err()
-            .to_string()
-            .contains("not found")
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_told_and_passed_over() {
+    let inventory = load(&["/nowhere/hosts", "a,b:22"]);
+    assert_eq!(inventory.hosts().collect::<Vec<_>>(), ["a", "b"]);
+    let told: Vec<&String> = inventory.warnings.iter().collect();
+    assert_eq!(told, ["Unable to parse /nowhere/hosts as an inventory source"]);
+    let strict = || {
+        let mut config = Config::default();
+        config.inventory_any_unparsed_fails.value = true;
+        let (world, extra_vars) = (world(config), Dict::new());
+        let reading = Reading { world: &world, scripts: None, extra_vars: &extra_vars };
+        Inventory::load(&["/nowhere/hosts".to_owned(), "a,".to_owned()], &reading).unwrap_err()
+    };
+    assert_eq!(strict().to_string(), "Completely failed to parse inventory source /nowhere/hosts");
+}
+
+#[test]
+fn a_file_of_variables_may_be_a_list_of_dicts() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("v.yml");
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        read_vars(&path, &Default::default(), &mut Default::default())
+    };
+    let vars = read("- {a: 1, b: 1}\n- {b: 2}\n").unwrap();
+    assert_eq!(Value::dict(vars).repr(), "{'a': 1, 'b': 2}");
+    assert!(read("- {a: 1}\n- b\n").unwrap_err()[0].to_string().contains("holds a list"));
+}
+
+#[test]
+fn names_of_groups_are_changed_only_where_that_was_asked_for() {
+    use crate::config::GroupNames;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hosts");
+    std::fs::write(&path, "[my-web]\nh\n[all:children]\nmy-web\n").unwrap();
+    let names = |rule: GroupNames| {
+        let mut config = Config::default();
+        config.group_names.value = rule;
+        let inventory = load_with(&[&path.display().to_string()], config, None);
+        (inventory.groups_of("h"), inventory.warnings.len())
+    };
+    assert_eq!(names(GroupNames::Never), (vec!["my-web".to_owned()], 1));
+    assert_eq!(names(GroupNames::Ignore), (vec!["my-web".to_owned()], 0));
+    assert_eq!(names(GroupNames::Always), (vec!["my_web".to_owned()], 1));
+    assert_eq!(names(GroupNames::Silently), (vec!["my_web".to_owned()], 0));
+}
+
+#[test]
+fn constructed_groups_follow_what_is_known_of_hosts() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let hosts = at("hosts.ini", "[web]\na os=debian tags=\"['x', '']\"\nb os=alpine\n");
+    let constructed = at(
+        "groups.yml",
+        "plugin: constructed\ncompose: {port: 80 + 1}\ngroups:\n  big: port == 81\nkeyed_groups:\n- {key: os, prefix: os, parent_group: systems}\n- {key: tags, separator: '', default_value: none}\n",
     );
+    let inventory = load(&[&hosts, &constructed]);
+    assert!(inventory.warnings.is_empty(), "{:?}", inventory.warnings);
+    assert_eq!(inventory.groups_of("a"), ["big", "none", "os_debian", "systems", "web", "x"]);
+    // What is composed counts for the groups after it.
+    assert_eq!(inventory.group_hosts("os_alpine"), ["b"]);
+    assert_eq!(listed(&inventory)["_meta"]["hostvars"]["b"]["port"], 81);
+}
+
+#[test]
+fn a_generator_makes_a_host_of_every_combination() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("g.yml");
+    std::fs::write(&path, "plugin: generator\nhosts:\n  name: '{{ a }}{{ b }}'\n  parents:\n  - {name: '{{ a }}', vars: {which: '{{ b }}'}}\nlayers: {a: [x, y], b: [1, 2]}\n").unwrap();
+    let inventory = load(&[&path.display().to_string()]);
+    assert_eq!(inventory.hosts().collect::<Vec<_>>(), ["x1", "x2", "y1", "y2"]);
+    assert_eq!(inventory.group_hosts("y"), ["y1", "y2"]);
+}
+
+#[test]
+fn toml_gives_what_ini_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hosts.toml");
+    std::fs::write(
+        &path,
+        "[web.hosts]\n'w[1:2]' = {port = 80}\n[web.vars]\nname = 'a'\n[all]\nchildren = ['web']\n",
+    )
+    .unwrap();
+    let inventory = load(&[&path.display().to_string()]);
+    let vars = |host: &str| Value::dict(inventory.host_vars(host, &[], None)).repr();
+    assert_eq!(vars("w2"), "{'name': 'a', 'port': 80}");
+}
+
+#[test]
+fn a_graph_shows_groups_before_hosts_and_variables_where_they_were_given() {
+    let inventory = inventory();
+    let listing = Listing::new(&inventory, &Default::default(), ListingOptions::default()).unwrap();
+    assert_eq!(
+        listing.graph("staging", true).unwrap(),
+        "@staging:\n  |--web2\n  |  |--{count = 3}\n  |  |--{env = production}\n  |  |--{flag = True}\n  |  |--{name = a b}\n  |  |--{port = 80}\n  |  |--{text = yes}\n"
+    );
+    assert_eq!(listing.graph("nope", false), None);
 }
 
 struct Said;
@@ -125,7 +251,7 @@ struct Said;
 impl Scripts for Said {
     fn run(&self, _script: &std::path::Path, args: &[&str]) -> Result<String, String> {
         Ok(match args {
-            ["--list"] => r#"{"web": {"hosts": ["s1"], "vars": {"a": "{{ not }}"}}, "_meta": {"hostvars": {"s1": {"b": 1}}}}"#,
+            ["--list"] => r#"{"web": {"hosts": ["s1"], "vars": {"a": "{{ yes }}", "c": {"__ansible_unsafe": "{{ not }}"}}}, "_meta": {"hostvars": {"s1": {"b": 1}}}}"#,
             _ => "{}",
         }
         .to_owned())
@@ -133,18 +259,20 @@ impl Scripts for Said {
 }
 
 #[test]
-fn a_scripts_answer_is_data() {
+fn a_script_is_trusted_but_for_what_it_marks() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let script = dir.path().join("inv");
-    std::fs::write(&script, "#!/bin/sh\n").unwrap();
+    std::fs::write(&script, "#!/bin/sh\necho {\n").unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let source = [script.display().to_string()];
-    let inventory = Inventory::load(&source, Some(&Said)).unwrap();
+    let source = script.display().to_string();
+    let inventory = load_with(&[&source], Config::default(), Some(&Said));
     let vars = inventory.host_vars("s1", &[], None);
-    assert!(!vars["a"].is_lazy(), "an answer became a template");
+    assert!(vars["a"].is_lazy(), "an answer is a template as it is in Ansible");
+    assert!(!vars["c"].is_lazy(), "what is marked as unsafe became a template");
     assert_eq!(vars["b"], Value::Int(1));
-    assert!(Inventory::load(&source, None).unwrap_err().to_string().contains("script"));
+    let told = load(&[&source]).warnings;
+    assert!(told.iter().any(|told| told.contains("is a script, and nothing here may run it")));
 }
 
 proptest::proptest! {

@@ -2,7 +2,7 @@
 
 use super::Inventory;
 use crate::fault::LoadFault;
-use crate::value::Dict;
+use crate::value::{Dict, Value};
 use crate::vault::Vault;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -106,8 +106,11 @@ pub(crate) fn read_vars(
     if node.is_null() {
         return Ok(Dict::new());
     }
-    match node.to_value().as_dict() {
-        Some(vars) => Ok(vars.clone()),
+    let value = node.to_value();
+    // A list of dicts counts as all of them, one after the other.
+    let parts = value.as_list().unwrap_or(std::slice::from_ref(&value));
+    match parts.iter().map(Value::as_dict).collect::<Option<Vec<_>>>() {
+        Some(parts) => Ok(parts.into_iter().flat_map(Clone::clone).collect()),
         None => Err(vec![LoadFault::at(
             node.at.clone(),
             format!("a file of variables holds a dict, this one holds {}", node.kind_name()),
@@ -130,6 +133,30 @@ impl Inventory {
             }
         }
         if faults.is_empty() { Ok(dirs) } else { Err(faults) }
+    }
+
+    /// What is said of a host itself.
+    pub(super) fn own_vars(
+        &self,
+        host: &str,
+        beside: &[VarsDir],
+        playbook: Option<&VarsDir>,
+    ) -> Dict {
+        let own = self.hosts.get(host).map(|host| &host.vars);
+        let dirs = beside.iter().chain(playbook).filter_map(|dir| dir.hosts.get(host));
+        own.into_iter().chain(dirs).flat_map(Clone::clone).collect()
+    }
+
+    /// What is said of a group itself.
+    pub(super) fn vars_of_group(
+        &self,
+        group: &str,
+        beside: &[VarsDir],
+        playbook: Option<&VarsDir>,
+    ) -> Dict {
+        let own = self.groups.get(group).map(|group| &group.vars);
+        let dirs = beside.iter().chain(playbook).filter_map(|dir| dir.groups.get(group));
+        own.into_iter().chain(dirs).flat_map(Clone::clone).collect()
     }
 
     /// Everything said of a host, the strongest last and so on top.

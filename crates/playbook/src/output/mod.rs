@@ -4,11 +4,13 @@
 //! callback. Never here: printing.
 
 mod diff;
+mod minimal;
 mod recap;
 mod screen;
 
+pub use minimal::{Minimal, MinimalOptions};
 pub use recap::{Counts, Recap};
-pub(crate) use screen::{SHOW, SHOW_DEBUG};
+pub(crate) use screen::{NO_LOG, SHOW, SHOW_DEBUG};
 pub use screen::{Screen, ScreenOptions};
 
 use crate::value::Value;

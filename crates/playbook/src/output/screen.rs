@@ -10,6 +10,9 @@ use crate::yaml::Origin;
 pub(crate) const SHOW: &str = "_ansible_verbose_always";
 pub(crate) const SHOW_DEBUG: &str = "debug";
 
+/// Marks a result that nobody is shown, whatever the task says.
+pub(crate) const NO_LOG: &str = "_ansible_no_log";
+
 /// How to show a run.
 #[derive(Clone, Copy, Debug)]
 pub struct ScreenOptions {
@@ -205,28 +208,9 @@ impl Screen {
 
     /// A result as JSON: over many lines for those who asked or where the action asks for it.
     fn result(&self, result: &Value) -> String {
-        let empty = Dict::new();
-        let entries = result.as_dict().unwrap_or(&empty);
-        let mark = entries.get(SHOW);
-        let of_debug = mark.and_then(Value::as_str) == Some(SHOW_DEBUG);
-        let only_msg = of_debug && entries.contains_key("msg");
-        let shown: Dict = entries
-            .iter()
-            .filter(|(key, _)| {
-                let key = key.to_json_key();
-                let detail = matches!(key.as_str(), "invocation" | "diff" | "exception");
-                let hidden = key.starts_with("_ansible_")
-                    || key == "failed"
-                    || (detail && self.options.verbosity < 3)
-                    || (only_msg && key != "msg")
-                    || (of_debug && matches!(key.as_str(), "changed" | "skipped" | "skip_reason"));
-                !hidden
-            })
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        let indented = mark.is_some() || self.options.verbosity > 2;
+        let indented = result.get(SHOW).is_some() || self.options.verbosity > 2;
         let indent = Indent { width: indented.then_some(4), sorted: true, ascii: false };
-        python_json(&Value::dict(shown).to_json(), indent)
+        python_json(&shown(result, self.options.verbosity).to_json(), indent)
     }
 
     fn recap(&self, recap: &Recap) -> String {
@@ -269,6 +253,29 @@ impl Screen {
         }
         text
     }
+}
+
+/// What people are shown of a result.
+pub(super) fn shown(result: &Value, verbosity: u8) -> Value {
+    let empty = Dict::new();
+    let entries = result.as_dict().unwrap_or(&empty);
+    let of_debug = entries.get(SHOW).and_then(Value::as_str) == Some(SHOW_DEBUG);
+    let only_msg = of_debug && entries.contains_key("msg");
+    let kept: Dict = entries
+        .iter()
+        .filter(|(key, _)| {
+            let key = key.to_json_key();
+            let detail = matches!(key.as_str(), "invocation" | "diff" | "exception");
+            let hidden = key.starts_with("_ansible_")
+                || key == "failed"
+                || (detail && verbosity < 3)
+                || (only_msg && key != "msg")
+                || (of_debug && matches!(key.as_str(), "changed" | "skipped" | "skip_reason"));
+            !hidden
+        })
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    Value::dict(kept)
 }
 
 fn host(at: &At) -> String {

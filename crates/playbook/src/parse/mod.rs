@@ -18,7 +18,7 @@ pub(crate) mod tree;
 use crate::fault::{Faults, LoadFault};
 use crate::foreign::Modules;
 use crate::template::{Context, Scope, World};
-use crate::value::{Dict, Value};
+use crate::value::{Dict, Key, Value};
 use crate::yaml::Node as Yaml;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -60,10 +60,29 @@ impl Playbook {
         for path in paths {
             plays.extend(reader.playbook(path.as_ref(), &Common::default()));
         }
+        Self::finish(reader, plays)
+    }
+
+    /// Reads a playbook that is no file, with everything it reaches. `name` is what its faults are
+    /// told with; it counts as standing in `dir`.
+    ///
+    /// # Errors
+    /// With everything that is wrong, before anything was changed.
+    pub fn from_text(name: &str, text: &str, dir: &Path, loader: &Loader) -> Result<Self, Faults> {
+        let mut reader = Reader::new(loader);
+        let parsed = crate::yaml::parse(name, text)?;
+        let plays = match parsed.documents.first() {
+            Some(node) => reader.plays_of(node, &dir.join(name), &Common::default()),
+            None => Vec::new(),
+        };
+        Self::finish(reader, plays)
+    }
+
+    fn finish(reader: Reader<'_>, plays: Vec<Play>) -> Result<Self, Faults> {
         Faults::check(reader.faults)?;
         Ok(Self {
             plays: plays.into_iter().map(Arc::new).collect(),
-            loader: loader.clone(),
+            loader: reader.loader.clone(),
             warnings: reader.warnings,
             files: reader.files,
             roles: reader.roles,
@@ -85,6 +104,15 @@ impl Playbook {
             })
             .collect()
     }
+}
+
+/// Variables of `key=value …`, as they stand on a command line.
+///
+/// # Errors
+/// With the word that is none.
+pub fn key_values(text: &str) -> Result<Dict, String> {
+    let pairs = split::named(text)?;
+    Ok(pairs.iter().map(|(key, value)| (Key::str(key), Value::trusted(value, None))).collect())
 }
 
 // Task numbers only tell tasks apart within one process.

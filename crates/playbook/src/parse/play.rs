@@ -39,12 +39,17 @@ impl Reader<'_> {
             return Vec::new();
         }
         self.loader.modules.beside(path.parent().unwrap_or(Path::new("")));
-        let Some(node) = self.document(path) else {
-            return Vec::new();
-        };
+        match self.document(path) {
+            Some(node) => self.plays_of(&node, path, outer),
+            None => Vec::new(),
+        }
+    }
+
+    /// The plays of a document that stands at `path`, or would.
+    pub(crate) fn plays_of(&mut self, node: &Yaml, path: &Path, outer: &Common) -> Vec<Play> {
         let Some(items) = node.as_seq() else {
             self.fault(
-                &node,
+                node,
                 format!("a playbook is a list of plays, this is {}", node.kind_name()),
             );
             return Vec::new();

@@ -143,6 +143,11 @@ impl Reader<'_> {
             }
             return None;
         };
+        if self.loader.world.config.rejected_modules.contains(catalog::short(&word)) {
+            let what = format!("module `{word}` is rejected by the plugin filters of ansible.cfg");
+            self.faults.push(LoadFault::at(word_at, what));
+            return None;
+        }
         let meaning = self.meaning(&word);
         let Ok((module, foreign)) = meaning else {
             let why = meaning.err().map(|why| format!(": {why}")).unwrap_or_default();

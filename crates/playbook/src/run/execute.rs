@@ -5,7 +5,7 @@ use super::reach::{Operator, Reach};
 use super::state::{HostState, Shared};
 use super::vars::TaskScope;
 use crate::foreign::Found;
-use crate::output::{At, Event, SHOW, Sink};
+use crate::output::{At, Event, NO_LOG, SHOW, Sink};
 use crate::parse::catalog;
 use crate::parse::tree::{Action, Condition, Task};
 use crate::template::{Context, Fault};
@@ -156,7 +156,8 @@ impl<'r> Crew<'r> {
             Ok(told) => told,
             Err(result) => Told::plain(Outcome::of(result)),
         };
-        told.no_log = no_log;
+        let hidden = told.outcome.result.shift_remove(NO_LOG).is_some_and(|hide| hide.is_true());
+        told.no_log = no_log || hidden;
         if told.outcome.changed && told.outcome.ended == Ended::Well {
             match names(&context, &task.notify) {
                 Ok(names) => told.outcome.notify = names,

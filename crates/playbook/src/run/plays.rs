@@ -33,19 +33,11 @@ fn hosts_of(
     inventory: &Inventory,
     limit: Option<&str>,
 ) -> Result<Vec<String>, String> {
-    let mut hosts = inventory.hosts_matching(pattern)?;
-    if let Some(limit) = limit {
-        let allowed = match limit.strip_prefix('@') {
-            Some(file) => std::fs::read_to_string(file)
-                .map_err(|error| format!("cannot read the limit file `{file}`: {error}"))?
-                .lines()
-                .map(|line| line.trim().to_owned())
-                .collect(),
-            None => inventory.hosts_matching(limit)?,
-        };
-        hosts.retain(|host| allowed.contains(host));
+    let hosts = inventory.hosts_matching(pattern)?;
+    match limit {
+        Some(limit) => inventory.limited(hosts, limit),
+        None => Ok(hosts),
     }
-    Ok(hosts)
 }
 
 fn pattern_of(value: &Value, context: &Context) -> Result<String, Fault> {

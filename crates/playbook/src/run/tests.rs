@@ -3,6 +3,7 @@
 use super::fake::{FakeNet, FakeOperator};
 use super::*;
 use crate::foreign::Modules;
+use crate::inventory::Reading;
 use crate::output::{Screen, ScreenOptions};
 use crate::parse::Loader;
 use crate::template::World;
@@ -110,8 +111,9 @@ impl<'c> Case<'c> {
             modules: Arc::new(Modules::new(&BTreeMap::new(), None)),
         };
         let playbook = Playbook::load(&[dir.path().join("site.yml")], &loader).unwrap();
-        let inventory =
-            Inventory::load(&[dir.path().join("hosts").display().to_string()], None).unwrap();
+        let hosts = [dir.path().join("hosts").display().to_string()];
+        let reading = Reading { world: &loader.world, scripts: None, extra_vars: &Dict::new() };
+        let inventory = Inventory::load(&hosts, &reading).unwrap();
         let screen =
             Screen::new(ScreenOptions { verbosity: 0, colour: false, diff: true, width: 79 });
         let printed = Printed(Mutex::new((screen, String::new())));

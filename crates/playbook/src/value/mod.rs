@@ -161,6 +161,23 @@ impl Value {
         Self::Lazy(Arc::new(Lazy::Vaulted(Vaulted { text: text.to_owned(), origin })))
     }
 
+    /// The value with templates as the text they are written as. What is encrypted stays so.
+    pub(crate) fn as_written(&self) -> Self {
+        match self {
+            Self::Lazy(lazy) => match &**lazy {
+                Lazy::Text(template) => Self::str(template.source()),
+                Lazy::List(items) => {
+                    Self::List(Arc::new(items.iter().map(Self::as_written).collect()))
+                }
+                Lazy::Dict(entries) => Self::Dict(Arc::new(
+                    entries.iter().map(|(key, value)| (key.clone(), value.as_written())).collect(),
+                )),
+                Lazy::Vaulted(_) => self.clone(),
+            },
+            other => other.clone(),
+        }
+    }
+
     pub(crate) fn is_lazy(&self) -> bool {
         matches!(self, Self::Lazy(_))
     }

@@ -3,7 +3,7 @@
 //! Files made with `to_nice_yaml` are compared byte by byte with what Ansible made before, so the
 //! rules for quoting, folding at 80 columns and dashes without indent are PyYAML's.
 
-use super::{Dict, Value};
+use super::{Dict, Lazy, Value};
 use crate::yaml::resolve_plain;
 
 /// PyYAML's `best_width`.
@@ -226,6 +226,10 @@ impl Writer {
                 return self.write(&pointed);
             }
             Value::Str(text) => text.to_string(),
+            Value::Lazy(lazy) => match &**lazy {
+                Lazy::Vaulted(vaulted) => return self.vaulted(&vaulted.text, indent),
+                _ => return self.write(&value.to_text()),
+            },
             other => return self.write(&other.to_text()),
         };
         // Continuation lines of text stand one level deeper than its collection.
@@ -241,6 +245,16 @@ impl Writer {
             self.plain(&text, indent, !is_key);
         } else {
             self.single_quoted(&text, indent, !is_key);
+        }
+    }
+
+    /// Encrypted text as the block that `!vault` stands before.
+    fn vaulted(&mut self, text: &str, indent: Option<usize>) {
+        self.write("!vault |");
+        let indent = indent.map_or(self.style.indent, |indent| indent + self.style.indent);
+        for line in text.lines() {
+            self.newline(indent);
+            self.write(line);
         }
     }
 

@@ -38,6 +38,9 @@ const BLOCK: usize = 16;
 /// Key of AES, key of the HMAC, and the first counter.
 const KEYS: usize = 32 + 32 + 16;
 
+/// How the sentence begins that a file cannot be decrypted.
+pub(crate) const CANNOT_OPEN: &str = "cannot decrypt";
+
 /// Why something cannot be encrypted or decrypted. The sentences are those of Ansible, because
 /// people look for them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -235,7 +238,7 @@ impl Vault {
         if !is_encrypted(&bytes) {
             return Ok(bytes);
         }
-        let opened = self.open(&bytes).map_err(|error| format!("cannot decrypt `{name}`: {error}"));
+        let opened = self.open(&bytes).map_err(|error| format!("{CANNOT_OPEN} `{name}`: {error}"));
         Ok(opened?.plain.to_vec())
     }
 

@@ -5,7 +5,7 @@ use super::super::outcome::{failed, put};
 use super::done;
 use crate::fault::Faults;
 use crate::inventory::{read_vars, sorted_entries};
-use crate::output::{SHOW, SHOW_DEBUG};
+use crate::output::{NO_LOG, SHOW, SHOW_DEBUG};
 use crate::parse::keywords::is_identifier;
 use crate::template::{Expression, Interp, combine_dicts, find_file};
 use crate::value::{Dict, Key, Value};
@@ -189,6 +189,13 @@ impl Crew<'_> {
         }
         included.add(&vars);
         let mut result = done(false);
+        // Whoever encrypted a file does not want to see it in the output.
+        let hidden = read
+            .iter()
+            .any(|path| std::fs::read(path).is_ok_and(|bytes| crate::vault::is_encrypted(&bytes)));
+        if hidden {
+            put(&mut result, NO_LOG, true);
+        }
         put(&mut result, "ansible_facts", crate::template::plain(&Value::dict(vars)));
         put(
             &mut result,

@@ -82,7 +82,7 @@ impl Crew<'_> {
             inventory.add_host(&host, Some(&key));
             for parent in &parents {
                 let parent = parent.replace(' ', "-");
-                inventory.add_group(&parent);
+                let parent = inventory.add_group(&parent);
                 if parent != key && !inventory.group_within(&parent, &key) {
                     inventory.groups[&parent].children.insert(key.clone());
                 }
