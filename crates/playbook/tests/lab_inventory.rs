@@ -1,6 +1,8 @@
 //! Inventories are shown byte for byte as ansible-inventory shows them.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test runs the reference")]
 
+mod referee_venv;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -20,9 +22,7 @@ const MADE: &str = "plugin: constructed\ncompose: {twice: speed * 2}\ngroups: {q
                     keyed_groups:\n- {key: envi, prefix: in, parent_group: places}\n";
 
 fn theirs(args: &[&str], at: &Path) -> String {
-    let program =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/bin/ansible-inventory");
-    assert!(program.exists(), "{} is missing: scripts/peers.sh installs it", program.display());
+    let program = referee_venv::ansible().join("ansible-inventory");
     let sources = ["-i", "hosts.ini", "-i", "more.yml", "-i", "made.yml"];
     let enabled = "host_list,script,auto,yaml,ini";
     let ran = Command::new(program)
@@ -54,7 +54,7 @@ fn every_form_is_that_of_ansible_inventory() {
     let world = Arc::new(World {
         env: Default::default(),
         clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
-        commands: Arc::new(updraft_playbook::template::Alone),
+        commands: Arc::new(referee_venv::Controller),
         seed: 1,
         vault: Arc::default(),
         config: Arc::default(),
