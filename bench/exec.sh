@@ -35,4 +35,4 @@ bench/measure.py --title "uptime on $hosts hosts" --rounds "$rounds" --warm 1 --
   --of "ansible, raw" "$ctl $peers/ansible -i $inventory all -m raw -a uptime" || missed=1
 bench/measure.py --title "uptime on $hosts hosts, connections kept" --rounds "$rounds" --warm 1 --out bench/out/exec-kept.json \
   --agreed 0.06 --of updraft "$ctl $updraft exec -i $inventory all -- uptime" || missed=1
-exit $missed
+[ $missed = 0 ]

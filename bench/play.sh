@@ -87,4 +87,4 @@ fleet_of 200
 contestants=(--of updraft "$ctl $updraft play -i $inventory --forks 200 three.yml")
 [ "$alone" = --ours ] || contestants+=(--of ansible "$ctl ANSIBLE_PIPELINING=True $peers/ansible-playbook -i $inventory --forks 50 three.yml")
 measure many --title "three tasks on 200 hosts" --rounds 1 --memory 120 "${contestants[@]}"
-exit $missed
+[ $missed = 0 ]

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs the peers we are compared with into target/peers, once, at fixed versions.
 #
-# ansible-core is the referee of our playbooks and inventories, and with pyinfra a rival in bench/.
+# ansible-core is the referee of our playbooks and inventories, and with mitogen and pyinfra a rival
+# in bench/.
 # Vagrant, which bench/vagrant.sh installs beside them, stays when they are made anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly PEERS=(ansible-core==2.19.14 pyinfra==3.10.0)
+readonly PEERS=(ansible-core==2.19.14 mitogen==0.3.54 pyinfra==3.10.0)
 readonly FOLDER=$PWD/target/peers
 
 if [ "$(cat "$FOLDER/installed" 2>/dev/null || true)" != "${PEERS[*]}" ]; then
