@@ -124,7 +124,8 @@ impl Reacher {
     async fn local(&self) -> Result<Arc<dyn Session>, ReachError> {
         let path =
             agent_path(&self.settings).await.map_err(|error| ReachError::Local(Box::new(error)))?;
-        let session = updraft_remote::local_session(&LocalHost, &path).await?;
+        let session =
+            updraft_remote::local_session(&LocalHost, &path, &self.settings.environment).await?;
         Ok(Arc::new(session))
     }
 

@@ -59,9 +59,9 @@ pub use updraft_plan::{
 };
 pub use updraft_playbook::config::{Config, Here};
 pub use updraft_playbook::inventory::Inventory;
-pub use updraft_playbook::output::{Recap, ScreenOptions};
+pub use updraft_playbook::output::{Piece, Recap, ScreenOptions, Show, fault_text};
 pub use updraft_playbook::vault::Vault;
-pub use updraft_playbook::{Operator, RunOptions};
+pub use updraft_playbook::{Faults, Gathering, Listing, LoadFault, Operator, Refresh, RunOptions};
 pub use updraft_qemu::guard;
 pub use updraft_remote::{Output, RemoteError, Session, Stream, fan_out};
 pub use updraft_wire::Put;

@@ -21,4 +21,4 @@ pub mod yaml;
 
 pub use fault::{Faults, LoadFault};
 pub use parse::{Loader, Playbook};
-pub use run::{HostTarget, Operator, Reach, ReachError, RunOptions};
+pub use run::{Gathering, HostTarget, Listing, Operator, Reach, ReachError, Refresh, RunOptions};

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use updraft_modules::Context;
 use updraft_playbook::inventory::Inventory;
-use updraft_playbook::output::{Event, Screen, ScreenOptions, Sink};
+use updraft_playbook::output::{Event, Screen, ScreenOptions, Show, Sink};
 use updraft_playbook::template::World;
 use updraft_playbook::value::{Dict, Key, Value};
 use updraft_playbook::{HostTarget, Loader, Operator, Playbook, Reach, ReachError, RunOptions};
@@ -162,11 +162,21 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         vault: Arc::default(),
         config: Arc::default(),
     };
-    let loader =
-        Loader { world: Arc::new(world), roles_path: Vec::new(), extra_vars: extra.clone() };
+    let loader = Loader {
+        world: Arc::new(world),
+        roles_path: Vec::new(),
+        extra_vars: extra.clone(),
+        strict: false,
+    };
     let playbook = Playbook::load(&[folder().join(name)], &loader).unwrap();
     let inventory = Inventory::load(&[folder().join("hosts").display().to_string()], None).unwrap();
-    let screen = Screen::new(ScreenOptions { verbosity: 0, colour: false, diff: true, width: 79 });
+    let screen = Screen::new(ScreenOptions {
+        verbosity: 0,
+        colour: false,
+        diff: true,
+        width: 79,
+        show: Show::default(),
+    });
     let printed = Printed(Mutex::new((screen, String::new())));
     let staging = tempfile::tempdir().unwrap();
     let reach = Everywhere(Arc::new(Here { peer: Peer::default(), staging }));

@@ -1,6 +1,7 @@
 //! This computer as a host: its agent is a child of ours.
 
 use crate::{AgentSession, RemoteError};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,13 +13,21 @@ use updraft_host::{Child, Cmd, Host};
 const HELLO: Duration = Duration::from_secs(20);
 
 /// Starts the agent at `agent` on this computer and begins a conversation. The agent ends with it.
+/// Modules see `env`, as they would if the user had called them.
 ///
 /// # Errors
 /// When it cannot be started or does not answer.
-pub async fn local_session(host: &dyn Host, agent: &Path) -> Result<AgentSession, RemoteError> {
+pub async fn local_session(
+    host: &dyn Host,
+    agent: &Path,
+    env: &BTreeMap<String, String>,
+) -> Result<AgentSession, RemoteError> {
     let name = "localhost";
+    let cmd = env.iter().fold(Cmd::new(agent).args(["serve", "--stdio"]), |cmd, (name, value)| {
+        cmd.env(name, value)
+    });
     let child = host
-        .spawn(Cmd::new(agent).args(["serve", "--stdio"]))
+        .spawn(cmd)
         .await
         .map_err(|source| RemoteError::Helper { host: name.to_owned(), source })?;
     AgentSession::start(name, Pipes(child), HELLO).await

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use updraft_control::{
-    ControlError, Operator, PlayRequest, Purpose, Reacher, RunOptions, ScreenOptions, SiteControl,
-    VaultSources,
+    ControlError, Gathering, Listing, Operator, Piece, PlayRequest, Purpose, Reacher, RunOptions,
+    ScreenOptions, Show, SiteControl, VaultSources,
 };
 
 /// How many hosts at once when nothing is said: an agent answers in milliseconds, so a play on more
@@ -47,8 +47,11 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     with_vault(context, &args.vault).await?;
     let fail = |error: ControlError| match &error {
         // As ansible-playbook: 4 for what cannot be read.
-        ControlError::Playbook(_) => {
-            context.fail_control(&error);
+        ControlError::Playbook(faults) => {
+            for fault in &faults.0 {
+                let text = updraft_control::fault_text(fault);
+                ui::say(&context.terminal.paint("0;31", text.trim_end()));
+            }
             super::Ended(4)
         }
         other => context.fail_control(other),
@@ -74,6 +77,17 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
             (inventory, Vec::new(), None)
         }
     };
+    let sources = args.inventory.clone();
+    let refresh: updraft_control::Refresh = Arc::new(move || {
+        updraft_control::load_inventory(&sources).map_err(|error| match error {
+            ControlError::Playbook(faults) => faults,
+            other => updraft_control::Faults::from(updraft_control::LoadFault {
+                at: None,
+                what: other.to_string(),
+            }),
+        })
+    });
+    let config = Arc::clone(&settings.config);
     let options = RunOptions {
         extra_vars: updraft_control::extra_vars(&args.extra_vars).map_err(fail)?,
         tags: args.tags.clone(),
@@ -87,7 +101,21 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         become_user: args.become_user.clone(),
         remote_user: args.user.clone(),
         connection: args.connection.clone(),
-        force_handlers: args.force_handlers,
+        force_handlers: args.force_handlers || *config.force_handlers,
+        strategy: config.strategy.value.clone(),
+        gathering: match config.gathering.as_str() {
+            "explicit" => Gathering::Explicit,
+            "smart" => Gathering::Smart,
+            _ => Gathering::Implicit,
+        },
+        any_errors_fatal: *config.any_errors_fatal,
+        error_on_missing_handler: *config.error_on_missing_handler,
+        private_role_vars: config.private_role_vars.told().copied(),
+        no_log: *config.no_log,
+        task_timeout: u64::try_from(*config.task_timeout).unwrap_or(0),
+        start_at: args.start_at_task.clone(),
+        step: args.step,
+        refresh: site.is_none().then_some(refresh),
         verbosity: args.verbose,
         ..RunOptions::ordinary()
     };
@@ -95,7 +123,15 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         verbosity: args.verbose,
         colour: context.terminal.colour_err && !args.json,
         diff: args.diff,
-        width: context.terminal.columns.max(79),
+        width: context.terminal.width_of_out().map_or(79, |columns| (columns - 1).max(79)),
+        show: Show {
+            ok_hosts: *config.display_ok_hosts,
+            skipped_hosts: *config.display_skipped_hosts,
+            failed_stderr: *config.display_failed_stderr,
+            custom_stats: *config.show_custom_stats,
+            check_markers: *config.check_mode_markers,
+            path_on_failure: *config.show_task_path_on_failure,
+        },
     };
     let request = PlayRequest {
         playbooks: args.playbooks.clone(),
@@ -103,11 +139,14 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         options,
         screen,
         syntax_check: args.syntax_check,
-        list_hosts: args.list_hosts,
+        list: Listing { hosts: args.list_hosts, tasks: args.list_tasks, tags: args.list_tags },
     };
     let reacher = Reacher::new(&settings, sessions);
     let person = Person(context.terminal);
-    let print: fn(&str) = if args.json { |_| {} } else { ui::out };
+    let print: fn(&Piece) = match args.json {
+        true => |_| {},
+        false => |piece| if piece.error { ui::tell(&piece.text) } else { ui::out(&piece.text) },
+    };
     let played =
         updraft_control::play(&request, &reacher, machines, &settings, &person, print).await;
     let recap = played.map_err(fail)?;

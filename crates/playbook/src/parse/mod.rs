@@ -18,7 +18,7 @@ pub(crate) mod tree;
 use crate::fault::{Faults, LoadFault};
 use crate::template::{Context, Scope, World};
 use crate::value::{Dict, Value};
-use crate::yaml::Node as Yaml;
+use crate::yaml::{Node as Yaml, Origin};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,14 +34,21 @@ pub struct Loader {
     pub roles_path: Vec<PathBuf>,
     /// Variables that outrank all others; they may stand in the names of imported files.
     pub extra_vars: Dict,
+    /// What Ansible would find only when it comes to it (an argument that a module does not have, a
+    /// slip in a template) is a fault here and now.
+    pub strict: bool,
 }
 
 /// Playbooks that were read whole and found to be in order.
 pub struct Playbook {
     pub(crate) plays: Vec<Arc<Play>>,
+    /// The files that were asked for, each with how many of the plays come from it.
+    pub(crate) parts: Vec<(String, usize)>,
     pub(crate) loader: Loader,
     /// What deserves a word but is no error.
     pub warnings: Vec<LoadFault>,
+    /// What will go wrong if a run comes to it. Empty where [`Loader::strict`] made faults of it.
+    pub doubts: Vec<LoadFault>,
     pub(crate) files: BTreeSet<PathBuf>,
     pub(crate) roles: BTreeSet<PathBuf>,
 }
@@ -54,14 +61,23 @@ impl Playbook {
     pub fn load<P: AsRef<Path>>(paths: &[P], loader: &Loader) -> Result<Self, Faults> {
         let mut reader = Reader::new(loader);
         let mut plays = Vec::new();
+        let mut parts = Vec::new();
         for path in paths {
-            plays.extend(reader.playbook(path.as_ref(), &Common::default()));
+            let found = reader.playbook(path.as_ref(), &Common::default());
+            parts.push((path.as_ref().display().to_string(), found.len()));
+            plays.extend(found);
+        }
+        if loader.strict {
+            let doubts = std::mem::take(&mut reader.doubts);
+            reader.faults.extend(doubts);
         }
         Faults::check(reader.faults)?;
         Ok(Self {
             plays: plays.into_iter().map(Arc::new).collect(),
+            parts,
             loader: loader.clone(),
             warnings: reader.warnings,
+            doubts: reader.doubts,
             files: reader.files,
             roles: reader.roles,
         })
@@ -106,6 +122,8 @@ pub(crate) struct Reader<'l> {
     pub(crate) loader: &'l Loader,
     pub(crate) faults: Vec<LoadFault>,
     pub(crate) warnings: Vec<LoadFault>,
+    /// What goes wrong only when a run comes to it.
+    pub(crate) doubts: Vec<LoadFault>,
     pub(crate) files: BTreeSet<PathBuf>,
     pub(crate) roles: BTreeSet<PathBuf>,
 }
@@ -119,6 +137,7 @@ impl<'l> Reader<'l> {
             loader,
             faults: Vec::new(),
             warnings: Vec::new(),
+            doubts: Vec::new(),
             files: BTreeSet::new(),
             roles: BTreeSet::new(),
         }
@@ -130,6 +149,15 @@ impl<'l> Reader<'l> {
 
     pub(crate) fn fault(&mut self, node: &Yaml, what: impl Into<String>) {
         self.faults.push(LoadFault::at(node.at.clone(), what));
+    }
+
+    /// Something that goes wrong only when a run comes to it. Keywords come down from the blocks
+    /// around, so the same may be found again; it is told once.
+    pub(crate) fn doubt(&mut self, at: Origin, what: impl Into<String>) {
+        let doubt = LoadFault::at(at, what);
+        if !self.doubts.contains(&doubt) {
+            self.doubts.push(doubt);
+        }
     }
 
     /// The first document of a file; `None` after a fault or when there is nothing in it.

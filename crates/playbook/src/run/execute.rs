@@ -10,6 +10,7 @@ use crate::parse::tree::{Action, Condition, Task};
 use crate::template::{Context, Fault};
 use crate::value::{Dict, Key, Value};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What every task needs of the world.
@@ -104,18 +105,25 @@ impl<'r> Crew<'r> {
                 always: told.always && !told.no_log,
             },
             Ended::Skipped => Event::Skipped { at, result },
-            Ended::Unreachable => Event::Unreachable { at, result, ignored: outcome.ignored },
+            Ended::Unreachable => Event::Unreachable {
+                at,
+                why: outcome
+                    .result
+                    .get("msg")
+                    .map(Value::to_text)
+                    .map_or_else(|| "Task failed.".to_owned(), |msg| format!("Task failed: {msg}")),
+                result,
+                origin: Some(task.origin.clone()),
+                ignored: outcome.ignored,
+            },
             Ended::Failed => Event::Failed {
                 at,
                 why: if told.no_log {
                     "Task failed".to_owned()
                 } else {
-                    let on_host = match &task.action {
-                        Action::Module(name) => {
-                            catalog::find_control(name).is_none_or(|one| one.name == "template")
-                        }
-                        _ => false,
-                    };
+                    let on_host = task.module().is_some_and(|name| {
+                        catalog::find_control(name).is_none_or(|one| one.name == "template")
+                    });
                     why(&outcome.result, on_host)
                 },
                 result,
@@ -123,20 +131,16 @@ impl<'r> Crew<'r> {
                 ignored: outcome.ignored,
             },
         };
-        if !told.no_log
-            && let Some(warnings) = outcome.result.get("warnings").and_then(Value::as_list)
-        {
-            for warning in warnings {
-                self.sink.event(Event::Warning(warning.to_text()));
-            }
-        }
         self.sink.event(event);
     }
 
     /// The task once: for a host, or for one item of its loop.
     pub(super) async fn once(&self, task: &Task, scope: &TaskScope) -> Told {
         let context = scope.clone().context();
-        let no_log = truth(&context, task.common.no_log.as_ref()).unwrap_or(true);
+        let no_log = match &task.common.no_log {
+            Some(value) => truth(&context, Some(value)).unwrap_or(true),
+            None => self.shared.options.no_log,
+        };
         match self.all_hold(&context, &task.common.when) {
             Ok(None) => {}
             Ok(Some(condition)) => {
@@ -154,8 +158,13 @@ impl<'r> Crew<'r> {
             Err(result) => Told::plain(Outcome::of(result)),
         };
         told.no_log = no_log;
+        if told.outcome.ended == Ended::Failed {
+            // What Ansible has here where tracebacks are not asked for.
+            let exception = Value::str("(traceback unavailable)");
+            told.outcome.result.entry(Key::str("exception")).or_insert(exception);
+        }
         if told.outcome.changed && told.outcome.ended == Ended::Well {
-            match names(&context, &task.notify) {
+            match names(&context, &task.common.notify) {
                 Ok(names) => told.outcome.notify = names,
                 Err(fault) => {
                     told.outcome = Outcome::of(failed(format!("Task failed: {}", fault.what)));
@@ -175,6 +184,7 @@ impl<'r> Crew<'r> {
             match condition {
                 Condition::Plain(true) => {}
                 Condition::Plain(false) => return Ok(Some("False".to_owned())),
+                Condition::Broken(_, why) => return Err(Fault::new(why.clone())),
                 Condition::Expr(expression) => {
                     if !context.holds(expression)? {
                         return Ok(Some(expression.source().to_owned()));
@@ -192,15 +202,30 @@ impl<'r> Crew<'r> {
         context: &Context,
     ) -> Result<Told, Dict> {
         let keyword = |fault: Fault| failed(format!("Task failed: {}", fault.what));
-        let Action::Module(module) = &task.action else {
-            return self.include(task, context).map(Told::plain);
+        let wrong = |word: &str, fault: Fault| {
+            failed(format!("Task failed: Error processing keyword '{word}': {}", fault.what))
         };
+        let module = match &task.action {
+            Action::Module(module) => module.clone(),
+            Action::Named(name) => {
+                let word = context.text(name).map_err(keyword)?;
+                catalog::module(&word).ok_or_else(|| {
+                    failed(format!(
+                        "Task failed: couldn't resolve module/action '{word}'. This often indicates a misspelling, missing collection, or incorrect module path."
+                    ))
+                })?
+            }
+            _ => return self.include(task, context).map(Told::plain),
+        };
+        let module = module.as_str();
         let check = match &task.common.check_mode {
-            Some(value) => truth(context, Some(value)).map_err(keyword)?,
+            Some(value) => {
+                truth(context, Some(value)).map_err(|fault| wrong("check_mode", fault))?
+            }
             None => scope.check,
         };
         let diff = match &task.common.diff {
-            Some(value) => truth(context, Some(value)).map_err(keyword)?,
+            Some(value) => truth(context, Some(value)).map_err(|fault| wrong("diff", fault))?,
             None => scope.diff,
         };
         let delegate = match &task.common.delegate_to {
@@ -213,6 +238,7 @@ impl<'r> Crew<'r> {
         let scope = TaskScope { check, diff, ..scope.clone() };
         let context = scope.clone().context();
         let args = self.arguments(task, module, &context)?;
+        let timeout = self.timeout(task, &context).map_err(keyword)?;
         // Ansible tries once more than `retries` says, but three times when it says nothing.
         let tries = match &task.retries {
             None if task.until.is_empty() => 1,
@@ -242,7 +268,7 @@ impl<'r> Crew<'r> {
                 diff,
                 delegate: delegate.clone(),
             };
-            let mut result = self.act(call).await;
+            let mut result = self.act_within(call, timeout).await;
             let always = result.contains_key(SHOW);
             if until_wanted {
                 put(
@@ -307,6 +333,51 @@ impl<'r> Crew<'r> {
         }
     }
 
+    /// How long the task may take, in seconds; 0 is for ever.
+    pub(super) fn timeout(&self, task: &Task, context: &Context) -> Result<u64, Fault> {
+        // The bound of Ansible's timers.
+        const MOST: f64 = 100_000_000.0;
+        let Some(value) = &task.common.timeout else { return Ok(self.shared.options.task_timeout) };
+        let seconds = number(context, value)?;
+        match (0.0..=MOST).contains(&seconds) {
+            true => Ok(seconds as u64),
+            false => Err(Fault::new(format!(
+                "Timeout {seconds} is invalid, it must be between 0 and {MOST}."
+            ))),
+        }
+    }
+
+    /// Carries out a call, but not for longer than it may take.
+    async fn act_within(&self, call: Call<'_>, timeout: u64) -> Dict {
+        if timeout == 0 {
+            return self.act(call).await;
+        }
+        let late = || {
+            let mut result = failed(format!("Task failed: Timed out after {timeout} second(s)."));
+            let frame = "Configure `DISPLAY_TRACEBACK` to see a traceback on timeout errors.";
+            let about = Value::dict_of([
+                ("frame", Value::str(frame)),
+                ("period", Value::Int(i64::try_from(timeout).unwrap_or(i64::MAX))),
+            ]);
+            put(&mut result, "timedout", about);
+            result
+        };
+        let waits = call.module == "pause";
+        let clock = &self.shared.world.clock;
+        let began = clock.now();
+        if waits {
+            let sleep = self.operator.sleep(Duration::from_secs(timeout));
+            return tokio::select! {
+                result = self.act(call) => result,
+                () = sleep => late(),
+            };
+        }
+        // On a host it is the agent that stops what takes too long.
+        let result = self.act(call).await;
+        let over = clock.now().duration_since(began).as_secs_f64() >= timeout as f64;
+        if over && flag(&result, "failed") { late() } else { result }
+    }
+
     /// The scope in which `changed_when`, `failed_when` and `until` see the result.
     fn with_result(&self, task: &Task, scope: &TaskScope, result: &Dict) -> TaskScope {
         match &task.register {
@@ -318,6 +389,10 @@ impl<'r> Crew<'r> {
     /// Applies `changed_when` and `failed_when`.
     fn judge(&self, task: &Task, scope: &TaskScope, result: &mut Dict) {
         result.entry(Key::str("changed")).or_insert(Value::Bool(false));
+        if flag(result, "failed") {
+            let exception = Value::str("(traceback unavailable)");
+            result.entry(Key::str("exception")).or_insert(exception);
+        }
         result.entry(Key::str("failed")).or_insert(Value::Bool(false));
         for (conditions, name) in [(&task.changed_when, "changed"), (&task.failed_when, "failed")] {
             let Some(conditions) = conditions else { continue };
@@ -334,6 +409,11 @@ impl<'r> Crew<'r> {
                     put(result, name, missing.is_none());
                     if name == "failed" {
                         put(result, "failed_when_result", missing.is_none());
+                        if missing.is_some()
+                            && let Some(exception) = result.shift_remove("exception")
+                        {
+                            put(result, "failed_when_suppressed_exception", exception);
+                        }
                     }
                 }
                 Err(fault) => {
@@ -390,6 +470,21 @@ impl<'r> Crew<'r> {
         };
         for (key, value) in &given {
             let name = key.to_json_key();
+            if name == "_variable_params" {
+                let value = context.finish(value).map_err(|fault| fault_of(Some(&name), &fault))?;
+                let Some(more) = value.as_dict() else {
+                    return Err(failed(format!(
+                        "Task failed: Finalization of task args for '{full}' failed: Task arguments template must resolve to a dictionary, not {}.",
+                        value.type_name()
+                    )));
+                };
+                for (key, value) in more {
+                    if !given.contains_key(key) {
+                        args.insert(key.clone(), value.clone());
+                    }
+                }
+                continue;
+            }
             // These look at their arguments themselves: `var` is a name, `that` a list of
             // conditions, and what is undefined may be shown.
             if matches!((module, name.as_str()), ("debug", "var") | ("assert", "that")) {
@@ -402,10 +497,10 @@ impl<'r> Crew<'r> {
                 continue;
             }
             let key = if name.contains("{{") {
-                let name = context
-                    .text(&Value::trusted(&name, None))
+                let value = context
+                    .finish(&Value::trusted(&name, None))
                     .map_err(|fault| fault_of(Some(&name), &fault))?;
-                Key::from(name.as_str())
+                Key::of(&value).unwrap_or_else(|| Key::from(value.to_text().as_str()))
             } else {
                 key.clone()
             };
@@ -444,6 +539,24 @@ impl<'r> Crew<'r> {
         Ok(outcome)
     }
 
+    /// Asks whether the task is to run, where the operator asked to be asked.
+    pub(crate) async fn step(&self, name: &str, host: Option<&str>) -> bool {
+        if !self.shared.stepping.load(Ordering::Relaxed) {
+            return true;
+        }
+        let on = host.map(|host| format!("on {host} ")).unwrap_or_default();
+        let question = format!("Perform task: TASK: {name} {on}(N)o/(y)es/(c)ontinue: ");
+        let said = self.operator.ask(&question, false).await.unwrap_or_default();
+        match said.trim().to_lowercase().as_str() {
+            "y" | "yes" => true,
+            "c" | "continue" => {
+                self.shared.stepping.store(false, Ordering::Relaxed);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The task's name as the banner shows it.
     pub(crate) fn shown_name(&self, task: &Task, context: &Context) -> String {
         let bare = match &task.name {
@@ -480,9 +593,9 @@ fn skipped(condition: &str) -> Dict {
 pub(crate) fn truth(context: &Context, value: Option<&Value>) -> Result<bool, Fault> {
     let Some(value) = value else { return Ok(false) };
     let value = context.finish(value)?;
-    value
-        .as_boolean()
-        .ok_or_else(|| Fault::new(format!("`{}` is neither yes nor no", value.to_text())))
+    value.as_boolean().ok_or_else(|| {
+        Fault::new(format!("The value {} could not be converted to 'bool'.", value.repr()))
+    })
 }
 
 pub(crate) fn number(context: &Context, value: &Value) -> Result<f64, Fault> {

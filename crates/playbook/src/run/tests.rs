@@ -2,7 +2,7 @@
 
 use super::fake::{FakeNet, FakeOperator};
 use super::*;
-use crate::output::{Screen, ScreenOptions};
+use crate::output::{Screen, ScreenOptions, Show};
 use crate::parse::Loader;
 use crate::template::World;
 use crate::value::{Key, Value};
@@ -77,6 +77,11 @@ impl<'c> Case<'c> {
         self
     }
 
+    fn answers(mut self, answers: &[&'c str]) -> Self {
+        self.answers = answers.to_vec();
+        self
+    }
+
     fn hosts(mut self, hosts: &'c str) -> Self {
         self.hosts = hosts;
         self
@@ -105,12 +110,18 @@ impl<'c> Case<'c> {
             world: Arc::new(world),
             roles_path: Vec::new(),
             extra_vars: self.options.extra_vars.clone(),
+            strict: false,
         };
         let playbook = Playbook::load(&[dir.path().join("site.yml")], &loader).unwrap();
         let inventory =
             Inventory::load(&[dir.path().join("hosts").display().to_string()], None).unwrap();
-        let screen =
-            Screen::new(ScreenOptions { verbosity: 0, colour: false, diff: true, width: 79 });
+        let screen = Screen::new(ScreenOptions {
+            verbosity: 0,
+            colour: false,
+            diff: true,
+            width: 79,
+            show: Show::default(),
+        });
         let printed = Printed(Mutex::new((screen, String::new())));
         let (net, operator) = (FakeNet::default(), FakeOperator::default());
         operator
@@ -295,7 +306,7 @@ fn handlers_run_once_in_order_and_by_topic() {
 fn an_unknown_handler_breaks_the_run_by_name() {
     let ran = run("- command: echo 1\n  notify: nobody");
     assert_eq!(ran.recap.exit_code(), 1);
-    assert!(ran.recap.broken.unwrap().contains("'nobody'"));
+    assert!(ran.recap.broken.unwrap().fault.what.contains("'nobody'"));
 }
 
 #[test]
@@ -494,4 +505,67 @@ fn prompts_pauses_fetches_and_variables_from_files() {
     assert_eq!(*ran.operator.slept.lock().unwrap(), [Duration::from_secs(3)]);
     assert!(ran.dir.path().join("got/x").is_file());
     assert!(ran.lines().contains(&"Pausing for 3 seconds"));
+}
+
+#[test]
+fn hosts_that_go_on_for_themselves_do_not_wait_for_each_other() {
+    let ran = Case::new(
+        "- hosts: all\n  gather_facts: false\n  strategy: free\n  tasks:\n    - command: exit 1\n      when: inventory_hostname == 'a'\n    - name: goes on\n      debug: msg=there\n    - meta: end_host\n      when: inventory_hostname == 'b'\n    - name: only some\n      debug: msg=here\n      throttle: 1\n",
+    )
+    .hosts("a\nb\nc\n")
+    .run();
+    let counts = |host: &str| ran.recap.host(host);
+    assert_eq!((counts("a").failed, counts("a").ok), (1, 0), "{}", ran.text);
+    assert_eq!((counts("b").ok, counts("c").ok), (1, 2), "{}", ran.text);
+    let invalid = Case::new("- hosts: all\n  strategy: sideways\n  tasks: []\n").run();
+    let broken = invalid.recap.broken.unwrap();
+    assert_eq!(broken.fault.what, "Invalid play strategy specified: sideways");
+    assert_eq!(broken.code, 1);
+}
+
+#[test]
+fn a_task_in_the_background_is_asked_for_its_end() {
+    let ran = run(
+        "- command: echo done\n  async: 10\n  poll: 0\n  register: job\n- assert: {that: [job.started, not job.finished]}\n- async_status: {jid: \"{{ job.ansible_job_id }}\"}\n  register: end\n  until: end is finished\n  retries: 5\n  delay: 1\n- assert: {that: end.stdout == 'done'}\n- command: echo waited\n  async: 10\n  poll: 1\n  register: waited\n- assert: {that: [waited.finished, waited.stdout == 'waited']}\n- async_status: {jid: j0}\n  ignore_errors: true\n  register: lost\n- assert: {that: lost.msg == 'could not find job'}",
+    );
+    assert_eq!(ran.recap.exit_code(), 0, "{}", ran.text);
+    assert!(ran.text.contains("ASYNC OK on "), "{}", ran.text);
+}
+
+#[test]
+fn a_host_that_ends_a_role_goes_on_after_it() {
+    let ran = Case::new(
+        "- hosts: all\n  gather_facts: false\n  roles: [r]\n  tasks:\n    - debug: msg=after\n",
+    )
+    .file("roles/r/tasks/main.yml", "- debug: msg=first\n- meta: end_role\n- debug: msg=never\n")
+    .run();
+    assert!(ran.text.contains("after") && ran.text.contains("first"), "{}", ran.text);
+    assert!(!ran.text.contains("never"), "{}", ran.text);
+}
+
+#[test]
+fn a_run_may_start_at_a_task_and_ask_before_each() {
+    let play = "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: one\n      debug: msg=1st\n    - name: two\n      debug: msg=2nd\n    - name: three\n      debug: msg=3rd\n";
+    let ran = Case::new(play).options(|options| options.start_at = Some("tw*".to_owned())).run();
+    assert!(!ran.text.contains("1st") && ran.text.contains("3rd"), "{}", ran.text);
+    let ran =
+        Case::new(play).options(|options| options.step = true).answers(&["n", "y", "n"]).run();
+    assert!(ran.text.contains("2nd") && !ran.text.contains("3rd"), "{}", ran.text);
+}
+
+#[test]
+fn what_is_wrong_with_a_throttle_is_said() {
+    let ran = run("- debug: msg=x\n  throttle: \"{{ 'many' }}\"");
+    assert_eq!(
+        ran.recap.broken.unwrap().fault.what,
+        "Failed to convert the throttle value to an integer: invalid literal for int() with base 10: 'many'"
+    );
+}
+
+#[test]
+fn errors_that_are_cleared_in_the_end_of_a_block_are_forgotten() {
+    let ran = run(
+        "- block: [{command: exit 1}]\n  always: [{meta: clear_host_errors}]\n- debug: msg=goes-on",
+    );
+    assert!(ran.text.contains("goes-on"), "{}", ran.text);
 }

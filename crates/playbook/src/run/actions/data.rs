@@ -64,12 +64,10 @@ impl Crew<'_> {
             let name = key.to_json_key();
             if name == "cacheable" {
                 cacheable = value.as_boolean().unwrap_or(false);
-            } else if is_identifier(&name) {
+            } else if key.as_str().is_some_and(is_identifier) {
                 facts.insert(key.clone(), value.clone());
             } else {
-                return failed(format!(
-                    "The variable name '{name}' is not valid. Variables must start with a letter or underscore character, and contain only letters, numbers and underscores."
-                ));
+                return failed(invalid_name(key));
             }
         }
         if facts.is_empty() {
@@ -91,6 +89,28 @@ impl Crew<'_> {
         }
         let mut result = done(false);
         put(&mut result, "ansible_facts", Value::dict(facts));
+        result
+    }
+
+    pub(super) fn set_stats(&self, call: &Call<'_>) -> Dict {
+        let Some(data) = call.args.get("data").map_or(Some(Dict::new()), |v| v.as_dict().cloned())
+        else {
+            return failed("The 'data' option needs to be a dictionary/hash");
+        };
+        if let Some(key) = data.keys().find(|key| !key.as_str().is_some_and(is_identifier)) {
+            return failed(invalid_name(key));
+        }
+        let flag = |name: &str, default: bool| match call.args.get(name) {
+            Some(value) => value.as_boolean().unwrap_or(false),
+            None => default,
+        };
+        let stats = Value::dict_of([
+            ("data", Value::dict(data)),
+            ("per_host", Value::Bool(flag("per_host", false))),
+            ("aggregate", Value::Bool(flag("aggregate", true))),
+        ]);
+        let mut result = done(false);
+        put(&mut result, "ansible_stats", stats);
         result
     }
 
@@ -253,6 +273,14 @@ impl Crew<'_> {
         }
         Ok(vars)
     }
+}
+
+fn invalid_name(key: &Key) -> String {
+    let kind = match key.as_str() {
+        Some(_) => String::new(),
+        None => format!(" of type '{}'", key.to_value().type_name()),
+    };
+    format!("Invalid variable name '{}'{kind}.", key.to_value().to_text())
 }
 
 fn load(call: &Call<'_>, path: &Path, read: &mut BTreeSet<PathBuf>) -> Result<Dict, String> {

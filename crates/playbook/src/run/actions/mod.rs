@@ -20,7 +20,7 @@ impl Crew<'_> {
                 failed(msg.unwrap_or_else(|| "Failed as requested from task".to_owned()))
             }
             "include_vars" => self.include_vars(&call),
-            "set_stats" => done(false),
+            "set_stats" => self.set_stats(&call),
             "add_host" => self.add_host(&call),
             "group_by" => self.group_by(&call),
             "pause" => self.pause(&call).await,
@@ -28,9 +28,14 @@ impl Crew<'_> {
             "template" => self.template(&call).await,
             "copy" => self.copy(&call).await,
             "fetch" => self.fetch(&call).await,
+            "async_status" => self.async_status(&call).await,
             name => {
                 let args = call.args.clone();
-                self.module(&call, name, &args).await
+                match super::jobs::background(call.task, call.context) {
+                    Ok(None) => self.module(&call, name, &args).await,
+                    Ok(Some((seconds, poll))) => self.in_background(&call, seconds, poll).await,
+                    Err(fault) => failed(format!("Task failed: {}", fault.what)),
+                }
             }
         };
         if !matches!(call.module, "set_fact" | "include_vars") {
