@@ -354,6 +354,11 @@ fn control_flow_tells_the_same() {
 }
 
 #[test]
+fn what_steers_a_play_tells_the_same() {
+    compare("control.yml", &[PLAIN]);
+}
+
+#[test]
 fn loops_tell_the_same() {
     compare("loops.yml", &[PLAIN]);
 }

@@ -248,6 +248,9 @@ settings! {
     /// Variables of roles are seen inside of them alone.
     private_role_vars: bool = truth(["ANSIBLE_PRIVATE_ROLE_VARS"],
         [("defaults", "private_role_vars")], false);
+    /// What a key does that a dict has twice: `warn`, `error` or `ignore`.
+    duplicate_dict_key: String = text(["ANSIBLE_DUPLICATE_YAML_DICT_KEY"],
+        [("defaults", "duplicate_dict_key")], "warn");
     /// Nothing of results is shown.
     no_log: bool = truth(["ANSIBLE_NO_LOG"], [("defaults", "no_log")], false);
     /// How long a task may take, in seconds; 0 is for ever.

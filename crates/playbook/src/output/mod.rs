@@ -8,6 +8,7 @@ mod recap;
 mod screen;
 
 pub use recap::{Broken, Counts, Recap};
+pub(crate) use screen::warning_text;
 pub use screen::{Piece, Screen, ScreenOptions, Show, fault_text};
 pub(crate) use screen::{SHOW, SHOW_DEBUG};
 

@@ -31,6 +31,9 @@ pub struct Recap {
     pub hosts: IndexMap<String, Counts>,
     /// The run ended because of something that belongs to no host.
     pub broken: Option<Broken>,
+    /// The exit code for hosts that were lost, if the run came to its end. Errors that were cleared
+    /// are in the counts and not in it.
+    pub verdict: Option<u8>,
     /// What `set_stats` left, by host; under the empty name what is for the whole run.
     pub custom: IndexMap<String, Dict>,
 }
@@ -77,6 +80,8 @@ impl Recap {
     pub fn exit_code(&self) -> u8 {
         if let Some(broken) = &self.broken {
             broken.code
+        } else if let Some(verdict) = self.verdict {
+            verdict
         } else if self.hosts.values().any(|counts| counts.unreachable > 0) {
             4
         } else if self.hosts.values().any(|counts| counts.failed > 0) {

@@ -458,6 +458,15 @@ pub fn fault_text(fault: &LoadFault) -> String {
     format!("[ERROR]: {}\n{place}", fault.what)
 }
 
+/// The same for what is only a warning, without the word.
+pub(crate) fn warning_text(fault: &LoadFault) -> String {
+    let place = fault.at.as_ref().map(origin_text).unwrap_or_default();
+    match place.as_str() {
+        "" => fault.what.clone(),
+        place => format!("{}\n{}", fault.what, place.trim_end_matches('\n')),
+    }
+}
+
 fn origin_text(origin: &Origin) -> String {
     let file = std::path::absolute(&*origin.file)
         .map_or_else(|_| origin.file.to_string(), |path| path.display().to_string());

@@ -3,6 +3,7 @@
 use super::Reader;
 use super::catalog;
 use super::tree::{Common, Condition, Task};
+use crate::fault::LoadFault;
 use crate::template::Syntax;
 use crate::value::{Dict, Value};
 use crate::yaml::{Node as Yaml, Origin};
@@ -17,6 +18,15 @@ impl Reader<'_> {
             if let Err(fault) = template.check() {
                 let at = fault.at.clone().unwrap_or_else(|| at.clone());
                 self.doubt(at, format!("{} in `{}`", fault.what, shorten(template.source())));
+            }
+        }
+    }
+
+    /// Names of variables that mean something else are warned of.
+    pub(crate) fn check_names(&mut self, vars: &Yaml) {
+        for (key, _) in vars.as_map().unwrap_or_default() {
+            if let Some(what) = key.as_str().and_then(super::keywords::reserved) {
+                self.warnings.push(LoadFault::at(key.at.clone(), what));
             }
         }
     }

@@ -139,6 +139,63 @@ pub(crate) fn vars(value: &Node, faults: Found<'_>) -> Dict {
     }
 }
 
+/// Names that mean something else where variables are used: keywords, and what templates know.
+const RESERVED: &[&str] = &[
+    // Keywords of plays, roles, blocks and tasks that are none of [`COMMON`].
+    "action",
+    "always",
+    "args",
+    "async",
+    "block",
+    "changed_when",
+    "delay",
+    "failed_when",
+    "fact_path",
+    "force_handlers",
+    "gather_facts",
+    "gather_timeout",
+    "handlers",
+    "hosts",
+    "local_action",
+    "loop",
+    "loop_control",
+    "max_fail_percentage",
+    "notify",
+    "order",
+    "poll",
+    "post_tasks",
+    "pre_tasks",
+    "register",
+    "rescue",
+    "retries",
+    "roles",
+    "serial",
+    "strategy",
+    "tasks",
+    "until",
+    "vars_files",
+    "vars_prompt",
+    "with_",
+    // Functions of templates.
+    "cycler",
+    "dict",
+    "joiner",
+    "lipsum",
+    "lookup",
+    "namespace",
+    "now",
+    "q",
+    "query",
+    "range",
+    "undef",
+];
+
+/// What is said of a variable whose name means something else, if it does.
+pub(crate) fn reserved(name: &str) -> Option<String> {
+    let taken = RESERVED.contains(&name) || COMMON.contains(&name) && name != "vars";
+    taken.then(|| format!("Found variable using reserved name '{name}'."))
+}
+
 /// Is it a Python identifier?
 pub(crate) fn is_name(key: &Key) -> bool {
     key.as_str().is_some_and(is_identifier)

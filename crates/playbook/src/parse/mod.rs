@@ -173,7 +173,11 @@ impl<'l> Reader<'l> {
         self.files.insert(path.to_path_buf());
         match crate::yaml::parse(&name, &text) {
             Ok(mut parsed) => {
-                self.warnings.append(&mut parsed.warnings);
+                match self.loader.world.config.duplicate_dict_key.as_str() {
+                    "ignore" => {}
+                    "error" => self.faults.append(&mut parsed.warnings),
+                    _ => self.warnings.append(&mut parsed.warnings),
+                }
                 if parsed.documents.len() > 1 {
                     let at = parsed.documents[1].at.clone();
                     self.faults

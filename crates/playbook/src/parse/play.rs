@@ -136,7 +136,10 @@ impl Reader<'_> {
         for (key, value) in entries {
             match key.as_str() {
                 Some("name") => {}
-                Some("vars") => play_vars = vars(value, &mut self.faults),
+                Some("vars") => {
+                    self.check_names(value);
+                    play_vars = vars(value, &mut self.faults);
+                }
                 Some("user") => own.remote_user = Some(value.to_value()),
                 Some(word) if PLAY.contains(&word) => {}
                 Some(word) if take(&mut own, word, value, &mut self.faults) => {}

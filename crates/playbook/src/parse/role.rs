@@ -58,7 +58,14 @@ impl Reader<'_> {
                     }
                 }
             }
-            Kind::Scalar(_) => name = Some(node.to_value()),
+            Kind::Scalar(_) => {
+                let text = node.scalar_text().unwrap_or_default();
+                if text.contains(',') {
+                    self.fault(node, format!("Invalid old style role requirement: {text}"));
+                    return None;
+                }
+                name = Some(node.to_value());
+            }
             Kind::Seq(_) => {}
         }
         let Some(name) = name else {
@@ -236,6 +243,16 @@ impl Reader<'_> {
             // Roles beside the one that asks.
             candidates.extend(role.path.parent().map(|siblings| siblings.join(name)));
             candidates.push(role.path.join("roles").join(name));
+        }
+        if let [namespace, collection, role] = name.splitn(3, '.').collect::<Vec<_>>()[..] {
+            let below = Path::new("ansible_collections")
+                .join(namespace)
+                .join(collection)
+                .join("roles")
+                .join(role.replace('.', "/"));
+            candidates.push(place.playbook_dir.join("collections").join(&below));
+            let told = self.loader.world.config.collections_path.iter();
+            candidates.extend(told.map(|directory| Path::new(directory).join(&below)));
         }
         candidates.push(place.playbook_dir.join("roles").join(name));
         candidates.extend(self.loader.roles_path.iter().map(|directory| directory.join(name)));

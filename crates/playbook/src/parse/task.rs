@@ -103,6 +103,9 @@ impl Reader<'_> {
         if place.handlers {
             self.fault(item, "Using a block as a handler is not supported.");
         }
+        if let Some(vars) = item.get("vars") {
+            self.check_names(vars);
+        }
         let common = Arc::new(own.within(outer));
         self.check_common(&common, item);
         let place = Place { depth: place.depth + 1, ..place.clone() };
@@ -169,6 +172,9 @@ impl Reader<'_> {
             Some(whole) => whole,
             None => Value::dict(std::mem::take(&mut draft.args)),
         };
+        if let Some(vars) = item.get("vars") {
+            self.check_names(vars);
+        }
         let own = self.shape(own, &module);
         let task = Task {
             id: Self::next_id(),

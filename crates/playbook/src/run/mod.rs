@@ -180,7 +180,7 @@ impl Playbook {
         }
         Faults::check(faults)?;
         for warning in &self.warnings {
-            sink.event(Event::Warning(warning.to_string()));
+            sink.event(Event::Warning(crate::output::warning_text(warning)));
         }
         let (jobs, begun) = Jobs::new();
         let shared = Arc::new(Shared {
@@ -198,8 +198,16 @@ impl Playbook {
             changes: Mutex::default(),
             jobs,
         });
-        let mut runner =
-            plays::Runner { playbook: self, shared, reach, operator, sink, options, broken: None };
+        let mut runner = plays::Runner {
+            playbook: self,
+            shared,
+            reach,
+            operator,
+            sink,
+            options,
+            broken: None,
+            verdict: 0,
+        };
         let mut background = pin!(begun.for_each_concurrent(None, |job| job));
         {
             let plays = pin!(runner.all());
@@ -217,6 +225,7 @@ impl Playbook {
         background.await;
         let mut recap = runner.shared.recap();
         recap.broken = runner.broken;
+        recap.verdict = Some(runner.verdict);
         sink.event(Event::Ended(recap.clone()));
         Ok(recap)
     }

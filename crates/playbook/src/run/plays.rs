@@ -54,6 +54,8 @@ pub(super) struct Runner<'r> {
     pub(super) sink: &'r dyn Sink,
     pub(super) options: &'r RunOptions,
     pub(super) broken: Option<Broken>,
+    /// The exit code for hosts that are lost in the end.
+    pub(super) verdict: u8,
 }
 
 /// The hosts a play is for, with the limit applied.
@@ -125,13 +127,25 @@ impl crate::template::Scope for Plain {
 impl Runner<'_> {
     pub(super) async fn all(&mut self) {
         let gone = Lost::default();
+        self.plays(&gone).await;
+        let gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
+        self.verdict = if gone.values().any(|flow| *flow == Flow::Gone) {
+            4
+        } else if gone.is_empty() {
+            0
+        } else {
+            2
+        };
+    }
+
+    async fn plays(&mut self, gone: &Lost) {
         let mut index = 0;
         for (file, count) in &self.playbook.parts {
             self.sink.event(Event::PlaybookBegan { file: file.clone(), plays: *count });
             for _ in 0..*count {
                 let play = Arc::clone(&self.playbook.plays[index]);
                 index += 1;
-                match self.play(&play, &gone).await {
+                match self.play(&play, gone).await {
                     Ok(true) => {}
                     Ok(false) => return,
                     Err(broken) => {
@@ -180,7 +194,7 @@ impl Runner<'_> {
         }
         {
             let gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
-            hosts.retain(|host| !gone.contains(host));
+            hosts.retain(|host| !gone.contains_key(host));
         }
         if hosts.is_empty() {
             return Ok(false);
@@ -243,7 +257,7 @@ impl Runner<'_> {
             let mut lost = 0;
             for (host, flow) in ends {
                 if matches!(flow, Flow::Failed | Flow::Gone) {
-                    gone.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
+                    gone.lock().unwrap_or_else(PoisonError::into_inner).insert(host, flow);
                     lost += 1;
                 }
             }
@@ -410,7 +424,7 @@ async fn alone(mut run: Batch<'_>) -> Result<(Vec<(String, Flow)>, bool), Broken
     let ends = run.ends();
     let mut lost = run.lost.lock().unwrap_or_else(PoisonError::into_inner);
     let failed = ends.iter().filter(|(_, flow)| matches!(flow, Flow::Failed | Flow::Gone));
-    lost.extend(failed.map(|(host, _)| host.clone()));
+    lost.extend(failed.cloned());
     drop(lost);
     ended.map(|()| (ends, run.play_ended))
 }

@@ -16,12 +16,12 @@ use crate::template::Context;
 use crate::value::{Dict, Key, Value};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Hosts that a play has lost, for all who run it.
-pub(super) type Lost = Arc<Mutex<BTreeSet<String>>>;
+/// Hosts that a run has lost, and how.
+pub(super) type Lost = Arc<Mutex<BTreeMap<String, Flow>>>;
 
 /// Where a host stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,9 @@ pub(super) struct Batch<'r> {
     pub(super) flushing: bool,
     /// Hosts whose failures were cleared since the innermost `always` began.
     forgiven: BTreeSet<usize>,
+    /// Hosts that failed for good. Errors that are cleared do not bring them back into
+    /// `ansible_play_hosts`.
+    removed: BTreeSet<usize>,
     pub(super) play_ended: bool,
     /// Something is wrong that belongs to no host.
     pub(super) broken: Option<Broken>,
@@ -101,10 +104,14 @@ impl<'r> Batch<'r> {
             touched: BTreeSet::new(),
             completed: BTreeSet::new(),
             max_fail: play_number(known, play.max_fail_percentage.as_ref())?,
-            force_handlers: crew.shared.options.force_handlers
-                || play_truth(known, play.force_handlers.as_ref())?,
+            // What the play says outranks the command line.
+            force_handlers: match &play.force_handlers {
+                Some(value) => play_truth(known, Some(value))?,
+                None => crew.shared.options.force_handlers,
+            },
             flushing: false,
             forgiven: BTreeSet::new(),
+            removed: BTreeSet::new(),
             play_ended: false,
             broken: None,
         };
@@ -290,9 +297,9 @@ impl<'r> Batch<'r> {
     /// Hosts of the play that are not lost.
     fn left(&self) -> Arc<Vec<String>> {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut gone: BTreeSet<&str> = lost.iter().map(String::as_str).collect();
-        for (name, flow) in self.names.iter().zip(&self.flow) {
-            if !matches!(flow, Flow::Running | Flow::LeftRole) {
+        let mut gone: BTreeSet<&str> = lost.keys().map(String::as_str).collect();
+        for (index, (name, flow)) in self.names.iter().zip(&self.flow).enumerate() {
+            if self.removed.contains(&index) || !matches!(flow, Flow::Running | Flow::LeftRole) {
                 gone.insert(name);
             }
         }
@@ -547,8 +554,9 @@ impl<'r> Batch<'r> {
                     &name,
                     |counts| if rescued { counts.rescued += 1 } else { counts.failed += 1 },
                 );
-                if rescued {
-                    self.tell_rescue(task, index, outcome);
+                match rescued {
+                    true => self.tell_rescue(task, index, outcome),
+                    false => drop(self.removed.insert(index)),
                 }
                 self.flow[index] = Flow::Failed;
                 true

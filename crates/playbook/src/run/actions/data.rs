@@ -3,10 +3,10 @@
 use super::super::execute::{Call, Crew, number};
 use super::super::outcome::{failed, put};
 use super::done;
-use crate::fault::Faults;
+use crate::fault::{Faults, LoadFault};
 use crate::inventory::{read_vars, sorted_entries};
-use crate::output::{SHOW, SHOW_DEBUG};
-use crate::parse::keywords::is_identifier;
+use crate::output::{Event, SHOW, SHOW_DEBUG, warning_text};
+use crate::parse::keywords::{is_identifier, reserved};
 use crate::template::{Expression, Interp, combine_dicts, find_file};
 use crate::value::{Dict, Key, Value};
 use std::collections::BTreeSet;
@@ -83,6 +83,7 @@ impl Crew<'_> {
             }
             _ => &call.scope.host,
         };
+        self.warn_of_names(call, &facts);
         host.set.add(&facts);
         if cacheable {
             host.facts.add(&facts);
@@ -90,6 +91,14 @@ impl Crew<'_> {
         let mut result = done(false);
         put(&mut result, "ansible_facts", Value::dict(facts));
         result
+    }
+
+    /// Names of variables that mean something else are warned of.
+    fn warn_of_names(&self, call: &Call<'_>, vars: &Dict) {
+        for what in vars.keys().filter_map(Key::as_str).filter_map(reserved) {
+            let fault = LoadFault { at: Some(call.task.origin.clone()), what };
+            self.sink.event(Event::Warning(warning_text(&fault)));
+        }
     }
 
     pub(super) fn set_stats(&self, call: &Call<'_>) -> Dict {
@@ -195,6 +204,7 @@ impl Crew<'_> {
         if text("hash_behaviour").as_deref() == Some("merge") {
             vars = combine_dicts(&included.get(), &vars, true, "replace");
         }
+        self.warn_of_names(call, &vars);
         included.add(&vars);
         let mut result = done(false);
         put(&mut result, "ansible_facts", crate::template::plain(&Value::dict(vars)));

@@ -3,6 +3,7 @@
 use super::super::execute::{Call, Crew, number};
 use super::super::outcome::{failed, put};
 use super::done;
+use crate::inventory::is_localhost;
 use crate::output::Event;
 use crate::value::Dict;
 use crate::value::Value;
@@ -81,6 +82,10 @@ impl Crew<'_> {
         let (name, above) = (key.clone(), parents.clone());
         self.shared.change_inventory(move |inventory| {
             let key = &name;
+            // When the inventory is read anew the host may be gone from it.
+            if !inventory.contains(&host) && !is_localhost(&host) {
+                return;
+            }
             inventory.add_host(&host, Some(key));
             for parent in &above {
                 let parent = parent.replace(' ', "-");
