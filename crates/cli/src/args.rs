@@ -407,9 +407,24 @@ pub(crate) struct Play {
     pub(crate) verbose: u8,
     #[command(flatten)]
     pub(crate) vault: VaultOptions,
+    /// Begin at the task of this name; wildcards may stand in it.
+    #[arg(long, value_name = "TASK")]
+    pub(crate) start_at_task: Option<String>,
+    /// Ask before each task.
+    #[arg(long)]
+    pub(crate) step: bool,
+    /// Forget facts of hosts that were kept. None are: each run gathers its own.
+    #[arg(long)]
+    pub(crate) flush_cache: bool,
     /// Only check that the playbooks can be read.
     #[arg(long)]
     pub(crate) syntax_check: bool,
+    /// Only list the tasks that are known before a run.
+    #[arg(long)]
+    pub(crate) list_tasks: bool,
+    /// Only list the tags of these tasks.
+    #[arg(long)]
+    pub(crate) list_tags: bool,
     /// Only list the hosts each play would run on.
     #[arg(long)]
     pub(crate) list_hosts: bool,

@@ -55,6 +55,12 @@ impl Terminal {
         Self { shim, ..self }
     }
 
+    /// Columns of standard output, if it is a terminal.
+    pub(crate) fn width_of_out(self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    }
+
     /// Whether a person can be asked a question.
     pub(crate) fn can_ask(self) -> bool {
         self.asks
@@ -161,6 +167,13 @@ fn columns() -> usize {
 pub(crate) fn out(text: &str) {
     // A reader that went away, as `head` does, wants no more of it.
     drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+/// Prints what is not data, as it is.
+pub(crate) fn tell(text: &str) {
+    // As for `out`; both must come in the order in which they were said.
+    drop(std::io::stdout().flush());
+    drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
 /// Prints bytes as they come.

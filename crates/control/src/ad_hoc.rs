@@ -142,7 +142,7 @@ pub async fn ad_hoc(
     streams: Streams,
 ) -> Result<Recap, ControlError> {
     let name = format!("<adhoc '{}' task>", request.module);
-    let loader = loader(settings, request.options.extra_vars.clone());
+    let loader = loader(settings, request.options.extra_vars.clone(), true);
     let playbook = Playbook::from_text(&name, &request.play(), &request.dir, &loader)
         .map_err(ControlError::Playbook)?;
     let hosts = Hosts {

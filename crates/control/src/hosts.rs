@@ -260,7 +260,7 @@ pub fn load_inventory(
     settings: &Settings,
     extra_vars: &Dict,
 ) -> Result<Inventory, ControlError> {
-    let world = crate::play::loader(settings, Dict::new()).world;
+    let world = crate::play::loader(settings, Dict::new(), false).world;
     let scripts = LocalScripts(settings);
     let reading = Reading { world: &world, scripts: Some(&scripts), extra_vars };
     Inventory::load(sources, &reading).map_err(ControlError::Playbook)

@@ -302,7 +302,7 @@ impl Inside {
             |faults: updraft_playbook::Faults| StepFault::new(Blame::Asked, faults.to_string());
         let name = self.party.name.to_string();
         let playbook =
-            Playbook::load(&[play], &loader(&self.settings, Dict::new())).map_err(asked)?;
+            Playbook::load(&[play], &loader(&self.settings, Dict::new(), true)).map_err(asked)?;
         let mut known = vars.clone();
         known.insert("updraft_image".to_owned(), Value::String(name.clone()));
         let inventory = Inventory::from_groups([(GROUP.to_owned(), [(name.clone(), known)])]);
@@ -328,7 +328,9 @@ impl Inside {
         if counts.failed == 0 && counts.unreachable == 0 && recap.broken.is_none() {
             return Ok(());
         }
-        let why = told.or(recap.broken).unwrap_or_else(|| "a task failed".to_owned());
+        let why = told
+            .or(recap.broken.map(|broken| broken.fault.to_string()))
+            .unwrap_or_else(|| "a task failed".to_owned());
         let file = play.file_name().unwrap_or(play.as_str());
         Err(StepFault::new(Blame::Asked, format!("{file} failed in image `{name}`: {why}")))
     }
@@ -443,7 +445,7 @@ impl Sink for Tasks<'_> {
             Event::Unreachable { ignored: false, .. } => {
                 heard.failed = Some(format!("it was lost during task `{}`", heard.task));
             }
-            Event::Fault(text) => heard.failed = Some(text),
+            Event::Fault(fault) => heard.failed = Some(fault.to_string()),
             _ => {}
         }
     }

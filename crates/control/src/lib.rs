@@ -61,10 +61,12 @@ pub use updraft_plan::{
 };
 pub use updraft_playbook::config::{Config, Here};
 pub use updraft_playbook::inventory::{Inventory, Listing, ListingOptions};
-pub use updraft_playbook::output::{MinimalOptions, Recap, ScreenOptions};
+pub use updraft_playbook::output::{MinimalOptions, Piece, Recap, ScreenOptions, Show, fault_text};
 pub use updraft_playbook::value::{Dict, Value};
 pub use updraft_playbook::vault::Vault;
-pub use updraft_playbook::{LoadFault, Operator, RunOptions};
+pub use updraft_playbook::{
+    Faults, Gathering, Listing as PlayListing, LoadFault, Operator, Refresh, RunOptions,
+};
 pub use updraft_qemu::guard;
 pub use updraft_remote::{Output, RemoteError, Session, Stream, fan_out};
 pub use updraft_wire::Put;

@@ -17,12 +17,12 @@ use updraft_engine::{StepContext, StepFault};
 use updraft_host::{Cmd, Host as _, LocalHost, OsChance};
 use updraft_playbook::config::Config;
 use updraft_playbook::inventory::Inventory;
-use updraft_playbook::output::{Event, Recap, Screen, ScreenOptions, Sink};
+use updraft_playbook::output::{Event, Piece, Recap, Screen, ScreenOptions, Show, Sink};
 use updraft_playbook::template::{Outside, Ran, World};
 use updraft_playbook::value::Dict;
 use updraft_playbook::vault::Vault;
 use updraft_playbook::{
-    Faults, HostTarget, Loader, Modules, Operator, Playbook, Reach, ReachError, RunOptions,
+    Faults, HostTarget, Listing, Loader, Modules, Operator, Playbook, Reach, ReachError, RunOptions,
 };
 use updraft_remote::Session;
 
@@ -57,7 +57,7 @@ pub(crate) fn dict(vars: Map<String, Value>) -> Dict {
     value.as_dict().cloned().unwrap_or_default()
 }
 
-pub(crate) fn loader(settings: &Settings, extra_vars: Dict) -> Loader {
+pub(crate) fn loader(settings: &Settings, extra_vars: Dict, strict: bool) -> Loader {
     Loader {
         world: Arc::new(World {
             env: settings.environment.clone(),
@@ -70,6 +70,7 @@ pub(crate) fn loader(settings: &Settings, extra_vars: Dict) -> Loader {
         roles_path: settings.roles_path.clone(),
         extra_vars,
         modules: Arc::new(Modules::new(&settings.environment, settings.home.as_deref())),
+        strict,
     }
 }
 
@@ -99,7 +100,7 @@ impl Outside for Controller {
 
 /// Digest of a playbook with everything it can reach.
 pub(crate) fn digest(path: &Utf8Path, settings: &Settings) -> Result<Digest, ControlError> {
-    let playbook = Playbook::load(&[path], &loader(settings, Dict::new()));
+    let playbook = Playbook::load(&[path], &loader(settings, Dict::new(), true));
     Ok(playbook.map_err(ControlError::Playbook)?.digest())
 }
 
@@ -178,13 +179,13 @@ impl Sink for StepSink<'_> {
                 let told = format!("task `{}`: {why}", inner.task);
                 inner.failed.insert(at.host, told);
             }
-            Event::Unreachable { at, result, ignored: false } => {
+            Event::Unreachable { at, result, ignored: false, .. } => {
                 let json = result.to_json();
                 let why = json.get("msg").and_then(Value::as_str).unwrap_or("it was lost");
                 inner.failed.insert(at.host, format!("unreachable: {why}"));
             }
-            Event::Fault(text) => {
-                inner.failed.insert(String::new(), text);
+            Event::Fault(fault) => {
+                inner.failed.insert(String::new(), fault.to_string());
             }
             _ => {}
         }
@@ -203,8 +204,8 @@ impl Actor {
     ) -> Result<PlayReport, StepFault> {
         let asked = |faults: Faults| StepFault::new(Blame::Asked, faults.to_string());
         let extra_vars = dict(vars);
-        let playbook =
-            Playbook::load(&[play], &loader(&self.settings, extra_vars.clone())).map_err(asked)?;
+        let playbook = Playbook::load(&[play], &loader(&self.settings, extra_vars.clone(), true))
+            .map_err(asked)?;
         let inventory = crate::hosts::site_inventory(&self.site, &self.plan.memory, &self.place);
         let mut ways = HashMap::new();
         for name in self.plan.memory.machines.keys() {
@@ -225,8 +226,13 @@ impl Actor {
             diff: true,
             ..RunOptions::ordinary()
         };
-        let screen =
-            Screen::new(ScreenOptions { verbosity: 0, colour: false, diff: true, width: 79 });
+        let screen = Screen::new(ScreenOptions {
+            verbosity: 0,
+            colour: false,
+            diff: true,
+            width: 79,
+            show: Show::default(),
+        });
         let sink = StepSink {
             context,
             inner: Mutex::new(StepOutput {
@@ -255,7 +261,8 @@ fn report(
     mut told: HashMap<String, String>,
 ) -> PlayReport {
     let mut report = PlayReport { well: Vec::new(), failed: Vec::new() };
-    let nobody = told.remove("").or_else(|| recap.broken.clone());
+    let nobody =
+        told.remove("").or_else(|| recap.broken.as_ref().map(|broken| broken.fault.to_string()));
     for machine in machines {
         let counts = recap.host(machine.as_str());
         let bad = counts.failed > 0 || counts.unreachable > 0 || nobody.is_some();
@@ -282,20 +289,20 @@ pub struct PlayRequest {
     pub screen: ScreenOptions,
     /// Only check that they can be read.
     pub syntax_check: bool,
-    /// Only tell the hosts of each play.
-    pub list_hosts: bool,
+    /// Only tell what there is, in this order: hosts, tasks, tags.
+    pub list: Listing,
 }
 
 /// Prints as a play goes on.
 struct PersonSink {
     screen: Mutex<Screen>,
-    print: fn(&str),
+    print: fn(&Piece),
 }
 
 impl Sink for PersonSink {
     fn event(&self, event: Event) {
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.print)(&screen.render(&event));
+        screen.pieces(&event).iter().for_each(self.print);
     }
 }
 
@@ -309,21 +316,24 @@ pub async fn play(
     machines: Vec<(String, Way)>,
     settings: &Settings,
     operator: &dyn Operator,
-    print: fn(&str),
+    print: fn(&Piece),
 ) -> Result<Recap, ControlError> {
-    let loader = loader(settings, request.options.extra_vars.clone());
+    let loader = loader(settings, request.options.extra_vars.clone(), false);
     let playbook = Playbook::load(&request.playbooks, &loader).map_err(ControlError::Playbook)?;
-    if request.syntax_check {
+    if request.syntax_check && !request.list.any() {
+        for file in &request.playbooks {
+            print(&Piece { error: false, text: format!("\nplaybook: {file}\n") });
+        }
+        for doubt in &playbook.doubts {
+            print(&Piece { error: true, text: format!("[WARNING]: {doubt}\n") });
+        }
         return Ok(Recap::default());
     }
-    if request.list_hosts {
-        let plays = playbook
-            .hosts_of_plays(&request.inventory, &request.options)
+    if request.list.any() {
+        let text = playbook
+            .listing(&request.inventory, &request.options, request.list)
             .map_err(ControlError::Playbook)?;
-        for (number, hosts) in plays.iter().enumerate() {
-            print(&format!("  play #{}: {} hosts\n", number + 1, hosts.len()));
-            hosts.iter().for_each(|host| print(&format!("      {host}\n")));
-        }
+        print(&Piece { error: false, text });
         return Ok(Recap::default());
     }
     let hosts = Hosts {

@@ -24,4 +24,4 @@ pub use fault::{Faults, LoadFault};
 pub use foreign::Modules;
 pub use parse::key_values;
 pub use parse::{Loader, Playbook};
-pub use run::{HostTarget, Operator, Reach, ReachError, RunOptions};
+pub use run::{Gathering, HostTarget, Listing, Operator, Reach, ReachError, Refresh, RunOptions};

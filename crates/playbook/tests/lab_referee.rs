@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use updraft_modules::Context;
 use updraft_playbook::inventory::{Inventory, Reading};
-use updraft_playbook::output::{Event, Screen, ScreenOptions, Sink};
+use updraft_playbook::output::{Event, Screen, ScreenOptions, Show, Sink};
 use updraft_playbook::template::World;
 use updraft_playbook::value::{Dict, Key, Value};
 use updraft_playbook::{HostTarget, Loader, Operator, Playbook, Reach, ReachError, RunOptions};
@@ -151,13 +151,20 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         roles_path: Vec::new(),
         extra_vars: extra.clone(),
         modules: Arc::new(updraft_playbook::Modules::new(&BTreeMap::new(), None)),
+        strict: false,
     };
     let playbook = Playbook::load(&[folder().join(name)], &loader).unwrap();
     let inventory = {
         let reading = Reading { world: &loader.world, scripts: None, extra_vars: &extra };
         Inventory::load(&[folder().join("hosts").display().to_string()], &reading).unwrap()
     };
-    let screen = Screen::new(ScreenOptions { verbosity: 0, colour: false, diff: true, width: 79 });
+    let screen = Screen::new(ScreenOptions {
+        verbosity: 0,
+        colour: false,
+        diff: true,
+        width: 79,
+        show: Show::default(),
+    });
     let printed = Printed(Mutex::new((screen, String::new())));
     let staging = tempfile::tempdir().unwrap();
     let reach = Everywhere(Arc::new(Here { peer: Peer::default(), staging }));
@@ -332,6 +339,11 @@ fn roles_tell_and_leave_the_same() {
 #[test]
 fn control_flow_tells_the_same() {
     compare("flow.yml", &[PLAIN]);
+}
+
+#[test]
+fn what_steers_a_play_tells_the_same() {
+    compare("control.yml", &[PLAIN]);
 }
 
 #[test]

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use updraft_base::Secret;
 use updraft_control::{
-    AdHocRequest, ControlError, Dict, Listing, ListingOptions, MinimalOptions, Operator,
-    PlayRequest, Purpose, Reacher, RunOptions, ScreenOptions, Sessions, VaultSources, Way,
+    AdHocRequest, ControlError, Dict, Gathering, Listing, ListingOptions, MinimalOptions, Operator,
+    Piece, PlayListing, PlayRequest, Purpose, Reacher, RunOptions, ScreenOptions, Sessions, Show,
+    VaultSources, Way,
 };
 
 /// How many hosts at once when nothing is said: an agent answers in milliseconds, so a play on more
@@ -83,6 +84,26 @@ fn hosts(
     Ok(Hosts { inventory, machines: Vec::new(), sessions: None })
 }
 
+/// Reads inventories anew, for a play that asks for it.
+fn refresh(
+    sources: Vec<String>,
+    settings: &updraft_control::Settings,
+    extra_vars: &Dict,
+) -> updraft_control::Refresh {
+    let (settings, extra_vars) = (settings.clone(), extra_vars.clone());
+    Arc::new(move || {
+        updraft_control::load_inventory(&sources, &settings, &extra_vars).map_err(|error| {
+            match error {
+                ControlError::Playbook(faults) => faults,
+                other => updraft_control::Faults::from(updraft_control::LoadFault {
+                    at: None,
+                    what: other.to_string(),
+                }),
+            }
+        })
+    })
+}
+
 /// Says what deserves a word about an inventory.
 fn told(context: &Context, inventory: &updraft_control::Inventory, verbosity: u8) {
     inventory.warnings.iter().for_each(|warning| context.terminal.warn(warning));
@@ -121,6 +142,17 @@ async fn run_options(
         become_password,
         remote_user: told(user, &config.remote_user),
         connection: told(connection, &config.transport).filter(|way| way != "smart"),
+        strategy: config.strategy.value.clone(),
+        gathering: match config.gathering.as_str() {
+            "explicit" => Gathering::Explicit,
+            "smart" => Gathering::Smart,
+            _ => Gathering::Implicit,
+        },
+        any_errors_fatal: *config.any_errors_fatal,
+        error_on_missing_handler: *config.error_on_missing_handler,
+        private_role_vars: config.private_role_vars.told().copied(),
+        no_log: *config.no_log,
+        task_timeout: u64::try_from(*config.task_timeout).unwrap_or(0),
         ..RunOptions::ordinary()
     })
 }
@@ -151,7 +183,10 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     let fail = |error: ControlError| match &error {
         // As ansible-playbook: 1 for what cannot be decrypted, 4 for what cannot be read.
         ControlError::Playbook(faults) => {
-            context.fail_control(&error);
+            for fault in &faults.0 {
+                let text = updraft_control::fault_text(fault);
+                ui::say(&context.terminal.paint("0;31", text.trim_end()));
+            }
             let sealed = faults.0.iter().any(updraft_control::LoadFault::is_sealed);
             super::Ended(if sealed { super::FAILED } else { 4 })
         }
@@ -164,7 +199,7 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         updraft_control::extra_vars(&args.extra_vars, &settings.vault).map_err(fail)?;
     let verbosity = verbosity(context, args.verbose);
     let diff = args.diff || *config.diff_always;
-    let options = RunOptions {
+    let mut options = RunOptions {
         extra_vars,
         tags: tags(&args.tags, &config.run_tags),
         skip_tags: tags(&args.skip_tags, &config.skip_tags),
@@ -173,12 +208,18 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         diff,
         forks: forks(context, args.forks),
         force_handlers: args.force_handlers || *config.force_handlers,
+        start_at: args.start_at_task.clone(),
+        step: args.step,
         verbosity,
         ..run_options(context, &args.become_, args.user.as_ref(), args.connection.as_ref()).await?
     };
     settings.remote_user.clone_from(&options.remote_user);
     let found = hosts(context, &args.inventory, &options.extra_vars)
         .map_err(|error| fail_hosts(context, &error))?;
+    if found.sessions.is_none() {
+        let sources = sources(context, &args.inventory);
+        options.refresh = Some(refresh(sources, &settings, &options.extra_vars));
+    }
     let (_, warnings) =
         updraft_control::targets(&found.inventory, "all", args.limit.as_deref(), &config)
             .map_err(fail)?;
@@ -189,7 +230,15 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         verbosity,
         colour: context.terminal.colour_err && !args.json,
         diff,
-        width: context.terminal.columns.max(79),
+        width: context.terminal.width_of_out().map_or(79, |columns| (columns - 1).max(79)),
+        show: Show {
+            ok_hosts: *config.display_ok_hosts,
+            skipped_hosts: *config.display_skipped_hosts,
+            failed_stderr: *config.display_failed_stderr,
+            custom_stats: *config.show_custom_stats,
+            check_markers: *config.check_mode_markers,
+            path_on_failure: *config.show_task_path_on_failure,
+        },
     };
     let request = PlayRequest {
         playbooks: args.playbooks.clone(),
@@ -197,11 +246,14 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         options,
         screen,
         syntax_check: args.syntax_check,
-        list_hosts: args.list_hosts,
+        list: PlayListing { hosts: args.list_hosts, tasks: args.list_tasks, tags: args.list_tags },
     };
     let reacher = Reacher::new(&settings, found.sessions);
     let person = Person(context.terminal);
-    let print: fn(&str) = if args.json { |_| {} } else { ui::out };
+    let print: fn(&Piece) = match args.json {
+        true => |_| {},
+        false => |piece| if piece.error { ui::tell(&piece.text) } else { ui::out(&piece.text) },
+    };
     let played =
         updraft_control::play(&request, &reacher, found.machines, &settings, &person, print).await;
     let recap = played.map_err(fail)?;

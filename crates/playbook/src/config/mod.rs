@@ -245,6 +245,37 @@ settings! {
     /// One failure on one host ends every play.
     any_errors_fatal: bool = truth(["ANSIBLE_ANY_ERRORS_FATAL"],
         [("defaults", "any_errors_fatal")], false);
+    /// A task that notifies a handler that is nowhere ends the run; otherwise it is a warning.
+    error_on_missing_handler: bool = truth(["ANSIBLE_ERROR_ON_MISSING_HANDLER"],
+        [("defaults", "error_on_missing_handler")], true);
+    /// Variables of roles are seen inside of them alone.
+    private_role_vars: bool = truth(["ANSIBLE_PRIVATE_ROLE_VARS"],
+        [("defaults", "private_role_vars")], false);
+    /// What a key does that a dict has twice: `warn`, `error` or `ignore`.
+    duplicate_dict_key: String = text(["ANSIBLE_DUPLICATE_YAML_DICT_KEY"],
+        [("defaults", "duplicate_dict_key")], "warn");
+    /// Nothing of results is shown.
+    no_log: bool = truth(["ANSIBLE_NO_LOG"], [("defaults", "no_log")], false);
+    /// How long a task may take, in seconds; 0 is for ever.
+    task_timeout: i64 = number(["ANSIBLE_TASK_TIMEOUT"], [("defaults", "task_timeout")], 0);
+    /// Hosts on which nothing changed are shown.
+    display_ok_hosts: bool = truth(["ANSIBLE_DISPLAY_OK_HOSTS"],
+        [("defaults", "display_ok_hosts")], true);
+    /// Hosts that skip a task are shown.
+    display_skipped_hosts: bool = truth(["ANSIBLE_DISPLAY_SKIPPED_HOSTS"],
+        [("defaults", "display_skipped_hosts")], true);
+    /// Failures go to standard error.
+    display_failed_stderr: bool = truth(["ANSIBLE_DISPLAY_FAILED_STDERR"],
+        [("defaults", "display_failed_stderr")], false);
+    /// What `set_stats` left is shown.
+    show_custom_stats: bool = truth(["ANSIBLE_SHOW_CUSTOM_STATS"],
+        [("defaults", "show_custom_stats")], false);
+    /// Plays and tasks that change nothing say so.
+    check_mode_markers: bool = truth(["ANSIBLE_CHECK_MODE_MARKERS"],
+        [("defaults", "check_mode_markers")], false);
+    /// Where a task stands that failed is shown.
+    show_task_path_on_failure: bool = truth(["ANSIBLE_SHOW_TASK_PATH_ON_FAILURE"],
+        [("defaults", "show_task_path_on_failure")], false);
     /// Facts are variables of their own too.
     facts_as_vars: bool = truth(["ANSIBLE_INJECT_FACT_VARS"],
         [("defaults", "inject_facts_as_vars")], true);

@@ -1,8 +1,9 @@
 //! The lines of Ansible's `minimal` and `oneline` callbacks, which ad-hoc commands print with.
 
-use super::screen::shown;
+use super::screen::{fault_text, shown, warnings_of};
 use super::{Event, diff};
 use crate::value::{Indent, Value, python_json};
+use std::collections::HashSet;
 
 /// Modules whose answer is shown as what the command said (ansible-core 2.19, `MODULE_NO_JSON`).
 const COMMANDS: &[&str] = &["command", "shell", "raw"];
@@ -25,18 +26,25 @@ pub struct MinimalOptions {
 pub struct Minimal {
     options: MinimalOptions,
     last_fault: Option<String>,
+    /// Warnings that were told; the same is told once.
+    told: HashSet<String>,
 }
 
 impl Minimal {
     /// A renderer.
     pub fn new(options: MinimalOptions) -> Self {
-        Self { options, last_fault: None }
+        Self { options, last_fault: None, told: HashSet::new() }
     }
 
     /// The text of an event, each line ended: what belongs on standard output, and what belongs on
     /// standard error.
     pub fn render(&mut self, event: &Event) -> (String, String) {
-        let mut err = String::new();
+        let mut err = match event {
+            Event::Ok { result, .. }
+            | Event::Failed { result, .. }
+            | Event::Unreachable { result, .. } => self.warnings(result),
+            _ => String::new(),
+        };
         let out = match event {
             Event::Ok { at, changed, result, .. } => {
                 let (word, code) = if *changed { ("CHANGED", "0;33") } else { ("SUCCESS", "0;32") };
@@ -44,7 +52,7 @@ impl Minimal {
             }
             Event::Failed { at, result, why, .. } => {
                 if self.last_fault.as_ref() != Some(why) {
-                    err = self.paint("0;31", &format!("[ERROR]: {why}")) + "\n\n";
+                    err += &(self.paint("0;31", &format!("[ERROR]: {why}")) + "\n\n");
                     self.last_fault = Some(why.clone());
                 }
                 diff_of(result) + &self.said(&at.host, "FAILED", "! =>", "0;31", result)
@@ -67,13 +75,19 @@ impl Minimal {
                 err = self.paint("1;35", &format!("[WARNING]: {text}")) + "\n";
                 String::new()
             }
-            Event::Fault(text) => {
-                err = self.paint("0;31", &format!("[ERROR]: {text}")) + "\n";
+            Event::Fault(fault) => {
+                err = self.paint("0;31", fault_text(fault).trim_end_matches('\n')) + "\n";
                 String::new()
             }
             _ => String::new(),
         };
         (out, err)
+    }
+
+    fn warnings(&mut self, result: &Value) -> String {
+        let mut lines = warnings_of(result);
+        lines.retain(|line| self.told.insert(line.clone()));
+        lines.iter().map(|line| self.paint("1;35", line) + "\n").collect()
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
@@ -193,7 +207,13 @@ mod tests {
             show("fail", false, &failed(msg.clone())),
             "h | FAILED! => {\n    \"msg\": \"no\"\n}\n"
         );
-        let gone = Event::Unreachable { at: at(), result: msg.clone(), ignored: false };
+        let gone = Event::Unreachable {
+            at: at(),
+            result: msg.clone(),
+            why: "Task failed: no".to_owned(),
+            origin: None,
+            ignored: false,
+        };
         assert_eq!(show("ping", false, &gone), "h | UNREACHABLE! => {\n    \"msg\": \"no\"\n}\n");
         assert_eq!(show("ping", true, &gone), "h | UNREACHABLE!: no\n");
         assert_eq!(show("x", false, &Event::Skipped { at: at(), result: msg }), "h | SKIPPED\n");

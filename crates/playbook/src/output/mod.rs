@@ -9,10 +9,11 @@ mod recap;
 mod screen;
 
 pub use minimal::{Minimal, MinimalOptions};
-pub use recap::{Counts, Recap};
-pub(crate) use screen::{NO_LOG, SHOW, SHOW_DEBUG};
-pub use screen::{Screen, ScreenOptions};
+pub use recap::{Broken, Counts, Recap};
+pub(crate) use screen::{NO_LOG, SHOW, SHOW_DEBUG, warning_text};
+pub use screen::{Piece, Screen, ScreenOptions, Show, fault_text};
 
+use crate::fault::LoadFault;
 use crate::value::Value;
 use crate::yaml::Origin;
 
@@ -37,6 +38,13 @@ pub struct At {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
+    /// A playbook begins.
+    PlaybookBegan {
+        /// Its file.
+        file: String,
+        /// How many plays it has.
+        plays: usize,
+    },
     /// A play begins.
     PlayBegan {
         /// Its name, or its pattern of hosts.
@@ -90,8 +98,12 @@ pub enum Event {
     Unreachable {
         /// Where.
         at: At,
-        /// Why.
+        /// What is known of it.
         result: Value,
+        /// One sentence on why.
+        why: String,
+        /// Where the task stands.
+        origin: Option<Origin>,
         /// It does not count.
         ignored: bool,
     },
@@ -126,7 +138,9 @@ pub enum Event {
     /// Something deserves a look.
     Warning(String),
     /// Something went wrong that belongs to no host.
-    Fault(String),
+    Fault(LoadFault),
+    /// Something for those who asked to be told more, with how often they must have said `-v`.
+    Detail(u8, String),
     /// The run is over.
     Ended(Recap),
 }

@@ -1,5 +1,7 @@
 //! How it went, host by host.
 
+use crate::fault::LoadFault;
+use crate::value::Dict;
 use indexmap::IndexMap;
 use serde_json::{Value as Json, json};
 
@@ -23,12 +25,39 @@ pub struct Counts {
 }
 
 /// How a run went.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recap {
     /// By host, in the order they first did something.
     pub hosts: IndexMap<String, Counts>,
     /// The run ended because of something that belongs to no host.
-    pub broken: Option<String>,
+    pub broken: Option<Broken>,
+    /// The exit code for hosts that were lost, if the run came to its end. Errors that were cleared
+    /// are in the counts and not in it.
+    pub verdict: Option<u8>,
+    /// What `set_stats` left, by host; under the empty name what is for the whole run.
+    pub custom: IndexMap<String, Dict>,
+}
+
+/// Why a run ended though it was not over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// What, and where.
+    pub fault: LoadFault,
+    /// The exit code of `ansible-playbook` for it: 4 for a file that cannot be read as a playbook,
+    /// 1 for everything else.
+    pub code: u8,
+}
+
+impl Broken {
+    /// Something that belongs to no host.
+    pub(crate) fn new(fault: LoadFault) -> Self {
+        Self { fault, code: 1 }
+    }
+
+    /// A file that was read while running is no list of tasks.
+    pub(crate) fn unreadable(fault: LoadFault) -> Self {
+        Self { fault, code: 4 }
+    }
 }
 
 impl Recap {
@@ -49,8 +78,10 @@ impl Recap {
     /// The exit code of `ansible-playbook`: 0 well, 1 broken, 2 a host failed, 4 one could not be
     /// reached.
     pub fn exit_code(&self) -> u8 {
-        if self.broken.is_some() {
-            1
+        if let Some(broken) = &self.broken {
+            broken.code
+        } else if let Some(verdict) = self.verdict {
+            verdict
         } else if self.hosts.values().any(|counts| counts.unreachable > 0) {
             4
         } else if self.hosts.values().any(|counts| counts.failed > 0) {
@@ -78,6 +109,6 @@ impl Recap {
                 (name.clone(), counts)
             })
             .collect();
-        json!({"hosts": hosts, "broken": self.broken, "exit_code": self.exit_code()})
+        json!({"hosts": hosts, "broken": self.broken.as_ref().map(|broken| broken.fault.to_string()), "exit_code": self.exit_code()})
     }
 }

@@ -3,8 +3,10 @@
 //! People grep them, so spaces and widths are those of ansible-core 2.19.14.
 
 use super::{At, Counts, Event, Recap, diff};
+use crate::fault::LoadFault;
 use crate::value::{Dict, Indent, Value, python_json};
 use crate::yaml::Origin;
+use std::collections::HashSet;
 
 /// Marks a result that is told even without `-v`; for `debug` it says so.
 pub(crate) const SHOW: &str = "_ansible_verbose_always";
@@ -22,16 +24,72 @@ pub struct ScreenOptions {
     pub colour: bool,
     /// Show how files change.
     pub diff: bool,
-    /// Columns of the terminal; 79 where there is none.
+    /// Columns of the terminal less one; 79 where there is none.
     pub width: usize,
+    /// What the settings of the default callback say.
+    pub show: Show,
+}
+
+/// Settings of Ansible's default callback.
+#[derive(Clone, Copy, Debug)]
+pub struct Show {
+    /// Hosts on which nothing changed (`display_ok_hosts`).
+    pub ok_hosts: bool,
+    /// Hosts that skip a task (`display_skipped_hosts`).
+    pub skipped_hosts: bool,
+    /// Failures go to standard error (`display_failed_stderr`).
+    pub failed_stderr: bool,
+    /// What `set_stats` left (`show_custom_stats`).
+    pub custom_stats: bool,
+    /// Plays and tasks that change nothing say so (`check_mode_markers`).
+    pub check_markers: bool,
+    /// Where a task stands that failed (`show_task_path_on_failure`).
+    pub path_on_failure: bool,
+}
+
+impl Default for Show {
+    fn default() -> Self {
+        Self {
+            ok_hosts: true,
+            skipped_hosts: true,
+            failed_stderr: false,
+            custom_stats: false,
+            check_markers: false,
+            path_on_failure: false,
+        }
+    }
+}
+
+/// Some lines, and whether they belong on standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// They go to standard error.
+    pub error: bool,
+    /// The lines, each ended.
+    pub text: String,
+}
+
+impl Piece {
+    fn out(text: String) -> Self {
+        Self { error: false, text }
+    }
+
+    fn error(text: String) -> Self {
+        Self { error: true, text }
+    }
 }
 
 /// Turns events into lines.
 #[derive(Debug)]
 pub struct Screen {
     options: ScreenOptions,
-    /// The banner of a task waits until one of its hosts says something.
-    last_fault: Option<String>,
+    /// What was told of faults and warnings; the same is told once.
+    told: HashSet<String>,
+    /// The banner of a task that waits until one of its hosts has something to say.
+    pending: Option<String>,
+    /// Where the task stands that runs.
+    task_at: Option<Origin>,
+    dry: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -48,33 +106,68 @@ enum Colour {
 impl Screen {
     /// A renderer.
     pub fn new(options: ScreenOptions) -> Self {
-        Self { options, last_fault: None }
+        Self { options, told: HashSet::new(), pending: None, task_at: None, dry: false }
     }
 
     /// The text of an event, each line ended. Events must come in order.
     pub fn render(&mut self, event: &Event) -> String {
+        self.pieces(event).into_iter().map(|piece| piece.text).collect()
+    }
+
+    /// The lines of an event by where they go. Events must come in order.
+    pub fn pieces(&mut self, event: &Event) -> Vec<Piece> {
+        let show = self.options.show;
         match event {
-            Event::PlayBegan { name, .. } => self.banner(&format!("PLAY [{name}]")),
-            Event::TaskBegan { name, handler, origin, .. } => {
-                self.last_fault = None;
-                let kind = if *handler { "RUNNING HANDLER" } else { "TASK" };
-                let mut text = self.banner(&format!("{kind} [{name}]"));
-                if let Some(origin) = origin.as_ref().filter(|_| self.options.verbosity >= 2) {
-                    let path = format!("task path: {}:{}\n", origin.file, origin.line);
-                    text.push_str(&self.paint(Colour::Plain, &path));
+            Event::PlaybookBegan { file, plays } => {
+                if self.options.verbosity < 2 {
+                    return Vec::new();
                 }
-                text
+                let name = file.rsplit('/').next().unwrap_or(file);
+                let text = self.banner(&format!("PLAYBOOK: {name}"));
+                vec![Piece::out(text + &format!("{plays} plays in {file}\n"))]
+            }
+            Event::PlayBegan { name, check } => {
+                self.dry |= *check;
+                let mark = if *check && show.check_markers { " [CHECK MODE]" } else { "" };
+                let title = match name.trim() {
+                    "" => format!("PLAY{mark}"),
+                    name => format!("PLAY [{name}]{mark}"),
+                };
+                vec![Piece::out(self.banner(&title))]
+            }
+            Event::TaskBegan { name, handler, origin, check } => {
+                let kind = if *handler { "RUNNING HANDLER" } else { "TASK" };
+                let mark = if *check && show.check_markers { " [CHECK MODE]" } else { "" };
+                let mut text = self.banner(&format!("{kind} [{}]{mark}", name.trim()));
+                if self.options.verbosity >= 2 {
+                    text.push_str(&self.task_path(origin.as_ref()));
+                }
+                self.task_at.clone_from(origin);
+                self.pending = Some(text);
+                match show.ok_hosts && show.skipped_hosts {
+                    true => self.open(),
+                    false => Vec::new(),
+                }
             }
             Event::Ok { at, changed, result, always } => {
                 let (word, colour) =
                     if *changed { ("changed", Colour::Yellow) } else { ("ok", Colour::Green) };
-                let mut line = format!("{word}: [{}]{}", host(at), item(at));
-                if *always || self.options.verbosity > 0 {
-                    line.push_str(&format!(" => {}", self.result(result)));
+                let mut pieces = Vec::new();
+                if *changed || show.ok_hosts {
+                    pieces = self.open();
+                    pieces.extend(self.warnings(result));
+                    let mut line = format!("{word}: [{}]{}", host(at), item(at));
+                    if *always || self.options.verbosity > 0 {
+                        line.push_str(&format!(" => {}", self.result(result)));
+                    }
+                    let diff = if *changed { self.diff(result) } else { String::new() };
+                    pieces.push(Piece::out(diff + &self.line(colour, &line)));
                 }
-                self.diff(result) + &self.line(colour, &line)
+                pieces
             }
             Event::Failed { at, result, why, origin, ignored } => {
+                let mut pieces = self.open();
+                pieces.extend(self.warnings(result));
                 let mut text = self.fault(why, origin.as_ref());
                 let line = match &at.item {
                     Some(_) => format!(
@@ -84,26 +177,39 @@ impl Screen {
                         self.result(result)
                     ),
                     None => {
+                        if show.path_on_failure && self.options.verbosity < 2 {
+                            text.push_str(&self.task_path(self.task_at.as_ref()));
+                        }
                         format!("fatal: [{}]: FAILED! => {}", host(at), self.result(result))
                     }
                 };
-                text.push_str(&self.diff(result));
                 text.push_str(&self.line(Colour::Red, &line));
+                pieces.push(Piece { error: show.failed_stderr, text });
                 if *ignored && at.item.is_none() {
-                    text.push_str(&self.line(Colour::Cyan, "...ignoring"));
+                    pieces.push(Piece::out(self.line(Colour::Cyan, "...ignoring")));
                 }
-                text
+                pieces
             }
             Event::Skipped { at, result } => {
-                let mut line = format!("skipping: [{}]{}", host(at), item(at));
-                if self.options.verbosity > 0 {
-                    line.push_str(&format!(" => {}", self.result(result)));
-                } else if at.item.is_some() {
+                if !show.skipped_hosts {
+                    return Vec::new();
+                }
+                let mut pieces = self.open();
+                pieces.extend(self.warnings(result));
+                let mut line = format!("skipping: [{}]{}", at.host, item(at));
+                if at.item.is_some() {
                     line.push(' ');
                 }
-                self.line(Colour::Cyan, &line)
+                if self.options.verbosity > 0 {
+                    line.push_str(&format!(" => {}", self.result(result)));
+                }
+                pieces.push(Piece::out(self.line(Colour::Cyan, &line)));
+                pieces
             }
-            Event::Unreachable { at, result, ignored } => {
+            Event::Unreachable { at, result, why, origin, ignored } => {
+                let mut pieces = self.open();
+                pieces.extend(self.warnings(result));
+                let mut text = self.fault(why, origin.as_ref());
                 let line = match &at.item {
                     Some(_) => format!(
                         "fatal: [{}]{}: UNREACHABLE! => {}",
@@ -115,35 +221,74 @@ impl Screen {
                         format!("fatal: [{}]: UNREACHABLE! => {}", host(at), self.result(result))
                     }
                 };
-                let mut text = self.line(Colour::Red, &line);
+                text.push_str(&self.line(Colour::Red, &line));
+                pieces.push(Piece { error: show.failed_stderr, text });
                 if *ignored {
-                    text.push_str(&self.line(Colour::Cyan, "...ignoring"));
+                    pieces.push(Piece::out(self.line(Colour::Cyan, "...ignoring")));
                 }
-                text
+                pieces
             }
-            Event::LoopIgnored => self.line(Colour::Cyan, "...ignoring"),
+            Event::LoopIgnored => {
+                vec![Piece::out(self.line(Colour::Cyan, "...ignoring"))]
+            }
             Event::Retrying { at, task, left, result } => {
                 let mut line =
                     format!("FAILED - RETRYING: [{}]: {task} ({left} retries left).", host(at));
                 if self.options.verbosity > 2 {
                     line.push_str(&format!("Result was: {}", self.result(result)));
                 }
-                self.line(Colour::Plain, &line)
+                vec![Piece::out(self.line(Colour::Plain, &line))]
             }
             Event::Included { what, hosts, item } => {
+                let mut pieces = self.open();
                 let mut line = format!("included: {what} for {}", hosts.join(", "));
                 if let Some(item) = item {
                     line.push_str(&format!(" => (item={item})"));
                 }
-                self.line(Colour::Cyan, &line)
+                pieces.push(Piece::out(self.line(Colour::Cyan, &line)));
+                pieces
             }
-            Event::NoHostsMatched => self.line(Colour::Cyan, "skipping: no hosts matched"),
-            Event::NoHostsLeft => self.banner("NO MORE HOSTS LEFT"),
-            Event::Said(text) => self.line(Colour::Plain, text),
-            Event::Warning(text) => self.line(Colour::Purple, &format!("[WARNING]: {text}")),
-            Event::Fault(text) => self.line(Colour::Red, &format!("[ERROR]: {text}")),
-            Event::Ended(recap) => self.recap(recap),
+            Event::NoHostsMatched => {
+                vec![Piece::out(self.line(Colour::Cyan, "skipping: no hosts matched"))]
+            }
+            Event::NoHostsLeft => vec![Piece::out(self.banner("NO MORE HOSTS LEFT"))],
+            Event::Said(text) => vec![Piece::out(self.line(Colour::Plain, text))],
+            Event::Detail(level, text) if self.options.verbosity >= *level => {
+                vec![Piece::out(self.line(Colour::Blue, text))]
+            }
+            Event::Detail(..) => Vec::new(),
+            Event::Warning(text) => self.warning(text).into_iter().collect(),
+            Event::Fault(fault) => {
+                let text = format!("{}\n", fault_text(fault).trim_end_matches('\n'));
+                vec![Piece::error(self.paint(Colour::Red, &text))]
+            }
+            Event::Ended(recap) if recap.broken.is_some() => Vec::new(),
+            Event::Ended(recap) => vec![Piece::out(self.recap(recap))],
         }
+    }
+
+    /// The banner of the task that runs, unless it was shown.
+    fn open(&mut self) -> Vec<Piece> {
+        self.pending.take().map(Piece::out).into_iter().collect()
+    }
+
+    fn task_path(&self, origin: Option<&Origin>) -> String {
+        let Some(origin) = origin else { return String::new() };
+        let path = std::path::absolute(&*origin.file)
+            .map_or_else(|_| origin.file.to_string(), |path| path.display().to_string());
+        self.line(Colour::Plain, &format!("task path: {path}:{}", origin.line))
+    }
+
+    fn warning(&mut self, text: &str) -> Option<Piece> {
+        let line = format!("[WARNING]: {text}");
+        self.told.insert(line.clone()).then(|| Piece::error(self.line(Colour::Purple, &line)))
+    }
+
+    /// The warnings that a result carries.
+    fn warnings(&mut self, result: &Value) -> Vec<Piece> {
+        let mut lines = warnings_of(result);
+        lines.retain(|line| self.told.insert(line.clone()));
+        lines.iter().map(|line| Piece::error(self.line(Colour::Purple, line))).collect()
     }
 
     fn line(&self, colour: Colour, text: &str) -> String {
@@ -169,19 +314,17 @@ impl Screen {
         format!("\n{text} {}\n", "*".repeat(stars))
     }
 
-    /// Why a task failed, with the lines of the playbook it stands in. Told once per task.
+    /// Why a task failed, with the lines of the playbook it stands in. The same is told once.
     fn fault(&mut self, why: &str, origin: Option<&Origin>) -> String {
-        if self.last_fault.as_deref() == Some(why) {
+        if why.is_empty() {
             return String::new();
         }
-        self.last_fault = Some(why.to_owned());
-        let mut text = format!("[ERROR]: {why}\n");
-        if let Some(origin) = origin {
-            text.push_str(&format!("Origin: {origin}\n\n"));
-            text.push_str(&excerpt(origin));
+        let text = format!("[ERROR]: {why}\n{}", origin.map(origin_text).unwrap_or_default());
+        if !self.told.insert(text.clone()) {
+            return String::new();
         }
-        text.push('\n');
-        self.paint(Colour::Red, text.trim_end_matches('\n')) + "\n\n"
+        let text = text.trim_end_matches('\n');
+        self.paint(Colour::Red, text) + if origin.is_some() { "\n\n" } else { "\n" }
     }
 
     fn diff(&self, result: &Value) -> String {
@@ -248,11 +391,73 @@ impl Screen {
             ));
         }
         text.push('\n');
-        if let Some(broken) = &recap.broken {
-            text.push_str(&self.line(Colour::Red, &format!("[ERROR]: {broken}")));
+        if self.options.show.custom_stats && !recap.custom.is_empty() {
+            text.push_str(&self.custom_stats(recap));
+        }
+        if self.dry && self.options.show.check_markers {
+            text.push_str(&self.banner("DRY RUN"));
         }
         text
     }
+
+    fn custom_stats(&self, recap: &Recap) -> String {
+        let dump = |stats: &Dict| {
+            let indent = Indent { width: Some(1), sorted: true, ascii: false };
+            python_json(&Value::dict(stats.clone()).to_json(), indent).replace('\n', "")
+        };
+        let mut text = self.banner("CUSTOM STATS: ");
+        let mut hosts: Vec<_> = recap.custom.iter().filter(|(name, _)| !name.is_empty()).collect();
+        hosts.sort_by_key(|(name, _)| name.as_str());
+        for (host, stats) in hosts {
+            text.push_str(&format!("\t{host}: {}\n", dump(stats)));
+        }
+        if let Some(stats) = recap.custom.get("") {
+            text.push_str(&format!("\n\tRUN: {}\n", dump(stats)));
+        }
+        text + "\n"
+    }
+}
+
+/// A fault as Ansible prints it: with its place and the lines it stands in.
+pub fn fault_text(fault: &LoadFault) -> String {
+    let place = fault.at.as_ref().map(origin_text).unwrap_or_default();
+    format!("[ERROR]: {}\n{place}", fault.what)
+}
+
+/// The same for what is only a warning, without the word.
+pub(crate) fn warning_text(fault: &LoadFault) -> String {
+    let place = fault.at.as_ref().map(origin_text).unwrap_or_default();
+    match place.as_str() {
+        "" => fault.what.clone(),
+        place => format!("{}\n{}", fault.what, place.trim_end_matches('\n')),
+    }
+}
+
+fn origin_text(origin: &Origin) -> String {
+    let file = std::path::absolute(&*origin.file)
+        .map_or_else(|_| origin.file.to_string(), |path| path.display().to_string());
+    format!("Origin: {file}:{}:{}\n\n{}\n", origin.line, origin.column, excerpt(origin))
+}
+
+/// The lines of the warnings that a result carries.
+pub(super) fn warnings_of(result: &Value) -> Vec<String> {
+    let list = |name: &str| -> Vec<Value> {
+        result.get(name).and_then(Value::as_list).unwrap_or_default().to_vec()
+    };
+    let warnings = list("warnings");
+    let warnings = warnings.iter().map(|warning| format!("[WARNING]: {}", warning.to_text()));
+    let deprecations = list("deprecations");
+    let deprecations = deprecations.iter().map(|one| {
+        let msg = one.get("msg").map_or_else(|| one.to_text(), Value::to_text);
+        let when = match one.get("version").filter(|version| !version.is_none()) {
+            Some(version) => format!("in version {}", version.to_text()),
+            None => "in the future".to_owned(),
+        };
+        format!(
+            "[DEPRECATION WARNING]: {msg} This feature will be removed {when}. Deprecation warnings can be disabled by setting `deprecation_warnings=False` in ansible.cfg."
+        )
+    });
+    warnings.chain(deprecations).collect()
 }
 
 /// What people are shown of a result.
@@ -268,6 +473,7 @@ pub(super) fn shown(result: &Value, verbosity: u8) -> Value {
             let detail = matches!(key.as_str(), "invocation" | "diff" | "exception");
             let hidden = key.starts_with("_ansible_")
                 || key == "failed"
+                || matches!(key.as_str(), "warnings" | "deprecations")
                 || (detail && verbosity < 3)
                 || (only_msg && key != "msg")
                 || (of_debug && matches!(key.as_str(), "changed" | "skipped" | "skip_reason"));
@@ -321,7 +527,13 @@ mod tests {
     use super::*;
 
     fn screen() -> Screen {
-        Screen::new(ScreenOptions { verbosity: 0, colour: false, diff: true, width: 79 })
+        Screen::new(ScreenOptions {
+            verbosity: 0,
+            colour: false,
+            diff: true,
+            width: 79,
+            show: Show::default(),
+        })
     }
 
     fn at(item: Option<&str>) -> At {
@@ -386,7 +598,7 @@ mod tests {
                 origin: None,
                 ignored: true
             }),
-            "[ERROR]: Task failed: Action failed: bad\n\nfatal: [localhost]: FAILED! => {\"changed\": false, \"msg\": \"bad\"}\n...ignoring\n"
+            "[ERROR]: Task failed: Action failed: bad\nfatal: [localhost]: FAILED! => {\"changed\": false, \"msg\": \"bad\"}\n...ignoring\n"
         );
         assert_eq!(
             show(Event::Included {

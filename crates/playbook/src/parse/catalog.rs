@@ -35,6 +35,7 @@ const FILE: &[&str] = &[
 /// Actions that run here, or that this side prepares.
 const CONTROL: &[Control] = &[
     control("add_host", &["*"], false),
+    control("async_status", &["jid", "mode"], false),
     control("assert", &["that", "fail_msg", "msg", "success_msg", "quiet"], false),
     control("debug", &["msg", "var", "verbosity"], false),
     control("fail", &["msg"], false),
@@ -148,6 +149,9 @@ pub(crate) fn keeps_raw(name: &str) -> bool {
 
 /// Does the module take the argument?
 pub(crate) fn takes(module: &str, arg: &str) -> bool {
+    if arg == "_variable_params" {
+        return true;
+    }
     if arg == "_raw_params" {
         return is_command(module) || keeps_raw(module);
     }
@@ -168,6 +172,7 @@ pub(crate) fn required(module: &str) -> Vec<Vec<&'static str>> {
     match module {
         "template" => vec![vec!["src"], vec!["dest"]],
         "assert" => vec![vec!["that"]],
+        "async_status" => vec![vec!["jid"]],
         "group_by" => vec![vec!["key"]],
         "include_role" | "import_role" => vec![vec!["name", "role"]],
         "fetch" => vec![vec!["src"], vec!["dest"]],

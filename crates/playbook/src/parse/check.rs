@@ -2,7 +2,7 @@
 
 use super::Reader;
 use super::catalog;
-use super::tree::{Common, Task};
+use super::tree::{Common, Condition, Task};
 use crate::fault::LoadFault;
 use crate::template::Syntax;
 use crate::value::{Dict, Value};
@@ -17,10 +17,16 @@ impl Reader<'_> {
         for template in templates {
             if let Err(fault) = template.check() {
                 let at = fault.at.clone().unwrap_or_else(|| at.clone());
-                self.faults.push(LoadFault::at(
-                    at,
-                    format!("{} in `{}`", fault.what, shorten(template.source())),
-                ));
+                self.doubt(at, format!("{} in `{}`", fault.what, shorten(template.source())));
+            }
+        }
+    }
+
+    /// Names of variables that mean something else are warned of.
+    pub(crate) fn check_names(&mut self, vars: &Yaml) {
+        for (key, _) in vars.as_map().unwrap_or_default() {
+            if let Some(what) = key.as_str().and_then(super::keywords::reserved) {
+                self.warnings.push(LoadFault::at(key.at.clone(), what));
             }
         }
     }
@@ -31,7 +37,6 @@ impl Reader<'_> {
 
     /// Templates among the keywords.
     pub(crate) fn check_common(&mut self, common: &Common, item: &Yaml) {
-        let before = self.faults.len();
         let single = [
             &common.become_it,
             &common.become_user,
@@ -46,13 +51,7 @@ impl Reader<'_> {
         for value in single.into_iter().flatten().chain(&common.environment).chain(&common.tags) {
             self.check_value(value, &item.at);
         }
-        // Keywords come down from the blocks around; each fault is told once.
-        let found = self.faults.split_off(before);
-        for fault in found {
-            if !self.faults.contains(&fault) {
-                self.faults.push(fault);
-            }
-        }
+        self.check_conditions(&common.when, &item.at);
         let method = common.become_method.as_ref().filter(|method| !method.is_lazy());
         if let Some(method) = method.filter(|method| {
             !matches!(
@@ -60,13 +59,21 @@ impl Reader<'_> {
                 Some("sudo" | "su" | "ansible.builtin.sudo" | "ansible.builtin.su")
             )
         }) {
-            self.fault(
-                item,
+            self.doubt(
+                item.at.clone(),
                 format!(
                     "become_method `{}` is not supported; `sudo` and `su` are",
                     method.to_text()
                 ),
             );
+        }
+    }
+
+    fn check_conditions(&mut self, conditions: &[Condition], at: &Origin) {
+        for condition in conditions {
+            if let Condition::Broken(text, why) = condition {
+                self.doubt(at.clone(), format!("{why} in the condition `{text}`"));
+            }
         }
     }
 
@@ -82,7 +89,7 @@ impl Reader<'_> {
         self.check_vars(&task.common.vars, item);
         self.check_value(&task.args, &task.origin);
         let single = [&task.name, &task.retries, &task.delay].into_iter().flatten();
-        for value in single.chain(&task.notify) {
+        for value in single.chain(&task.common.notify) {
             self.check_value(value, &task.origin);
         }
         if let Some(repeat) = &task.repeat {
@@ -90,6 +97,10 @@ impl Reader<'_> {
             if let Some(label) = &repeat.control.label {
                 self.check_value(label, &repeat.at);
             }
+        }
+        for conditions in [Some(&task.until), task.changed_when.as_ref(), task.failed_when.as_ref()]
+        {
+            self.check_conditions(conditions.map_or(&[], Vec::as_slice), &task.origin);
         }
         if task.foreign.is_some() {
             // It knows its arguments itself.
@@ -121,18 +132,17 @@ impl Reader<'_> {
             let hint = catalog::nearest(&name, catalog::all_args(module))
                 .map(|near| format!("; did you mean `{near}`?"))
                 .unwrap_or_default();
-            self.faults
-                .push(LoadFault::at(at, format!("`{module}` has no argument `{name}`{hint}")));
+            self.doubt(at, format!("`{module}` has no argument `{name}`{hint}"));
         }
         for names in catalog::required(module) {
             let given = names.iter().any(|name| args.contains_key(*name))
                 || (catalog::keeps_raw(module) && args.contains_key("_raw_params"));
             // `module_defaults` may still give it.
             if !given && !may_fail && task.common.module_defaults.is_empty() {
-                self.faults.push(LoadFault::at(
+                self.doubt(
                     word_at.clone(),
                     format!("`{module}` needs the argument `{}`", names[0]),
-                ));
+                );
             }
         }
         if module == "meta" {
@@ -158,13 +168,7 @@ impl Reader<'_> {
         ];
         let word = args.get("_raw_params").map(Value::to_text).unwrap_or_default();
         if !known.contains(&word.as_str()) {
-            self.faults
-                .push(LoadFault::at(at.clone(), format!("there is no meta action `{word}`")));
-        } else if matches!(word.as_str(), "refresh_inventory" | "end_role") {
-            self.faults.push(LoadFault::at(
-                at.clone(),
-                format!("meta action `{word}` is not supported yet"),
-            ));
+            self.doubt(at.clone(), format!("invalid meta action requested: {word}"));
         }
     }
 
@@ -187,7 +191,7 @@ impl Reader<'_> {
         if let Err(fault) = crate::template::check_text(&text, &syntax) {
             let line = fault.0;
             let place = Origin { file: path.display().to_string().into(), line, column: 1 };
-            self.faults.push(LoadFault::at(place, format!("{} (used at {at})", fault.1)));
+            self.doubt(place, format!("{} (used at {at})", fault.1));
         }
     }
 }

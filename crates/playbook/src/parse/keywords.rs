@@ -44,7 +44,7 @@ pub(crate) type Found<'f> = &'f mut Vec<LoadFault>;
 pub(crate) fn take(common: &mut Common, key: &str, value: &Node, faults: Found<'_>) -> bool {
     let plain = || Some(value.to_value());
     match key {
-        "when" => common.when = conditions(value, faults),
+        "when" => common.when = conditions(value),
         "tags" => common.tags = words(value, faults),
         "vars" => common.vars = vars(value, faults),
         "environment" => common.environment = list(value),
@@ -69,12 +69,19 @@ pub(crate) fn take(common: &mut Common, key: &str, value: &Node, faults: Found<'
         // Names of modules are looked up in every collection there is, so a search path for them
         // has nothing to do.
         "collections" => {}
-        "throttle" | "debugger" => {
-            faults.push(LoadFault::at(
+        "throttle" => common.throttle = plain(),
+        "debugger" => match value.as_str() {
+            Some("always" | "on_failed" | "on_unreachable" | "on_skipped" | "never") => {
+                common.debugger = plain();
+            }
+            _ => faults.push(LoadFault::at(
                 value.at.clone(),
-                format!("keyword `{key}` is not supported yet"),
-            ));
-        }
+                format!(
+                    "'{}' is not a valid value for debugger. Must be one of always, on_failed, on_unreachable, on_skipped, never",
+                    value.to_value().to_text()
+                ),
+            )),
+        },
         _ => return false,
     }
     true
@@ -132,6 +139,63 @@ pub(crate) fn vars(value: &Node, faults: Found<'_>) -> Dict {
     }
 }
 
+/// Names that mean something else where variables are used: keywords, and what templates know.
+const RESERVED: &[&str] = &[
+    // Keywords of plays, roles, blocks and tasks that are none of [`COMMON`].
+    "action",
+    "always",
+    "args",
+    "async",
+    "block",
+    "changed_when",
+    "delay",
+    "failed_when",
+    "fact_path",
+    "force_handlers",
+    "gather_facts",
+    "gather_timeout",
+    "handlers",
+    "hosts",
+    "local_action",
+    "loop",
+    "loop_control",
+    "max_fail_percentage",
+    "notify",
+    "order",
+    "poll",
+    "post_tasks",
+    "pre_tasks",
+    "register",
+    "rescue",
+    "retries",
+    "roles",
+    "serial",
+    "strategy",
+    "tasks",
+    "until",
+    "vars_files",
+    "vars_prompt",
+    "with_",
+    // Functions of templates.
+    "cycler",
+    "dict",
+    "joiner",
+    "lipsum",
+    "lookup",
+    "namespace",
+    "now",
+    "q",
+    "query",
+    "range",
+    "undef",
+];
+
+/// What is said of a variable whose name means something else, if it does.
+pub(crate) fn reserved(name: &str) -> Option<String> {
+    let taken = RESERVED.contains(&name) || COMMON.contains(&name) && name != "vars";
+    taken.then(|| format!("Found variable using reserved name '{name}'."))
+}
+
 /// Is it a Python identifier?
 pub(crate) fn is_name(key: &Key) -> bool {
     key.as_str().is_some_and(is_identifier)
@@ -141,38 +205,26 @@ pub(crate) fn is_identifier(text: &str) -> bool {
     let mut chars = text.chars();
     chars.next().is_some_and(|c| c == '_' || c.is_ascii_alphabetic())
         && chars.all(|c| c == '_' || c.is_ascii_alphanumeric())
-        && !matches!(
-            text,
-            "True" | "False" | "None" | "and" | "or" | "not" | "in" | "is" | "if" | "else" | "for"
-        )
+        && !matches!(text, "True" | "False" | "None" | "true" | "false" | "none" | "not")
 }
 
-pub(crate) fn conditions(value: &Node, faults: Found<'_>) -> Vec<Condition> {
+pub(crate) fn conditions(value: &Node) -> Vec<Condition> {
     match &value.kind {
-        Kind::Seq(items) => items.iter().flat_map(|item| conditions(item, faults)).collect(),
+        Kind::Seq(items) => items.iter().flat_map(conditions).collect(),
         Kind::Scalar(Value::None) => Vec::new(),
         Kind::Scalar(Value::Bool(truth)) => vec![Condition::Plain(*truth)],
         Kind::Scalar(scalar) => {
             let text = scalar.as_str().map_or_else(|| scalar.to_text(), str::to_owned);
-            match condition(&text, value) {
-                Ok(condition) => vec![condition],
-                Err(fault) => {
-                    faults.push(fault);
-                    Vec::new()
-                }
-            }
+            vec![condition(&text, value)]
         }
-        Kind::Map(_) => {
-            faults.push(LoadFault::at(
-                value.at.clone(),
-                "a condition is an expression or a list of them",
-            ));
-            Vec::new()
-        }
+        Kind::Map(_) => vec![Condition::Broken(
+            value.to_value().to_text(),
+            "Conditional expressions must be strings.".to_owned(),
+        )],
     }
 }
 
-fn condition(text: &str, value: &Node) -> Result<Condition, LoadFault> {
+fn condition(text: &str, value: &Node) -> Condition {
     // Braces around the whole condition are superfluous and common.
     let bare = text.trim();
     let inner = bare
@@ -181,18 +233,20 @@ fn condition(text: &str, value: &Node) -> Result<Condition, LoadFault> {
         .filter(|inner| !inner.contains("{{") && !inner.contains("}}"));
     let source = inner.unwrap_or(bare);
     if source.is_empty() {
-        return Ok(Condition::Plain(true));
+        return Condition::Plain(true);
     }
-    Expression::new(source, Some(value.at.clone())).map(Condition::Expr).map_err(|fault| {
-        LoadFault::at(value.at.clone(), format!("{} in the condition `{bare}`", fault.what))
-    })
+    match Expression::new(source, Some(value.at.clone())) {
+        Ok(expression) => Condition::Expr(expression),
+        Err(fault) => Condition::Broken(bare.to_owned(), fault.what),
+    }
 }
 
-/// A keyword that does not belong here, with the one that was perhaps meant.
+/// A keyword that does not belong here, with the one that was perhaps meant. `what` is what Ansible
+/// calls the thing: `Play`, `Block`, `Task`.
 pub(crate) fn unknown(key: &Node, what: &str, known: &[&str]) -> LoadFault {
     let word = key.scalar_text().unwrap_or_default();
     let hint = nearest(&word, known.iter().copied().chain(COMMON.iter().copied()))
         .map(|near| format!("; did you mean `{near}`?"))
         .unwrap_or_default();
-    LoadFault::at(key.at.clone(), format!("`{word}` is not a keyword of {what}{hint}"))
+    LoadFault::at(key.at.clone(), format!("'{word}' is not a valid attribute for a {what}{hint}"))
 }

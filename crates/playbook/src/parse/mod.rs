@@ -19,7 +19,7 @@ use crate::fault::{Faults, LoadFault};
 use crate::foreign::Modules;
 use crate::template::{Context, Scope, World};
 use crate::value::{Dict, Key, Value};
-use crate::yaml::Node as Yaml;
+use crate::yaml::{Node as Yaml, Origin};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,14 +37,21 @@ pub struct Loader {
     pub extra_vars: Dict,
     /// Where modules come from that are not built in.
     pub modules: Arc<Modules>,
+    /// What Ansible would find only when it comes to it (an argument that a module does not have, a
+    /// slip in a template) is a fault here and now.
+    pub strict: bool,
 }
 
 /// Playbooks that were read whole and found to be in order.
 pub struct Playbook {
     pub(crate) plays: Vec<Arc<Play>>,
+    /// The files that were asked for, each with how many of the plays come from it.
+    pub(crate) parts: Vec<(String, usize)>,
     pub(crate) loader: Loader,
     /// What deserves a word but is no error.
     pub warnings: Vec<LoadFault>,
+    /// What will go wrong if a run comes to it. Empty where [`Loader::strict`] made faults of it.
+    pub doubts: Vec<LoadFault>,
     pub(crate) files: BTreeSet<PathBuf>,
     pub(crate) roles: BTreeSet<PathBuf>,
 }
@@ -57,10 +64,13 @@ impl Playbook {
     pub fn load<P: AsRef<Path>>(paths: &[P], loader: &Loader) -> Result<Self, Faults> {
         let mut reader = Reader::new(loader);
         let mut plays = Vec::new();
+        let mut parts = Vec::new();
         for path in paths {
-            plays.extend(reader.playbook(path.as_ref(), &Common::default()));
+            let found = reader.playbook(path.as_ref(), &Common::default());
+            parts.push((path.as_ref().display().to_string(), found.len()));
+            plays.extend(found);
         }
-        Self::finish(reader, plays)
+        Self::finish(reader, plays, parts)
     }
 
     /// Reads a playbook that is no file, with everything it reaches. `name` is what its faults are
@@ -75,15 +85,26 @@ impl Playbook {
             Some(node) => reader.plays_of(node, &dir.join(name), &Common::default()),
             None => Vec::new(),
         };
-        Self::finish(reader, plays)
+        let parts = vec![(name.to_owned(), plays.len())];
+        Self::finish(reader, plays, parts)
     }
 
-    fn finish(reader: Reader<'_>, plays: Vec<Play>) -> Result<Self, Faults> {
+    fn finish(
+        mut reader: Reader<'_>,
+        plays: Vec<Play>,
+        parts: Vec<(String, usize)>,
+    ) -> Result<Self, Faults> {
+        if reader.loader.strict {
+            let doubts = std::mem::take(&mut reader.doubts);
+            reader.faults.extend(doubts);
+        }
         Faults::check(reader.faults)?;
         Ok(Self {
             plays: plays.into_iter().map(Arc::new).collect(),
+            parts,
             loader: reader.loader.clone(),
             warnings: reader.warnings,
+            doubts: reader.doubts,
             files: reader.files,
             roles: reader.roles,
         })
@@ -111,7 +132,10 @@ impl Playbook {
 /// # Errors
 /// With the word that is none.
 pub fn key_values(text: &str) -> Result<Dict, String> {
-    let pairs = split::named(text)?;
+    let (pairs, rest) = split::named(text)?;
+    if !rest.is_empty() {
+        return Err(rest);
+    }
     Ok(pairs.iter().map(|(key, value)| (Key::str(key), Value::trusted(value, None))).collect())
 }
 
@@ -137,6 +161,8 @@ pub(crate) struct Reader<'l> {
     pub(crate) loader: &'l Loader,
     pub(crate) faults: Vec<LoadFault>,
     pub(crate) warnings: Vec<LoadFault>,
+    /// What goes wrong only when a run comes to it.
+    pub(crate) doubts: Vec<LoadFault>,
     pub(crate) files: BTreeSet<PathBuf>,
     pub(crate) roles: BTreeSet<PathBuf>,
 }
@@ -150,6 +176,7 @@ impl<'l> Reader<'l> {
             loader,
             faults: Vec::new(),
             warnings: Vec::new(),
+            doubts: Vec::new(),
             files: BTreeSet::new(),
             roles: BTreeSet::new(),
         }
@@ -161,6 +188,15 @@ impl<'l> Reader<'l> {
 
     pub(crate) fn fault(&mut self, node: &Yaml, what: impl Into<String>) {
         self.faults.push(LoadFault::at(node.at.clone(), what));
+    }
+
+    /// Something that goes wrong only when a run comes to it. Keywords come down from the blocks
+    /// around, so the same may be found again; it is told once.
+    pub(crate) fn doubt(&mut self, at: Origin, what: impl Into<String>) {
+        let doubt = LoadFault::at(at, what);
+        if !self.doubts.contains(&doubt) {
+            self.doubts.push(doubt);
+        }
     }
 
     /// The first document of a file; `None` after a fault or when there is nothing in it.
@@ -176,7 +212,11 @@ impl<'l> Reader<'l> {
         self.files.insert(path.to_path_buf());
         match crate::yaml::parse(&name, &text) {
             Ok(mut parsed) => {
-                self.warnings.append(&mut parsed.warnings);
+                match self.loader.world.config.duplicate_dict_key.as_str() {
+                    "ignore" => {}
+                    "error" => self.faults.append(&mut parsed.warnings),
+                    _ => self.warnings.append(&mut parsed.warnings),
+                }
                 if parsed.documents.len() > 1 {
                     let at = parsed.documents[1].at.clone();
                     self.faults

@@ -54,6 +54,9 @@ impl Reader<'_> {
             );
             return Vec::new();
         };
+        if items.is_empty() {
+            self.fault(node, "A playbook must contain at least one play");
+        }
         let mut plays = Vec::new();
         for item in items {
             let Some(entries) = item.as_map() else {
@@ -88,7 +91,7 @@ impl Reader<'_> {
                 || word == "name"
                 || take(&mut own, word, value, &mut self.faults);
             if !fine {
-                self.faults.push(unknown(key, "`import_playbook`", &[]));
+                self.faults.push(unknown(key, "PlaybookInclude", &[]));
             }
         }
         let common = own.within(outer);
@@ -139,35 +142,50 @@ impl Reader<'_> {
         for (key, value) in entries {
             match key.as_str() {
                 Some("name") => {}
-                Some("vars") => play_vars = vars(value, &mut self.faults),
+                Some("vars") => {
+                    self.check_names(value);
+                    play_vars = vars(value, &mut self.faults);
+                }
                 Some("user") => own.remote_user = Some(value.to_value()),
-                Some("gather_timeout" | "fact_path") => {
-                    self.fault(
-                        key,
-                        format!(
-                            "keyword `{}` is not supported yet",
-                            key.as_str().unwrap_or_default()
-                        ),
-                    );
-                }
-                Some("strategy") => {
-                    let linear =
-                        matches!(value.as_str(), Some("linear" | "ansible.builtin.linear"));
-                    if !linear {
-                        self.fault(value, "only the `linear` strategy is supported yet");
-                    }
-                }
                 Some(word) if PLAY.contains(&word) => {}
                 Some(word) if take(&mut own, word, value, &mut self.faults) => {}
-                _ => self.faults.push(unknown(key, "a play", PLAY)),
+                _ => self.faults.push(unknown(key, "Play", PLAY)),
             }
         }
         let Some(hosts) = get("hosts") else {
             self.fault(item, "a play needs `hosts`");
             return None;
         };
-        if hosts.is_null() || hosts.as_map().is_some() {
-            self.fault(hosts, "`hosts` is a pattern or a list of them");
+        let empty = match &hosts.kind {
+            Kind::Seq(items) => items.is_empty(),
+            Kind::Scalar(Value::None) => true,
+            _ => hosts.as_str() == Some(""),
+        };
+        if empty {
+            self.fault(hosts, "Hosts list cannot be empty. Please check your playbook");
+        } else if hosts.as_map().is_some() {
+            self.fault(
+                hosts,
+                "Hosts list must be a sequence or string. Please check your playbook.",
+            );
+        }
+        if get("user").is_some() && get("remote_user").is_some() {
+            self.fault(
+                item,
+                "both 'user' and 'remote_user' are set for this play. The use of 'user' is deprecated, and should be removed",
+            );
+        }
+        for word in ["pre_tasks", "tasks", "post_tasks", "handlers", "roles"] {
+            let odd = get(word).filter(|node| node.as_seq().is_none() && !node.is_null());
+            if let Some(node) = odd {
+                let what = match word {
+                    "roles" => "A malformed role declaration was encountered".to_owned(),
+                    word => format!("A malformed block was encountered while loading {word}"),
+                };
+                let text = node.to_value().to_text();
+                self.fault(node, format!("{what}: {text} should be a list or None"));
+                return None;
+            }
         }
         let dir = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let mut around = outer.clone();
@@ -215,6 +233,9 @@ impl Reader<'_> {
             max_fail_percentage: get("max_fail_percentage").map(Yaml::to_value),
             force_handlers: get("force_handlers").map(Yaml::to_value),
             order: get("order").map(Yaml::to_value),
+            strategy: get("strategy").map(Yaml::to_value),
+            gather_timeout: get("gather_timeout").map(Yaml::to_value),
+            fact_path: get("fact_path").map(Yaml::to_value),
             pre_tasks,
             roles,
             tasks: body,
@@ -232,9 +253,28 @@ impl Reader<'_> {
                     .get(word)
                     .map_or(default, |value| value.to_value().as_boolean().unwrap_or(default))
             };
-            for word in ["encrypt", "salt", "salt_size"] {
-                if let Some(value) = entry.get(word).filter(|value| !value.is_null()) {
-                    self.fault(value, format!("`{word}` of a prompt is not supported yet"));
+            let given =
+                |word: &str| entry.get(word).filter(|value| !value.is_null()).map(Yaml::to_value);
+            const KNOWN: [&str; 9] = [
+                "name",
+                "prompt",
+                "default",
+                "private",
+                "confirm",
+                "encrypt",
+                "salt_size",
+                "salt",
+                "unsafe",
+            ];
+            for (key, _) in entry.as_map().unwrap_or_default() {
+                if !key.as_str().is_some_and(|word| KNOWN.contains(&word)) {
+                    let word = key.scalar_text().unwrap_or_default();
+                    self.fault(
+                        key,
+                        format!(
+                            "Invalid vars_prompt data structure, found unsupported key '{word}'"
+                        ),
+                    );
                 }
             }
             match entry.get("name").and_then(Yaml::as_str) {
@@ -247,8 +287,13 @@ impl Reader<'_> {
                     default: entry.get("default").map(Yaml::to_value),
                     private: flag("private", true),
                     confirm: flag("confirm", false),
+                    encrypt: given("encrypt"),
+                    salt: given("salt"),
+                    salt_size: given("salt_size"),
                 }),
-                None => self.fault(entry, "a prompt needs the `name` of its variable"),
+                None => {
+                    self.fault(entry, "Invalid vars_prompt data structure, missing 'name' key");
+                }
             }
         }
         prompts

@@ -1,7 +1,7 @@
 //! Roles: finding them, reading what lies in them.
 
 use super::keywords::take;
-use super::tree::{Block, Common, Node, Role, RoleUse, Task};
+use super::tree::{Block, Common, Condition, Node, Role, RoleUse, Task};
 use super::{Place, Reader};
 use crate::fault::LoadFault;
 use crate::inventory::read_vars;
@@ -58,7 +58,14 @@ impl Reader<'_> {
                     }
                 }
             }
-            Kind::Scalar(_) => name = Some(node.to_value()),
+            Kind::Scalar(_) => {
+                let text = node.scalar_text().unwrap_or_default();
+                if text.contains(',') {
+                    self.fault(node, format!("Invalid old style role requirement: {text}"));
+                    return None;
+                }
+                name = Some(node.to_value());
+            }
             Kind::Seq(_) => {}
         }
         let Some(name) = name else {
@@ -91,7 +98,16 @@ impl Reader<'_> {
             return None;
         }
         let Some(path) = self.find_role(name, place) else {
-            self.fault(at, format!("the role `{name}` was not found"));
+            let shown = |path: &Path| {
+                std::path::absolute(path)
+                    .unwrap_or_else(|_| path.to_path_buf())
+                    .display()
+                    .to_string()
+            };
+            let own = [place.playbook_dir.join("roles")];
+            let places = own.iter().chain(&self.loader.roles_path).chain([&place.playbook_dir]);
+            let places: Vec<String> = places.map(|path| shown(path)).collect();
+            self.fault(at, format!("the role '{name}' was not found in {}", places.join(":")));
             return None;
         };
         self.roles.insert(path.clone());
@@ -128,6 +144,7 @@ impl Reader<'_> {
             params: asked.params.clone(),
             parents: parents.clone(),
             public: asked.public,
+            fingerprint: String::new(),
         });
         let dependencies: Vec<RoleUse> = meta
             .as_ref()
@@ -154,6 +171,14 @@ impl Reader<'_> {
         known.extend(asked.params.clone());
         known.insert(Key::str("role_path"), Value::from(path.display().to_string()));
         known.insert(Key::str("role_name"), Value::str(&short));
+        let fingerprint = format!(
+            "{}|{:?}|{:?}|{:?}|{:?}",
+            path.display(),
+            asked.tasks_from,
+            asked.params,
+            common.tags,
+            common.when.iter().map(Condition::source).collect::<Vec<_>>()
+        );
         let role = Arc::new(Role {
             name: short,
             path: path.clone(),
@@ -162,6 +187,7 @@ impl Reader<'_> {
             params: asked.params.clone(),
             parents,
             public: asked.public,
+            fingerprint: fingerprint.clone(),
         });
         let place = Place {
             role: Some(Arc::clone(&role)),
@@ -188,14 +214,6 @@ impl Reader<'_> {
                 Vec::new()
             }
         };
-        let fingerprint = format!(
-            "{}|{:?}|{:?}|{:?}|{:?}",
-            path.display(),
-            asked.tasks_from,
-            asked.params,
-            common.tags,
-            common.when
-        );
         Some(RoleUse { role, dependencies, tasks, handlers, fingerprint, allow_duplicates })
     }
 
@@ -226,6 +244,16 @@ impl Reader<'_> {
             // Roles beside the one that asks.
             candidates.extend(role.path.parent().map(|siblings| siblings.join(name)));
             candidates.push(role.path.join("roles").join(name));
+        }
+        if let [namespace, collection, role] = name.splitn(3, '.').collect::<Vec<_>>()[..] {
+            let below = Path::new("ansible_collections")
+                .join(namespace)
+                .join(collection)
+                .join("roles")
+                .join(role.replace('.', "/"));
+            candidates.push(place.playbook_dir.join("collections").join(&below));
+            let told = self.loader.world.config.collections_path.iter();
+            candidates.extend(told.map(|directory| Path::new(directory).join(&below)));
         }
         candidates.push(place.playbook_dir.join("roles").join(name));
         candidates.extend(self.loader.roles_path.iter().map(|directory| directory.join(name)));
@@ -261,7 +289,10 @@ impl Reader<'_> {
             handlers_from: text(self, "handlers_from"),
             params: task.common.params.clone(),
             public: task.args.get("public").is_some_and(|value| value.as_boolean() == Some(true)),
-            allow_duplicates: true,
+            allow_duplicates: task
+                .args
+                .get("allow_duplicates")
+                .is_none_or(|value| value.as_boolean() != Some(false)),
         };
         Some((name, asked))
     }
@@ -302,7 +333,15 @@ impl Reader<'_> {
             });
             if !within {
                 let common = Arc::new(own.clone().within(&task.outer));
+                let before = self.faults.len();
                 drop(self.role(&name, asked, &common, at, place));
+                // It is read again when a run comes to it, and counts then.
+                let found = self.faults.split_off(before);
+                for fault in found {
+                    if !self.doubts.contains(&fault) {
+                        self.doubts.push(fault);
+                    }
+                }
             }
         }
     }
@@ -310,26 +349,10 @@ impl Reader<'_> {
 
 /// The tasks of a role and of what it depends on, as one block.
 pub(crate) fn role_block(used: &RoleUse) -> Node {
-    let mut body = Vec::new();
-    let mut all = super::in_order(std::slice::from_ref(used));
-    let own = all.pop();
-    for needed in all {
-        body.push(Node::Block(Arc::new(Block {
-            body: needed.tasks.clone(),
-            rescue: Vec::new(),
-            always: Vec::new(),
-            role: None,
-            dependency: (!needed.allow_duplicates).then(|| needed.fingerprint.clone()),
-        })));
-    }
-    body.extend(own.into_iter().flat_map(|own| own.tasks.iter().cloned()));
-    Node::Block(Arc::new(Block {
-        body,
-        rescue: Vec::new(),
-        always: Vec::new(),
-        role: Some(Arc::clone(&used.role)),
-        dependency: None,
-    }))
+    let mut body: Vec<Node> = used.dependencies.iter().map(role_block).collect();
+    let own = Block { unit: Some(used.unit()), ..Block::plain(used.tasks.clone()) };
+    body.push(Node::Block(Arc::new(own)));
+    Node::Block(Arc::new(Block { role: Some(Arc::clone(&used.role)), ..Block::plain(body) }))
 }
 
 /// `main.yml` and its other spellings.

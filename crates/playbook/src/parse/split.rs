@@ -76,6 +76,15 @@ pub(crate) fn words(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
+/// The name of an action and what stands after it. A name may be a template with spaces in it.
+pub(crate) fn action(text: &str) -> (&str, &str) {
+    let name = match text.starts_with("{{").then(|| text.find("}}")).flatten() {
+        Some(end) => end + "}}".len(),
+        None => text.find(char::is_whitespace).unwrap_or(text.len()),
+    };
+    (&text[..name], text[name..].trim_start())
+}
+
 /// `name=value` of a word, if it is one.
 pub(crate) fn pair(word: &str) -> Option<(&str, &str)> {
     let at = word.find('=')?;
@@ -165,15 +174,16 @@ fn decode(text: &str) -> String {
 ///
 /// # Errors
 /// When a word is no `name=value`, or a quote does not end.
-pub(crate) fn named(text: &str) -> Result<Vec<(String, String)>, String> {
+pub(crate) fn named(text: &str) -> Result<(Vec<(String, String)>, String), String> {
     let mut pairs = Vec::new();
+    let mut rest: Vec<String> = Vec::new();
     for word in words(text)? {
         match name_and_value(&word) {
             Some((name, value)) => pairs.push((name.to_owned(), unquote(value))),
-            None => return Err(format!("`{word}` is not `name=value`")),
+            None => rest.push(word),
         }
     }
-    Ok(pairs)
+    Ok((pairs, rest.join(" ")))
 }
 
 /// Free-form text of `command`, `shell` and the like: known names are arguments, the rest is the
@@ -254,7 +264,7 @@ mod tests {
                 .map(|(index, value)| format!("k{index}=\"{value}\""))
                 .collect::<Vec<_>>()
                 .join(" ");
-            let pairs = named(&text).unwrap();
+            let pairs = named(&text).unwrap().0;
             prop_assert_eq!(pairs.len(), values.len());
             for (index, (name, value)) in pairs.iter().enumerate() {
                 prop_assert_eq!(name, &format!("k{index}"));

@@ -1,12 +1,13 @@
 //! Tasks and blocks.
 
 use super::catalog;
-use super::keywords::{COMMON, conditions, is_identifier, list, take, unknown, words};
+use super::keywords::{COMMON, conditions, is_identifier, list, take, unknown};
 use super::split;
 use super::tree::{Action, Block, Common, Loop, LoopControl, Node, Task};
 use super::{Place, Reader};
 use crate::fault::LoadFault;
-use crate::foreign::Found;
+use crate::foreign::{Found, Modules};
+use crate::template::Template;
 use crate::value::{Dict, Key, Value};
 use crate::yaml::{Kind, Node as Yaml, Origin};
 use std::path::PathBuf;
@@ -47,7 +48,8 @@ struct Draft {
     delay: Option<Value>,
     changed_when: Option<Vec<super::tree::Condition>>,
     failed_when: Option<Vec<super::tree::Condition>>,
-    notify: Vec<Value>,
+    detach: Option<Value>,
+    poll: Option<Value>,
     listen: Vec<Value>,
 }
 
@@ -88,20 +90,22 @@ impl Reader<'_> {
     ) -> Option<Node> {
         let mut own = Common::default();
         let mut parts: [Option<&Yaml>; 3] = [None; 3];
-        let mut notify = Vec::new();
         for (key, value) in entries {
             match key.as_str() {
                 Some("block") => parts[0] = Some(value),
                 Some("rescue") => parts[1] = Some(value),
                 Some("always") => parts[2] = Some(value),
-                Some("notify") => notify = words(value, &mut self.faults),
+                Some("notify") => own.notify = list(value),
                 Some("name") => {}
                 Some(word) if take(&mut own, word, value, &mut self.faults) => {}
-                _ => self.faults.push(unknown(key, "a block", BLOCK)),
+                _ => self.faults.push(unknown(key, "Block", BLOCK)),
             }
         }
-        if !notify.is_empty() {
-            self.fault(item, "`notify` on a block is not supported yet; put it on its tasks");
+        if place.handlers {
+            self.fault(item, "Using a block as a handler is not supported.");
+        }
+        if let Some(vars) = item.get("vars") {
+            self.check_names(vars);
         }
         let common = Arc::new(own.within(outer));
         self.check_common(&common, item);
@@ -114,7 +118,7 @@ impl Reader<'_> {
             part.map(|part| self.tasks(part, &common, &place)).unwrap_or_default()
         };
         let (body, rescue, always) = (read(parts[0]), read(parts[1]), read(parts[2]));
-        Some(Node::Block(Arc::new(Block { body, rescue, always, role: None, dependency: None })))
+        Some(Node::Block(Arc::new(Block { body, rescue, always, role: None, unit: None })))
     }
 
     fn task(
@@ -148,7 +152,8 @@ impl Reader<'_> {
             self.faults.push(LoadFault::at(word_at, what));
             return None;
         }
-        let meaning = self.meaning(&word);
+        let late = Template::is_one(&word);
+        let meaning = if late { Ok((word.clone(), None)) } else { self.meaning(&word) };
         let Ok((module, foreign)) = meaning else {
             let why = meaning.err().map(|why| format!(": {why}")).unwrap_or_default();
             let hint = catalog::nearest(
@@ -165,9 +170,6 @@ impl Reader<'_> {
             ));
             return None;
         };
-        if draft.name.is_some() && place.handlers && draft.listen.is_empty() {
-            // A handler is known by its name, or by what it listens to.
-        }
         let repeat = draft.repeat.take().map(|(lookup, over, at)| Loop {
             lookup,
             over,
@@ -178,12 +180,18 @@ impl Reader<'_> {
             Some(whole) => whole,
             None => Value::dict(std::mem::take(&mut draft.args)),
         };
+        if let Some(vars) = item.get("vars") {
+            self.check_names(vars);
+        }
         let own = self.shape(own, &module);
         let mut task = Task {
             id: Self::next_id(),
             name: draft.name,
             word,
-            action: Action::Module(module.clone()),
+            action: match late {
+                true => Action::Named(Value::trusted(&module, Some(word_at.clone()))),
+                false => Action::Module(module.clone()),
+            },
             foreign,
             args,
             common: Arc::new(own.clone().within(outer)),
@@ -195,7 +203,8 @@ impl Reader<'_> {
             delay: draft.delay,
             changed_when: draft.changed_when,
             failed_when: draft.failed_when,
-            notify: draft.notify,
+            detach: draft.detach,
+            poll: draft.poll,
             listen: draft.listen,
             origin: item.at.clone(),
             role: place.role.clone(),
@@ -203,9 +212,25 @@ impl Reader<'_> {
         };
         // Where a condition decides, the task may never run.
         if let Some(why) = foreign_obstacle(&task).filter(|_| task.common.when.is_empty()) {
-            self.faults.push(LoadFault::at(word_at.clone(), why));
+            self.doubt(word_at.clone(), why);
         }
-        self.check_task(&mut task, &module, item, &word_at);
+        if !late {
+            self.check_task(&mut task, &module, item, &word_at);
+        }
+        if task.meta().as_deref() == Some("end_role") {
+            let wrong = match (&place.role, place.handlers) {
+                (_, true) => Some("from a handler"),
+                (None, false) => Some("from outside of a role"),
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
+                self.fault(item, format!("Cannot execute 'end_role' {wrong}"));
+            }
+        }
+        if place.handlers && matches!(module.as_str(), "import_role" | "include_role") {
+            self.fault(item, format!("Using '{}' as a handler is not supported.", task.word));
+            return None;
+        }
         match module.as_str() {
             "import_tasks" => self.import_tasks(&task, own, item, place),
             "import_role" => self.import_role(&task, own, item, place),
@@ -259,24 +284,20 @@ impl Reader<'_> {
                 _ => self.fault(
                     value,
                     format!(
-                        "`{}` is not a name for a variable",
+                        "Invalid 'register' specified: Invalid variable name '{}'. Variable names must be strings starting with a letter or underscore character, and contain only letters, numbers and underscores.",
                         value.scalar_text().unwrap_or_default()
                     ),
                 ),
             },
-            "until" => draft.until = conditions(value, &mut self.faults),
+            "until" => draft.until = conditions(value),
             "retries" => draft.retries = plain(),
             "delay" => draft.delay = plain(),
-            "changed_when" => draft.changed_when = Some(conditions(value, &mut self.faults)),
-            "failed_when" => draft.failed_when = Some(conditions(value, &mut self.faults)),
-            "notify" => draft.notify = list(value),
+            "changed_when" => draft.changed_when = Some(conditions(value)),
+            "failed_when" => draft.failed_when = Some(conditions(value)),
+            "notify" => own.notify = list(value),
             "listen" if place.handlers => draft.listen = list(value),
-            "async" | "poll" => {
-                let zero = matches!(value.kind, Kind::Scalar(Value::Int(0)));
-                if !(word == "async" && zero) {
-                    self.fault(key, format!("keyword `{word}` is not supported yet"));
-                }
-            }
+            "async" => draft.detach = plain(),
+            "poll" => draft.poll = plain(),
             with if with.starts_with("with_") => {
                 let lookup = &with["with_".len()..];
                 if crate::template::lookup_exists(lookup) {
@@ -297,7 +318,7 @@ impl Reader<'_> {
                         let hint = catalog::nearest(odd, TASK.iter().chain(COMMON).copied())
                             .map(|near| format!("; did you mean `{near}`?"))
                             .unwrap_or_default();
-                        format!("`{odd}` is not a keyword of a task{hint}")
+                        format!("'{odd}' is not a valid attribute for a Task{hint}")
                     };
                     self.fault(key, text);
                     return;
@@ -319,7 +340,7 @@ impl Reader<'_> {
                     return;
                 };
                 let text = module.scalar_text().unwrap_or_default();
-                let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
+                let (word, rest) = split::action(&text);
                 draft.word = Some((word.to_owned(), module.at.clone()));
                 if !rest.is_empty() {
                     self.text_args(word, rest, value, draft);
@@ -332,8 +353,7 @@ impl Reader<'_> {
             }
             _ => {
                 let text = value.scalar_text().unwrap_or_default();
-                let (word, rest) =
-                    text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
+                let (word, rest) = split::action(text.trim());
                 draft.word = Some((word.to_owned(), value.at.clone()));
                 self.text_args(word, rest, value, draft);
             }
@@ -359,7 +379,12 @@ impl Reader<'_> {
     }
 
     fn text_args(&mut self, word: &str, text: &str, at: &Yaml, draft: &mut Draft) {
-        let Ok((module, foreign)) = self.meaning(word) else { return };
+        let known = match Template::is_one(word) {
+            true => Ok((word.to_owned(), None)),
+            false => self.meaning(word),
+        };
+        // A name that nobody knows is told where the task is put together.
+        let Ok((module, foreign)) = known else { return };
         let trusted = |text: &str| Value::trusted(text, Some(at.at.clone()));
         let mut put = |name: &str, value: Value| {
             draft.args.insert(Key::str(name), value);
@@ -386,38 +411,29 @@ impl Reader<'_> {
             }
         } else if text.trim_start().starts_with("{{")
             && text.trim_end().ends_with("}}")
-            && split::named(text).is_err()
+            && split::named(text).is_ok_and(|(pairs, _)| pairs.is_empty())
         {
             draft.whole_args = Some(trusted(text));
         } else if !text.trim().is_empty() {
-            match split::named(text) {
-                Ok(pairs) => pairs.iter().for_each(|(name, value)| put(name, trusted(value))),
-                Err(what) => self.fault(at, format!("arguments of `{word}`: {what}")),
+            let (pairs, rest) = match split::named(text) {
+                Ok(found) => found,
+                Err(what) => return self.fault(at, what),
+            };
+            pairs.iter().for_each(|(name, value)| put(name, trusted(value)));
+            // A template may give the rest of the arguments as a dict.
+            match Template::is_one(&rest) {
+                true => put("_variable_params", trusted(&rest)),
+                false if rest.is_empty() => {}
+                false => self.fault(
+                    at,
+                    format!("this task '{word}' has extra params, which is only allowed in the following modules: add_host, command, group_by, import_role, import_tasks, include_role, include_tasks, include_vars, meta, raw, script, set_fact, shell"),
+                ),
             }
         }
     }
 
-    /// What a word in the place of an action means: its short name, and the program that is run
-    /// where it is none of ours. Otherwise why it cannot be run.
     fn meaning(&self, word: &str) -> Result<(String, Option<Arc<Found>>), String> {
-        let short = catalog::short(word);
-        if catalog::find_control(short).is_some() {
-            return Ok((short.to_owned(), None));
-        }
-        if let Some(found) = self.loader.modules.before_ours(word) {
-            return Ok((short.to_owned(), Some(found)));
-        }
-        // What it adds is the choice among facts of other systems.
-        let word = if short == "gather_facts" { "ansible.builtin.setup" } else { word };
-        if let Some(module) = catalog::module(word) {
-            return Ok((module, None));
-        }
-        let found = self.loader.modules.find(word)?;
-        // A redirect may lead to one of ours.
-        if let Some(module) = catalog::module(&found.name) {
-            return Ok((module, None));
-        }
-        Ok((short.to_owned(), Some(found)))
+        meaning(&self.loader.modules, word)
     }
 
     fn loop_control(&mut self, value: &Yaml, control: &mut LoopControl) {
@@ -442,9 +458,9 @@ impl Reader<'_> {
                 Some("label") => control.label = Some(plain),
                 Some("pause") => control.pause = Some(plain),
                 Some("extended") => control.extended = Some(plain),
-                Some("extended_allitems") => {}
-                Some("break_when") => control.break_when = conditions(value, &mut self.faults),
-                _ => self.faults.push(unknown(key, "`loop_control`", KNOWN)),
+                Some("extended_allitems") => control.extended_allitems = Some(plain),
+                Some("break_when") => control.break_when = conditions(value),
+                _ => self.faults.push(unknown(key, "LoopControl", KNOWN)),
             }
         }
     }
@@ -460,11 +476,14 @@ impl Reader<'_> {
         for (_, value) in args {
             let Some(apply) = value.get("apply") else { continue };
             for (key, value) in apply.as_map().unwrap_or_default() {
-                let known = key
-                    .as_str()
-                    .is_some_and(|word| take(&mut common, word, value, &mut self.faults));
+                let known = key.as_str().is_some_and(|word| {
+                    if word == "notify" {
+                        common.notify = list(value);
+                    }
+                    word == "notify" || take(&mut common, word, value, &mut self.faults)
+                });
                 if !known {
-                    self.faults.push(unknown(key, "`apply`", COMMON));
+                    self.faults.push(unknown(key, "Block", COMMON));
                 }
             }
         }
@@ -498,14 +517,34 @@ impl Reader<'_> {
         };
         let common = Arc::new(own.within(&task.outer));
         let body = self.task_file(&path, &common, &place);
-        Some(Node::Block(Arc::new(Block {
-            body,
-            rescue: Vec::new(),
-            always: Vec::new(),
-            role: None,
-            dependency: None,
-        })))
+        Some(Node::Block(Arc::new(Block::plain(body))))
     }
+}
+
+/// What a word in the place of an action means: its short name, and the program that is run where
+/// it is none of ours. Otherwise why it cannot be run.
+pub(crate) fn meaning(
+    modules: &Modules,
+    word: &str,
+) -> Result<(String, Option<Arc<Found>>), String> {
+    let short = catalog::short(word);
+    if catalog::find_control(short).is_some() {
+        return Ok((short.to_owned(), None));
+    }
+    if let Some(found) = modules.before_ours(word) {
+        return Ok((short.to_owned(), Some(found)));
+    }
+    // What it adds is the choice among facts of other systems.
+    let word = if short == "gather_facts" { "ansible.builtin.setup" } else { word };
+    if let Some(module) = catalog::module(word) {
+        return Ok((module, None));
+    }
+    let found = modules.find(word)?;
+    // A redirect may lead to one of ours.
+    if let Some(module) = catalog::module(&found.name) {
+        return Ok((module, None));
+    }
+    Ok((short.to_owned(), Some(found)))
 }
 
 fn foreign_obstacle(task: &Task) -> Option<String> {

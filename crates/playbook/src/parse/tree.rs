@@ -12,6 +12,20 @@ use std::sync::Arc;
 pub(crate) enum Condition {
     Plain(bool),
     Expr(Expression),
+    /// It cannot be read: what it says, and why. That matters when a run comes to it.
+    Broken(String, String),
+}
+
+impl Condition {
+    /// What it says.
+    pub(crate) fn source(&self) -> &str {
+        match self {
+            Self::Plain(true) => "True",
+            Self::Plain(false) => "False",
+            Self::Expr(expression) => expression.source(),
+            Self::Broken(text, _) => text,
+        }
+    }
 }
 
 /// Keywords that plays, roles, blocks and tasks share, with what they took from around them.
@@ -24,6 +38,7 @@ pub(crate) struct Common {
     /// `vars` of the includes and imports around it, which weigh more.
     pub(crate) params: Dict,
     pub(crate) environment: Vec<Value>,
+    pub(crate) notify: Vec<Value>,
     pub(crate) module_defaults: Vec<Value>,
     pub(crate) become_it: Option<Value>,
     pub(crate) become_user: Option<Value>,
@@ -40,6 +55,8 @@ pub(crate) struct Common {
     pub(crate) any_errors_fatal: Option<Value>,
     pub(crate) run_once: Option<Value>,
     pub(crate) timeout: Option<Value>,
+    pub(crate) throttle: Option<Value>,
+    pub(crate) debugger: Option<Value>,
     pub(crate) delegate_to: Option<Value>,
     pub(crate) delegate_facts: Option<Value>,
 }
@@ -58,6 +75,7 @@ impl Common {
         self.when = outer.when.iter().cloned().chain(self.when).collect();
         self.tags = join(&outer.tags, self.tags);
         self.environment = join(&outer.environment, self.environment);
+        self.notify = join(&outer.notify, self.notify);
         self.module_defaults = join(&outer.module_defaults, self.module_defaults);
         self.vars = over(&outer.vars, self.vars);
         self.params = over(&outer.params, self.params);
@@ -82,6 +100,8 @@ impl Common {
             (&mut self.any_errors_fatal, &outer.any_errors_fatal),
             (&mut self.run_once, &outer.run_once),
             (&mut self.timeout, &outer.timeout),
+            (&mut self.throttle, &outer.throttle),
+            (&mut self.debugger, &outer.debugger),
             (&mut self.delegate_to, &outer.delegate_to),
             (&mut self.delegate_facts, &outer.delegate_facts),
         ] {
@@ -108,6 +128,7 @@ pub(crate) struct LoopControl {
     pub(crate) label: Option<Value>,
     pub(crate) pause: Option<Value>,
     pub(crate) extended: Option<Value>,
+    pub(crate) extended_allitems: Option<Value>,
     pub(crate) break_when: Vec<Condition>,
 }
 
@@ -119,6 +140,7 @@ impl Default for LoopControl {
             label: None,
             pause: None,
             extended: None,
+            extended_allitems: None,
             break_when: Vec::new(),
         }
     }
@@ -129,6 +151,8 @@ impl Default for LoopControl {
 pub(crate) enum Action {
     /// A module on the host, or an action of ours; by its short name.
     Module(String),
+    /// A module whose name is a template.
+    Named(Value),
     /// `include_tasks`
     IncludeTasks { apply: Arc<Common> },
     /// `include_role`
@@ -157,12 +181,30 @@ pub(crate) struct Task {
     pub(crate) delay: Option<Value>,
     pub(crate) changed_when: Option<Vec<Condition>>,
     pub(crate) failed_when: Option<Vec<Condition>>,
-    pub(crate) notify: Vec<Value>,
+    /// How long it may run on its own (`async`), in seconds, and how often to look whether it ended.
+    pub(crate) detach: Option<Value>,
+    pub(crate) poll: Option<Value>,
     pub(crate) listen: Vec<Value>,
     pub(crate) origin: Origin,
     pub(crate) role: Option<Arc<Role>>,
     /// Directories in which files of the task are looked for first.
     pub(crate) dir: PathBuf,
+}
+
+impl Task {
+    /// The module, where it is certain which one it is.
+    pub(crate) fn module(&self) -> Option<&str> {
+        match &self.action {
+            Action::Module(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The word after `meta:`.
+    pub(crate) fn meta(&self) -> Option<String> {
+        (self.module() == Some("meta"))
+            .then(|| self.args.get("_raw_params").map(Value::to_text).unwrap_or_default())
+    }
 }
 
 /// Tasks with what is done when one fails, and what is done anyway.
@@ -173,9 +215,24 @@ pub(crate) struct Block {
     pub(crate) always: Vec<Node>,
     /// The role whose tasks these are, if it was imported or included here.
     pub(crate) role: Option<Arc<Role>>,
-    /// These are the tasks of a role that another one needs; what they say, so that they run only
-    /// once in a play.
-    pub(crate) dependency: Option<String>,
+    /// These are all the tasks of one role.
+    pub(crate) unit: Option<Unit>,
+}
+
+/// A role as a host passes through it.
+#[derive(Clone, Debug)]
+pub(crate) struct Unit {
+    /// As of [`RoleUse`].
+    pub(crate) fingerprint: String,
+    /// A host runs it as often as it comes to it.
+    pub(crate) allow_duplicates: bool,
+}
+
+impl Block {
+    /// A plain list of tasks.
+    pub(crate) fn plain(body: Vec<Node>) -> Self {
+        Self { body, rescue: Vec::new(), always: Vec::new(), role: None, unit: None }
+    }
 }
 
 /// A step in a list of tasks.
@@ -199,6 +256,8 @@ pub(crate) struct Role {
     /// The roles it was pulled in by, outermost first.
     pub(crate) parents: Vec<Arc<Role>>,
     pub(crate) public: bool,
+    /// As of [`RoleUse`].
+    pub(crate) fingerprint: String,
 }
 
 /// A role with what it does.
@@ -214,6 +273,12 @@ pub(crate) struct RoleUse {
     pub(crate) allow_duplicates: bool,
 }
 
+impl RoleUse {
+    pub(crate) fn unit(&self) -> Unit {
+        Unit { fingerprint: self.fingerprint.clone(), allow_duplicates: self.allow_duplicates }
+    }
+}
+
 /// `vars_prompt`
 #[derive(Clone, Debug)]
 pub(crate) struct Prompt {
@@ -222,6 +287,10 @@ pub(crate) struct Prompt {
     pub(crate) default: Option<Value>,
     pub(crate) private: bool,
     pub(crate) confirm: bool,
+    /// The answer is hashed with this scheme, with this salt.
+    pub(crate) encrypt: Option<Value>,
+    pub(crate) salt: Option<Value>,
+    pub(crate) salt_size: Option<Value>,
 }
 
 /// One play.
@@ -240,6 +309,9 @@ pub(crate) struct Play {
     pub(crate) max_fail_percentage: Option<Value>,
     pub(crate) force_handlers: Option<Value>,
     pub(crate) order: Option<Value>,
+    pub(crate) strategy: Option<Value>,
+    pub(crate) gather_timeout: Option<Value>,
+    pub(crate) fact_path: Option<Value>,
     pub(crate) pre_tasks: Vec<Node>,
     pub(crate) roles: Vec<RoleUse>,
     pub(crate) tasks: Vec<Node>,

@@ -7,10 +7,12 @@ use super::vars::TaskScope;
 use crate::foreign::Found;
 use crate::output::{At, Event, NO_LOG, SHOW, Sink};
 use crate::parse::catalog;
+use crate::parse::task::meaning;
 use crate::parse::tree::{Action, Condition, Task};
 use crate::template::{Context, Fault};
 use crate::value::{Dict, Key, Value};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What every task needs of the world.
@@ -107,18 +109,25 @@ impl<'r> Crew<'r> {
                 always: told.always && !told.no_log,
             },
             Ended::Skipped => Event::Skipped { at, result },
-            Ended::Unreachable => Event::Unreachable { at, result, ignored: outcome.ignored },
+            Ended::Unreachable => Event::Unreachable {
+                at,
+                why: outcome
+                    .result
+                    .get("msg")
+                    .map(Value::to_text)
+                    .map_or_else(|| "Task failed.".to_owned(), |msg| format!("Task failed: {msg}")),
+                result,
+                origin: Some(task.origin.clone()),
+                ignored: outcome.ignored,
+            },
             Ended::Failed => Event::Failed {
                 at,
                 why: if told.no_log {
                     "Task failed".to_owned()
                 } else {
-                    let on_host = match &task.action {
-                        Action::Module(name) => {
-                            catalog::find_control(name).is_none_or(|one| one.name == "template")
-                        }
-                        _ => false,
-                    };
+                    let on_host = task.module().is_some_and(|name| {
+                        catalog::find_control(name).is_none_or(|one| one.name == "template")
+                    });
                     why(&outcome.result, on_host)
                 },
                 result,
@@ -126,20 +135,16 @@ impl<'r> Crew<'r> {
                 ignored: outcome.ignored,
             },
         };
-        if !told.no_log
-            && let Some(warnings) = outcome.result.get("warnings").and_then(Value::as_list)
-        {
-            for warning in warnings {
-                self.sink.event(Event::Warning(warning.to_text()));
-            }
-        }
         self.sink.event(event);
     }
 
     /// The task once: for a host, or for one item of its loop.
     pub(super) async fn once(&self, task: &Task, scope: &TaskScope) -> Told {
         let context = scope.clone().context();
-        let no_log = truth(&context, task.common.no_log.as_ref()).unwrap_or(true);
+        let no_log = match &task.common.no_log {
+            Some(value) => truth(&context, Some(value)).unwrap_or(true),
+            None => self.shared.options.no_log,
+        };
         match self.all_hold(&context, &task.common.when) {
             Ok(None) => {}
             Ok(Some(condition)) => {
@@ -158,8 +163,13 @@ impl<'r> Crew<'r> {
         };
         let hidden = told.outcome.result.shift_remove(NO_LOG).is_some_and(|hide| hide.is_true());
         told.no_log = no_log || hidden;
+        if told.outcome.ended == Ended::Failed {
+            // What Ansible has here where tracebacks are not asked for.
+            let exception = Value::str("(traceback unavailable)");
+            told.outcome.result.entry(Key::str("exception")).or_insert(exception);
+        }
         if told.outcome.changed && told.outcome.ended == Ended::Well {
-            match names(&context, &task.notify) {
+            match names(&context, &task.common.notify) {
                 Ok(names) => told.outcome.notify = names,
                 Err(fault) => {
                     told.outcome = Outcome::of(failed(format!("Task failed: {}", fault.what)));
@@ -179,6 +189,7 @@ impl<'r> Crew<'r> {
             match condition {
                 Condition::Plain(true) => {}
                 Condition::Plain(false) => return Ok(Some("False".to_owned())),
+                Condition::Broken(_, why) => return Err(Fault::new(why.clone())),
                 Condition::Expr(expression) => {
                     if !context.holds(expression)? {
                         return Ok(Some(expression.source().to_owned()));
@@ -196,15 +207,35 @@ impl<'r> Crew<'r> {
         context: &Context,
     ) -> Result<Told, Dict> {
         let keyword = |fault: Fault| failed(format!("Task failed: {}", fault.what));
-        let Action::Module(module) = &task.action else {
-            return self.include(task, context).map(Told::plain);
+        let wrong = |word: &str, fault: Fault| {
+            failed(format!("Task failed: Error processing keyword '{word}': {}", fault.what))
         };
+        let (module, named) = match &task.action {
+            Action::Module(module) => (module.clone(), task.foreign.clone()),
+            Action::Named(name) => {
+                let word = context.text(name).map_err(keyword)?;
+                let rejected = &self.shared.world.config.rejected_modules;
+                let meaning = match rejected.contains(catalog::short(&word)) {
+                    true => None,
+                    false => meaning(&self.shared.modules, &word).ok(),
+                };
+                meaning.ok_or_else(|| {
+                    failed(format!(
+                        "Task failed: couldn't resolve module/action '{word}'. This often indicates a misspelling, missing collection, or incorrect module path."
+                    ))
+                })?
+            }
+            _ => return self.include(task, context).map(Told::plain),
+        };
+        let module = module.as_str();
         let check = match &task.common.check_mode {
-            Some(value) => truth(context, Some(value)).map_err(keyword)?,
+            Some(value) => {
+                truth(context, Some(value)).map_err(|fault| wrong("check_mode", fault))?
+            }
             None => scope.check,
         };
         let diff = match &task.common.diff {
-            Some(value) => truth(context, Some(value)).map_err(keyword)?,
+            Some(value) => truth(context, Some(value)).map_err(|fault| wrong("diff", fault))?,
             None => scope.diff,
         };
         let delegate = match &task.common.delegate_to {
@@ -216,7 +247,8 @@ impl<'r> Crew<'r> {
         };
         let scope = TaskScope { check, diff, ..scope.clone() };
         let context = scope.clone().context();
-        let (args, foreign) = self.arguments(task, module, &context)?;
+        let (args, foreign) = self.arguments(task, module, named, &context)?;
+        let timeout = self.timeout(task, &context).map_err(keyword)?;
         // Ansible tries once more than `retries` says, but three times when it says nothing.
         let tries = match &task.retries {
             None if task.until.is_empty() => 1,
@@ -247,7 +279,7 @@ impl<'r> Crew<'r> {
                 diff,
                 delegate: delegate.clone(),
             };
-            let mut result = self.act(call).await;
+            let mut result = self.act_within(call, timeout).await;
             let always = result.contains_key(SHOW);
             if until_wanted {
                 put(
@@ -312,6 +344,51 @@ impl<'r> Crew<'r> {
         }
     }
 
+    /// How long the task may take, in seconds; 0 is for ever.
+    pub(super) fn timeout(&self, task: &Task, context: &Context) -> Result<u64, Fault> {
+        // The bound of Ansible's timers.
+        const MOST: f64 = 100_000_000.0;
+        let Some(value) = &task.common.timeout else { return Ok(self.shared.options.task_timeout) };
+        let seconds = number(context, value)?;
+        match (0.0..=MOST).contains(&seconds) {
+            true => Ok(seconds as u64),
+            false => Err(Fault::new(format!(
+                "Timeout {seconds} is invalid, it must be between 0 and {MOST}."
+            ))),
+        }
+    }
+
+    /// Carries out a call, but not for longer than it may take.
+    async fn act_within(&self, call: Call<'_>, timeout: u64) -> Dict {
+        if timeout == 0 {
+            return self.act(call).await;
+        }
+        let late = || {
+            let mut result = failed(format!("Task failed: Timed out after {timeout} second(s)."));
+            let frame = "Configure `DISPLAY_TRACEBACK` to see a traceback on timeout errors.";
+            let about = Value::dict_of([
+                ("frame", Value::str(frame)),
+                ("period", Value::Int(i64::try_from(timeout).unwrap_or(i64::MAX))),
+            ]);
+            put(&mut result, "timedout", about);
+            result
+        };
+        let waits = call.module == "pause";
+        let clock = &self.shared.world.clock;
+        let began = clock.now();
+        if waits {
+            let sleep = self.operator.sleep(Duration::from_secs(timeout));
+            return tokio::select! {
+                result = self.act(call) => result,
+                () = sleep => late(),
+            };
+        }
+        // On a host it is the agent that stops what takes too long.
+        let result = self.act(call).await;
+        let over = clock.now().duration_since(began).as_secs_f64() >= timeout as f64;
+        if over && flag(&result, "failed") { late() } else { result }
+    }
+
     /// The scope in which `changed_when`, `failed_when` and `until` see the result.
     fn with_result(&self, task: &Task, scope: &TaskScope, result: &Dict) -> TaskScope {
         match &task.register {
@@ -323,6 +400,10 @@ impl<'r> Crew<'r> {
     /// Applies `changed_when` and `failed_when`.
     fn judge(&self, task: &Task, scope: &TaskScope, result: &mut Dict) {
         result.entry(Key::str("changed")).or_insert(Value::Bool(false));
+        if flag(result, "failed") {
+            let exception = Value::str("(traceback unavailable)");
+            result.entry(Key::str("exception")).or_insert(exception);
+        }
         result.entry(Key::str("failed")).or_insert(Value::Bool(false));
         for (conditions, name) in [(&task.changed_when, "changed"), (&task.failed_when, "failed")] {
             let Some(conditions) = conditions else { continue };
@@ -339,6 +420,11 @@ impl<'r> Crew<'r> {
                     put(result, name, missing.is_none());
                     if name == "failed" {
                         put(result, "failed_when_result", missing.is_none());
+                        if missing.is_some()
+                            && let Some(exception) = result.shift_remove("exception")
+                        {
+                            put(result, "failed_when_suppressed_exception", exception);
+                        }
                     }
                 }
                 Err(fault) => {
@@ -356,9 +442,9 @@ impl<'r> Crew<'r> {
         &self,
         task: &Task,
         module: &str,
+        mut foreign: Option<Arc<Found>>,
         context: &Context,
     ) -> Result<(Dict, Option<Arc<Found>>), Dict> {
-        let mut foreign = task.foreign.clone();
         let mut args = Dict::new();
         let full = if task.word.contains('.') {
             task.word.clone()
@@ -400,8 +486,35 @@ impl<'r> Crew<'r> {
             }
             args => args.as_dict().cloned().unwrap_or_default(),
         };
+        // What our module does not know Ansible's own may.
+        let known = |foreign: &mut Option<Arc<Found>>, key: &Key| {
+            let name = key.to_json_key();
+            if foreign.is_none() && !catalog::takes(module, &name) {
+                *foreign = self.shared.modules.core_knows(module, &name);
+                if foreign.is_none() && catalog::find_control(module).is_some() {
+                    return Err(failed(format!("Task failed: `{module}` has no argument `{key}`")));
+                }
+            }
+            Ok(())
+        };
         for (key, value) in &given {
             let name = key.to_json_key();
+            if name == "_variable_params" {
+                let value = context.finish(value).map_err(|fault| fault_of(Some(&name), &fault))?;
+                let Some(more) = value.as_dict() else {
+                    return Err(failed(format!(
+                        "Task failed: Finalization of task args for '{full}' failed: Task arguments template must resolve to a dictionary, not {}.",
+                        value.type_name()
+                    )));
+                };
+                for (key, value) in more {
+                    if !given.contains_key(key) {
+                        known(&mut foreign, key)?;
+                        args.insert(key.clone(), value.clone());
+                    }
+                }
+                continue;
+            }
             // These look at their arguments themselves: `var` is a name, `that` a list of
             // conditions, and what is undefined may be shown.
             if matches!((module, name.as_str()), ("debug", "var") | ("assert", "that")) {
@@ -415,19 +528,14 @@ impl<'r> Crew<'r> {
             }
             // Names within a dict that was rendered are data.
             let key = if name.contains("{{") && task.args.as_str().is_none() {
-                let name = context
-                    .text(&Value::trusted(&name, None))
+                let value = context
+                    .finish(&Value::trusted(&name, None))
                     .map_err(|fault| fault_of(Some(&name), &fault))?;
-                Key::from(name.as_str())
+                Key::of(&value).unwrap_or_else(|| Key::from(value.to_text().as_str()))
             } else {
                 key.clone()
             };
-            if foreign.is_none() && !catalog::takes(module, &key.to_json_key()) {
-                foreign = self.shared.modules.core_knows(module, &key.to_json_key());
-                if foreign.is_none() && catalog::find_control(module).is_some() {
-                    return Err(failed(format!("Task failed: `{module}` has no argument `{key}`")));
-                }
-            }
+            known(&mut foreign, &key)?;
             args.insert(key, value);
         }
         Ok((args, foreign))
@@ -458,6 +566,24 @@ impl<'r> Crew<'r> {
         let mut outcome = Outcome::of(result);
         outcome.includes.push(Asked { what, args, vars: task.common.params.clone(), item: None });
         Ok(outcome)
+    }
+
+    /// Asks whether the task is to run, where the operator asked to be asked.
+    pub(crate) async fn step(&self, name: &str, host: Option<&str>) -> bool {
+        if !self.shared.stepping.load(Ordering::Relaxed) {
+            return true;
+        }
+        let on = host.map(|host| format!("on {host} ")).unwrap_or_default();
+        let question = format!("Perform task: TASK: {name} {on}(N)o/(y)es/(c)ontinue: ");
+        let said = self.operator.ask(&question, false).await.unwrap_or_default();
+        match said.trim().to_lowercase().as_str() {
+            "y" | "yes" => true,
+            "c" | "continue" => {
+                self.shared.stepping.store(false, Ordering::Relaxed);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The task's name as the banner shows it.
@@ -496,9 +622,9 @@ fn skipped(condition: &str) -> Dict {
 pub(crate) fn truth(context: &Context, value: Option<&Value>) -> Result<bool, Fault> {
     let Some(value) = value else { return Ok(false) };
     let value = context.finish(value)?;
-    value
-        .as_boolean()
-        .ok_or_else(|| Fault::new(format!("`{}` is neither yes nor no", value.to_text())))
+    value.as_boolean().ok_or_else(|| {
+        Fault::new(format!("The value {} could not be converted to 'bool'.", value.repr()))
+    })
 }
 
 pub(crate) fn number(context: &Context, value: &Value) -> Result<f64, Fault> {

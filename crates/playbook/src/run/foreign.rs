@@ -8,6 +8,7 @@ use crate::foreign::{Bundle, Found};
 use crate::template::{Context, Fault};
 use crate::value::{Dict, Value};
 use serde_json::{Map, Value as Json, json};
+use std::sync::Arc;
 use std::time::Duration;
 use updraft_base::Digest;
 use updraft_remote::Session;
@@ -37,11 +38,9 @@ const SPECIAL_FS: &[&str] = &["fuse", "nfs", "vboxsf", "ramfs", "9p", "vfat"];
 impl Crew<'_> {
     /// Runs a program on the host that does the work.
     pub(super) async fn foreign(&self, call: &Call<'_>, found: &Found, args: &Dict) -> Dict {
-        let bundle = match self.shared.modules.bundle(found) {
+        let bundle = match self.bundle(call, found) {
             Ok(bundle) => bundle,
-            Err(why) => {
-                return failed(format!("`{}` ({}): {why}", call.task.word, call.task.origin));
-            }
+            Err(result) => return result,
         };
         let request = match self.foreign_request(call, found, &bundle, args) {
             Ok(request) => request,
@@ -51,10 +50,23 @@ impl Crew<'_> {
             Ok(session) => session,
             Err(result) => return result,
         };
-        self.ask_foreign(session.as_ref(), request, &bundle).await
+        let deadline = match request.timeout {
+            0 => self.shared.options.deadline,
+            // The agent gives up first; this is for an agent that does not answer.
+            seconds => Duration::from_secs(seconds + 30),
+        };
+        ask(session.as_ref(), request, &bundle, deadline).await
     }
 
-    fn foreign_request(
+    /// A program with all it needs.
+    pub(super) fn bundle(&self, call: &Call<'_>, found: &Found) -> Result<Arc<Bundle>, Dict> {
+        self.shared
+            .modules
+            .bundle(found)
+            .map_err(|why| failed(format!("`{}` ({}): {why}", call.task.word, call.task.origin)))
+    }
+
+    pub(super) fn foreign_request(
         &self,
         call: &Call<'_>,
         found: &Found,
@@ -147,35 +159,30 @@ impl Crew<'_> {
             None => (vec![first.to_owned()], args),
         })
     }
+}
 
-    /// Asks, brings what the host does not have yet, and asks again.
-    async fn ask_foreign(
-        &self,
-        session: &dyn Session,
-        request: ModuleRequest,
-        bundle: &Bundle,
-    ) -> Dict {
-        let deadline = match request.timeout {
-            0 => self.shared.options.deadline,
-            // The agent gives up first; this is for an agent that does not answer.
-            seconds => Duration::from_secs(seconds + 30),
-        };
-        let mut brought = false;
-        loop {
-            match session.call(Request::Module(request.clone()), deadline).await {
-                Ok(Response::Foreign(output)) => return result_of(&output, &request),
-                Ok(Response::Missing { digests }) if !brought => {
-                    brought = true;
-                    for digest in digests {
-                        if let Err(result) = bring(session, bundle, digest).await {
-                            return result;
-                        }
+/// Asks, brings what the host does not have yet, and asks again.
+pub(super) async fn ask(
+    session: &dyn Session,
+    request: ModuleRequest,
+    bundle: &Bundle,
+    deadline: Duration,
+) -> Dict {
+    let mut brought = false;
+    loop {
+        match session.call(Request::Module(request.clone()), deadline).await {
+            Ok(Response::Foreign(output)) => return result_of(&output, &request),
+            Ok(Response::Missing { digests }) if !brought => {
+                brought = true;
+                for digest in digests {
+                    if let Err(result) = bring(session, bundle, digest).await {
+                        return result;
                     }
                 }
-                Ok(Response::Failed(failure)) => return failed(failure.message),
-                Ok(_) => return failed("the agent does not keep the module that it was sent"),
-                Err(error) => return unreachable(&updraft_base::chain(&error)),
             }
+            Ok(Response::Failed(failure)) => return failed(failure.message),
+            Ok(_) => return failed("the agent does not keep the module that it was sent"),
+            Err(error) => return unreachable(&updraft_base::chain(&error)),
         }
     }
 }

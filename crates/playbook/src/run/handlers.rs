@@ -34,6 +34,7 @@ impl Handlers {
         name: &str,
         hosts: &[usize],
         context: &Context,
+        flushing: bool,
     ) -> Result<(), String> {
         if self.meant(name, context).is_empty() {
             return Err(format!(
@@ -41,6 +42,9 @@ impl Handlers {
             ));
         }
         self.pending.push((name.to_owned(), hosts.iter().copied().collect(), context.clone()));
+        if flushing {
+            self.resolve();
+        }
         Ok(())
     }
 
@@ -73,7 +77,8 @@ impl Handlers {
         by_topic.chain(by_name).collect()
     }
 
-    fn resolve(&mut self) {
+    /// Decides which handlers are meant by what was notified.
+    pub(super) fn resolve(&mut self) {
         for (name, hosts, context) in std::mem::take(&mut self.pending) {
             for index in self.meant(&name, &context) {
                 self.list[index].1.extend(&hosts);
@@ -87,7 +92,6 @@ impl Handlers {
         at: usize,
         hosts: &[usize],
     ) -> Option<(usize, Arc<Task>, Vec<usize>)> {
-        self.resolve();
         for (index, (task, marks)) in self.list.iter_mut().enumerate().skip(at) {
             let meant: Vec<usize> =
                 hosts.iter().copied().filter(|host| marks.contains(host)).collect();

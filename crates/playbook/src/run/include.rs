@@ -1,8 +1,11 @@
 //! Includes, which are read while a play runs.
 
 use super::outcome::Asked;
+use super::outcome::Outcome;
+use super::plays::grouped;
 use super::strategy::Batch;
-use crate::fault::Faults;
+use crate::fault::LoadFault;
+use crate::output::{At, Broken, Event};
 use crate::parse::role::{Asked as AskedRole, role_block};
 use crate::parse::task::find_tasks;
 use crate::parse::tree::{Action, Common, Node, Task};
@@ -11,6 +14,27 @@ use crate::value::{Dict, Key, Value};
 use crate::yaml::{Kind, Node as Yaml};
 use std::sync::Arc;
 
+/// Why an include brought nothing.
+pub(super) enum IncludeFault {
+    /// What it names is not there: the hosts that asked have failed.
+    Host(String),
+    /// What it names cannot be read: the run ends.
+    Run(Broken),
+}
+
+impl From<String> for IncludeFault {
+    fn from(what: String) -> Self {
+        Self::Host(what)
+    }
+}
+
+/// The first of what is wrong in a file that was read.
+fn unreadable(faults: Vec<LoadFault>, task: &Task) -> IncludeFault {
+    let first = faults.into_iter().next();
+    let fault = first.unwrap_or_else(|| LoadFault::at(task.origin.clone(), "it cannot be read"));
+    IncludeFault::Run(Broken::unreadable(fault))
+}
+
 /// What an include brought.
 pub(super) struct Found {
     pub(super) nodes: Vec<Node>,
@@ -18,17 +42,96 @@ pub(super) struct Found {
     pub(super) shown: String,
 }
 
+/// Lists of tasks that were included, each with its hosts.
+pub(super) type Loaded = Vec<(Vec<Node>, Vec<usize>)>;
+
 impl Batch<'_> {
+    /// What hosts ask to be included: those that ask for the same run it together. Also whether
+    /// some of it is not there.
+    pub(super) fn load_includes(
+        &mut self,
+        task: &Arc<Task>,
+        includes: Vec<(Asked, usize)>,
+        set: &[usize],
+        once: bool,
+        handler: bool,
+    ) -> (Loaded, bool) {
+        let keyed = includes.into_iter().map(|(asked, index)| {
+            let key = (
+                asked.what.clone(),
+                asked.args.clone(),
+                asked.item.clone(),
+                format!("{:?}", asked.vars),
+            );
+            (key, (asked, index))
+        });
+        let mut loaded = Vec::new();
+        let mut missing = false;
+        for (_, members) in grouped(keyed) {
+            let hosts: Vec<usize> =
+                if once { set.to_vec() } else { members.iter().map(|(_, index)| *index).collect() };
+            let hosts = self.among(&hosts);
+            if hosts.is_empty() || self.broken.is_some() {
+                break;
+            }
+            let asked = &members[0].0;
+            match self.load_include(task, asked, hosts[0], handler) {
+                Ok(found) => {
+                    let names: Vec<String> =
+                        hosts.iter().map(|index| self.names[*index].clone()).collect();
+                    names
+                        .iter()
+                        .for_each(|name| self.crew.shared.count(name, |counts| counts.ok += 1));
+                    self.crew.sink.event(Event::Included {
+                        what: found.shown,
+                        hosts: names,
+                        item: asked.item.clone(),
+                    });
+                    loaded.push((found.nodes, hosts));
+                }
+                Err(IncludeFault::Host(what)) => {
+                    missing = true;
+                    self.include_failed(task, &what, &hosts);
+                }
+                Err(IncludeFault::Run(broken)) => {
+                    self.broken = self.broken.take().or(Some(broken));
+                    break;
+                }
+            }
+        }
+        (loaded, missing)
+    }
+
+    fn include_failed(&mut self, task: &Arc<Task>, what: &str, hosts: &[usize]) {
+        self.crew.sink.event(Event::Fault(LoadFault::at(task.origin.clone(), what)));
+        for index in hosts {
+            let mut result = Dict::new();
+            result.insert(Key::str("changed"), Value::Bool(false));
+            result.insert(Key::str("reason"), Value::str(what));
+            result.insert(Key::str("failed"), Value::Bool(true));
+            let outcome = Outcome::of(result);
+            self.crew.sink.event(Event::Failed {
+                at: At { host: self.names[*index].clone(), delegate: None, item: None },
+                result: Value::dict(outcome.result.clone()),
+                why: String::new(),
+                origin: None,
+                ignored: false,
+            });
+            self.count(task, *index, &outcome);
+        }
+    }
+
     pub(super) fn load_include(
         &mut self,
         task: &Task,
         asked: &Asked,
         host: usize,
-    ) -> Result<Found, String> {
+        handler: bool,
+    ) -> Result<Found, IncludeFault> {
         match &task.action {
-            Action::IncludeRole { apply } => self.load_role(task, asked, apply),
-            Action::IncludeTasks { apply } => self.load_tasks(task, asked, apply, host),
-            Action::Module(name) => Err(format!("`{name}` includes nothing")),
+            Action::IncludeRole { apply } => self.load_role(task, asked, apply, host),
+            Action::IncludeTasks { apply } => self.load_tasks(task, asked, apply, handler),
+            _ => Err(format!("`{}` includes nothing", task.word).into()),
         }
     }
 
@@ -68,25 +171,34 @@ impl Batch<'_> {
         task: &Task,
         asked: &Asked,
         apply: &Common,
-        _host: usize,
-    ) -> Result<Found, String> {
-        let place = self.place(task, &asked.vars);
+        handler: bool,
+    ) -> Result<Found, IncludeFault> {
+        let place = Place { handlers: handler, ..self.place(task, &asked.vars) };
         let Some(path) = find_tasks(&asked.what, &place) else {
+            let name = std::path::absolute(place.dir.join(&asked.what))
+                .unwrap_or_else(|_| asked.what.clone().into());
             return Err(format!(
                 "Could not find or access '{}' on the Ansible Controller.",
-                asked.what
-            ));
+                name.display()
+            )
+            .into());
         };
         let mut reader = Reader::new(&self.playbook.loader);
         let nodes = reader.task_file(&path, &Self::around(task, asked, apply), &place);
         if !reader.faults.is_empty() {
-            return Err(Faults(reader.faults).to_string());
+            return Err(unreadable(reader.faults, task));
         }
         let shown = std::path::absolute(&path).unwrap_or(path).display().to_string();
         Ok(Found { nodes, shown })
     }
 
-    fn load_role(&mut self, task: &Task, asked: &Asked, apply: &Common) -> Result<Found, String> {
+    fn load_role(
+        &mut self,
+        task: &Task,
+        asked: &Asked,
+        apply: &Common,
+        _host: usize,
+    ) -> Result<Found, IncludeFault> {
         let place = self.place(task, &asked.vars);
         let text =
             |name: &str| asked.args.get(name).filter(|value| !value.is_none()).map(Value::to_text);
@@ -98,18 +210,27 @@ impl Batch<'_> {
             handlers_from: text("handlers_from"),
             params: asked.vars.clone(),
             public,
-            allow_duplicates: true,
+            allow_duplicates: asked
+                .args
+                .get("allow_duplicates")
+                .and_then(Value::as_boolean)
+                .unwrap_or(true),
         };
         let common = Self::around(task, asked, apply);
         let at = Yaml { at: task.origin.clone(), kind: Kind::Scalar(Value::None) };
         let mut reader = Reader::new(&self.playbook.loader);
         let used = reader.role(&asked.what, wanted, &common, &at, &place);
-        if !reader.faults.is_empty() {
-            return Err(Faults(reader.faults).to_string());
-        }
         let Some(used) = used else {
-            return Err(format!("the role `{}` was not found", asked.what));
+            let missing =
+                reader.faults.iter().find(|fault| fault.at.as_ref() == Some(&task.origin));
+            return Err(match missing {
+                Some(fault) => IncludeFault::Host(fault.what.clone()),
+                None => unreadable(reader.faults, task),
+            });
         };
+        if !reader.faults.is_empty() {
+            return Err(unreadable(reader.faults, task));
+        }
         for part in crate::parse::in_order(std::slice::from_ref(&used)) {
             self.handlers.add(&part.handlers);
         }

@@ -88,6 +88,10 @@ impl Crew<'_> {
             Err(fault) => return self.broken(task, scope, fault),
         };
         let extended = truth(&context, control.extended.as_ref()).unwrap_or(false);
+        let all_items = control
+            .extended_allitems
+            .as_ref()
+            .is_none_or(|value| truth(&context, Some(value)).unwrap_or(true));
         let pause = match control.pause.as_ref().map(|value| number(&context, value)).transpose() {
             Ok(pause) => pause.unwrap_or(0.0),
             Err(fault) => return self.broken(task, scope, fault),
@@ -100,22 +104,45 @@ impl Crew<'_> {
         let mut results = Vec::with_capacity(items.len());
         let mut all = Outcome::of(Dict::new());
         let (mut any_failed, mut all_skipped, mut no_log) = (false, true, false);
+        // A loop is ignored when each of its failures is.
+        let mut ignored = true;
         for (index, item) in items.iter().enumerate() {
             if index > 0 && pause > 0.0 {
                 self.operator.sleep(Duration::from_secs_f64(pause)).await;
             }
             let mut scope = scope.with(&loop_var, item.clone());
+            // What the last item gave can be seen by the next one.
+            if let (Some(name), Some(last)) = (&task.register, results.last()) {
+                scope.over.insert(Key::str(name), Value::clone(last));
+            }
             scope.over.insert(Key::str("ansible_loop_var"), Value::str(&loop_var));
             if let Some(name) = &index_var {
                 scope.over.insert(Key::str(name), Value::from(index));
                 scope.over.insert(Key::str("ansible_index_var"), Value::str(name));
             }
             if extended {
-                scope.over.insert(Key::str("ansible_loop"), extended_loop(&items, index));
+                scope
+                    .over
+                    .insert(Key::str("ansible_loop"), extended_loop(&items, index, all_items));
             }
             let mut told = self.once(task, &scope).await;
             self.settle(task, &scope, &mut told);
-            let label = self.label(control.label.as_ref(), &scope, item);
+            let seen = match &task.register {
+                Some(name) => scope.with(name, Value::dict(told.outcome.result.clone())),
+                None => scope.clone(),
+            };
+            let label = match self.label(control.label.as_ref(), &seen, item) {
+                Ok(label) => label,
+                Err(fault) => {
+                    let result = &mut told.outcome.result;
+                    put(result, "failed", true);
+                    let msg = format!("Failed to template loop_control.label: {}", fault.what);
+                    put(result, "msg", Value::from(msg));
+                    told.outcome.ended = Ended::Failed;
+                    self.settle(task, &scope, &mut told);
+                    String::new()
+                }
+            };
             no_log |= told.no_log;
             let result = &mut told.outcome.result;
             result.insert(Key::str("ansible_loop_var"), Value::str(&loop_var));
@@ -125,7 +152,7 @@ impl Crew<'_> {
                 result.insert(Key::str("ansible_index_var"), Value::str(name));
             }
             if extended {
-                result.insert(Key::str("ansible_loop"), extended_loop(&items, index));
+                result.insert(Key::str("ansible_loop"), extended_loop(&items, index, all_items));
             }
             for asked in &mut told.outcome.includes {
                 // The included tasks see the item under its name.
@@ -133,6 +160,11 @@ impl Crew<'_> {
                 asked.vars.insert(Key::str("ansible_loop_var"), Value::str(&loop_var));
                 if let Some(name) = &index_var {
                     asked.vars.insert(Key::str(name), Value::from(index));
+                    asked.vars.insert(Key::str("ansible_index_var"), Value::str(name));
+                }
+                if extended {
+                    let about = extended_loop(&items, index, all_items);
+                    asked.vars.insert(Key::str("ansible_loop"), about);
                 }
                 asked.item = Some(label.clone());
             }
@@ -142,6 +174,7 @@ impl Crew<'_> {
             let outcome = told.outcome;
             all.changed |= outcome.changed;
             any_failed |= outcome.ended == Ended::Failed;
+            ignored &= outcome.ended != Ended::Failed || outcome.ignored;
             all_skipped &= outcome.ended == Ended::Skipped;
             all.includes.extend(outcome.includes);
             for name in outcome.notify {
@@ -172,12 +205,16 @@ impl Crew<'_> {
         put(&mut all.result, "results", Value::list(results));
         put(&mut all.result, "changed", all.changed);
         let gone = all.ended == Ended::Unreachable;
-        let msg = if any_failed || gone {
-            put(&mut all.result, "failed", !gone);
-            put(&mut all.result, "unreachable", gone);
+        put(&mut all.result, "skipped", all_skipped);
+        if any_failed {
+            put(&mut all.result, "failed", true);
+        }
+        if gone {
+            put(&mut all.result, "unreachable", true);
+        }
+        let msg = if any_failed {
             "One or more items failed"
         } else if all_skipped {
-            put(&mut all.result, "skipped", true);
             "All items skipped"
         } else {
             "All items completed"
@@ -194,8 +231,16 @@ impl Crew<'_> {
         }
         let mut told = Told { outcome: all, delegate: None, no_log, always: false };
         self.settle(task, scope, &mut told);
+        if told.outcome.ended == Ended::Failed {
+            told.outcome.ignored = ignored;
+        }
         match told.outcome.ended {
-            Ended::Skipped => self.tell(task, scope, &told, None),
+            Ended::Skipped => {
+                let mut shown = told.outcome.clone();
+                shown.result.shift_remove("results");
+                let shown = Told { outcome: shown, delegate: None, no_log, always: false };
+                self.tell(task, scope, &shown, None);
+            }
             Ended::Failed | Ended::Unreachable if told.outcome.ignored => {
                 self.sink.event(Event::LoopIgnored)
             }
@@ -212,18 +257,22 @@ impl Crew<'_> {
         told
     }
 
-    fn label(&self, label: Option<&Value>, scope: &TaskScope, item: &Value) -> String {
+    fn label(
+        &self,
+        label: Option<&Value>,
+        scope: &TaskScope,
+        item: &Value,
+    ) -> Result<String, Fault> {
         match label {
-            Some(label) => scope.clone().context().text(label).unwrap_or_else(|_| item.to_text()),
-            None => item.to_text(),
+            Some(label) => scope.clone().context().text(label),
+            None => Ok(item.to_text()),
         }
     }
 }
 
-fn extended_loop(items: &[Value], index: usize) -> Value {
+fn extended_loop(items: &[Value], index: usize, all_items: bool) -> Value {
     let length = items.len();
     let mut entries = vec![
-        ("allitems", Value::list(items.to_vec())),
         ("index", Value::from(index + 1)),
         ("index0", Value::from(index)),
         ("first", Value::Bool(index == 0)),
@@ -232,6 +281,9 @@ fn extended_loop(items: &[Value], index: usize) -> Value {
         ("revindex", Value::from(length - index)),
         ("revindex0", Value::from(length - index - 1)),
     ];
+    if all_items {
+        entries.push(("allitems", Value::list(items.to_vec())));
+    }
     if let Some(next) = items.get(index + 1) {
         entries.push(("nextitem", next.clone()));
     }

@@ -10,9 +10,13 @@ mod actions;
 mod execute;
 mod files;
 mod foreign;
+mod free;
 mod handlers;
 mod include;
 mod items;
+mod jobs;
+mod listing;
+mod meta;
 mod outcome;
 mod plays;
 mod programs;
@@ -24,6 +28,7 @@ mod strategy;
 mod tags;
 mod vars;
 
+pub use listing::Listing;
 pub use reach::{HostTarget, Operator, Reach, ReachError};
 
 use crate::fault::Faults;
@@ -31,9 +36,14 @@ use crate::inventory::{Inventory, VarsDir};
 use crate::output::{Event, Recap, Sink};
 use crate::parse::Playbook;
 use crate::value::Dict;
-use state::Shared;
+use futures::future::Either;
+use futures::stream::StreamExt as _;
+use jobs::Jobs;
+use state::{Shared, Turns};
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 use updraft_base::Secret;
@@ -73,6 +83,40 @@ pub struct RunOptions {
     pub verbosity: u8,
     /// How long a module may take before its host counts as lost.
     pub deadline: Duration,
+    /// How hosts go through the tasks of a play that does not say: `linear`, `free`, `host_pinned`.
+    pub strategy: String,
+    /// Whether plays that do not say so gather facts.
+    pub gathering: Gathering,
+    /// One failure ends a play for all of its hosts, where a play does not say.
+    pub any_errors_fatal: bool,
+    /// A task that notifies a handler that is nowhere ends the run; otherwise it is a warning.
+    pub error_on_missing_handler: bool,
+    /// Variables of roles are seen by tasks outside of them: `None` leaves it to how they are used.
+    pub private_role_vars: Option<bool>,
+    /// Show nothing of any result, where a task does not say.
+    pub no_log: bool,
+    /// How long a task may take where it does not say, in seconds; 0 is for ever.
+    pub task_timeout: u64,
+    /// Begin at the task of this name, wildcards allowed.
+    pub start_at: Option<String>,
+    /// Ask before each task.
+    pub step: bool,
+    /// Reads the inventory anew, for `meta: refresh_inventory`.
+    pub refresh: Option<Refresh>,
+}
+
+/// Reads an inventory.
+pub type Refresh = Arc<dyn Fn() -> Result<Inventory, Faults> + Send + Sync>;
+
+/// Whether plays gather facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gathering {
+    /// Each does that does not say no.
+    Implicit,
+    /// Only those that say so.
+    Explicit,
+    /// Each, from hosts that have none yet.
+    Smart,
 }
 
 impl RunOptions {
@@ -96,6 +140,16 @@ impl RunOptions {
             verbosity: 0,
             // Package upgrades and image downloads take their time; a day is not work any more.
             deadline: Duration::from_secs(24 * 3600),
+            strategy: "linear".to_owned(),
+            gathering: Gathering::Implicit,
+            any_errors_fatal: false,
+            error_on_missing_handler: true,
+            private_role_vars: None,
+            no_log: false,
+            task_timeout: 0,
+            start_at: None,
+            step: false,
+            refresh: None,
         }
     }
 }
@@ -129,8 +183,9 @@ impl Playbook {
         }
         Faults::check(faults)?;
         for warning in &self.warnings {
-            sink.event(Event::Warning(warning.to_string()));
+            sink.event(Event::Warning(crate::output::warning_text(warning)));
         }
+        let (jobs, begun) = Jobs::new();
         let shared = Arc::new(Shared {
             inventory: RwLock::new(inventory.clone()),
             hosts: RwLock::default(),
@@ -141,12 +196,40 @@ impl Playbook {
             extra_vars: options.extra_vars.clone(),
             options: options.clone(),
             stats: Mutex::default(),
+            start_at: Mutex::new(options.start_at.clone()),
+            stepping: AtomicBool::new(options.step),
+            turns: Turns::new(options.forks),
+            changes: Mutex::default(),
+            jobs,
         });
-        let mut runner =
-            plays::Runner { playbook: self, shared, reach, operator, sink, options, broken: None };
-        runner.all().await;
+        let mut runner = plays::Runner {
+            playbook: self,
+            shared,
+            reach,
+            operator,
+            sink,
+            options,
+            broken: None,
+            verdict: 0,
+        };
+        let mut background = pin!(begun.for_each_concurrent(None, |job| job));
+        {
+            let plays = pin!(runner.all());
+            // What is in the background goes on beside the plays.
+            match futures::future::select(plays, background.as_mut()).await {
+                Either::Left(_) | Either::Right(_) => {}
+            }
+        }
+        match runner.shared.jobs.close() {
+            0 => {}
+            left => sink.event(Event::Warning(format!(
+                "{left} tasks still run in the background; the run ends with them"
+            ))),
+        }
+        background.await;
         let mut recap = runner.shared.recap();
         recap.broken = runner.broken;
+        recap.verdict = Some(runner.verdict);
         sink.event(Event::Ended(recap.clone()));
         Ok(recap)
     }

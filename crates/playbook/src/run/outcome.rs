@@ -52,11 +52,24 @@ pub(crate) fn put(result: &mut Dict, name: &str, value: impl Into<Value>) {
     result.insert(Key::str(name), value.into());
 }
 
+/// `failed_when` has the last word. Of a loop one failed item is enough.
+fn has_failed(result: &Dict) -> bool {
+    let results = result.get("results").and_then(Value::as_list).unwrap_or_default();
+    let judged = |result: &Value| result.get("failed_when_result").is_some();
+    if let Some(judged) = result.get("failed_when_result") {
+        return judged.is_true();
+    }
+    if results.iter().any(judged) {
+        return results.iter().any(|one| one.get("failed_when_result").is_some_and(Value::is_true));
+    }
+    flag(result, "failed")
+}
+
 impl Outcome {
     pub(crate) fn of(result: Dict) -> Self {
         let ended = if flag(&result, "unreachable") {
             Ended::Unreachable
-        } else if flag(&result, "failed") {
+        } else if has_failed(&result) {
             Ended::Failed
         } else if flag(&result, "skipped") {
             Ended::Skipped
@@ -77,6 +90,12 @@ impl Outcome {
 /// One sentence on why a result is a failure, as ansible-core 2.19 begins it.
 pub(crate) fn why(result: &Dict, on_host: bool) -> String {
     let msg = result.get("msg").map(Value::to_text).unwrap_or_default();
+    if msg.is_empty() {
+        return format!(
+            "Task failed: {}.",
+            if on_host { "Module failed" } else { "Action failed" }
+        );
+    }
     if msg.starts_with("Task failed") {
         return msg;
     }

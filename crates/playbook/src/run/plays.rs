@@ -2,19 +2,48 @@
 
 use super::RunOptions;
 use super::execute::{Crew, number, truth};
+use super::free::FreeSink;
 use super::reach::{Operator, Reach};
 use super::state::Shared;
-use super::strategy::{Batch, Flow};
+use super::strategy::{Batch, Flow, Lost};
 use super::vars::{PlayVars, TaskScope};
 use crate::fault::{Faults, LoadFault};
 use crate::inventory::{Inventory, is_localhost, read_vars};
-use crate::output::{Event, Sink};
-use crate::parse::tree::{Common, Node, Play, Role};
+use crate::output::{Broken, Event, Sink};
+use crate::parse::tree::{Common, Node, Play, Prompt, Role};
 use crate::parse::{Playbook, in_order};
-use crate::template::{Context, Fault, NoScope};
+use crate::template::{Context, Expression, Fault, NoScope};
 use crate::value::{Dict, Key, Value};
+use futures::future::{BoxFuture, FutureExt as _};
+use futures::stream::{self, StreamExt as _};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+
+/// What is wrong with a play as such.
+pub(super) type PlayFault = String;
+
+/// How the hosts of a play go through its tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strategy {
+    /// In step.
+    Linear,
+    /// Each for itself.
+    Free,
+    /// Each for itself, and no more of them begun than there are forks.
+    HostPinned,
+}
+
+impl Strategy {
+    fn of(name: &str) -> Result<Self, PlayFault> {
+        match crate::parse::catalog::short(name) {
+            // The debug strategy is the linear one with a debugger, which asks for a terminal.
+            "linear" | "debug" => Ok(Self::Linear),
+            "free" => Ok(Self::Free),
+            "host_pinned" => Ok(Self::HostPinned),
+            other => Err(format!("Invalid play strategy specified: {other}")),
+        }
+    }
+}
 
 /// Runs plays.
 pub(super) struct Runner<'r> {
@@ -24,7 +53,9 @@ pub(super) struct Runner<'r> {
     pub(super) operator: &'r dyn Operator,
     pub(super) sink: &'r dyn Sink,
     pub(super) options: &'r RunOptions,
-    pub(super) broken: Option<String>,
+    pub(super) broken: Option<Broken>,
+    /// The exit code for hosts that are lost in the end.
+    pub(super) verdict: u8,
 }
 
 /// The hosts a play is for, with the limit applied.
@@ -66,7 +97,7 @@ pub(super) fn hosts_of_plays(
 }
 
 /// What is known of a play without any host.
-fn play_context(playbook: &Playbook, play: &Play, options: &RunOptions) -> Context {
+pub(super) fn play_context(playbook: &Playbook, play: &Play, options: &RunOptions) -> Context {
     let mut vars = play.vars.clone();
     vars.extend(options.extra_vars.clone());
     let bare = Context { scope: Arc::new(NoScope), world: Arc::clone(&playbook.loader.world) };
@@ -87,27 +118,44 @@ impl crate::template::Scope for Plain {
 
 impl Runner<'_> {
     pub(super) async fn all(&mut self) {
-        let mut gone: BTreeSet<String> = BTreeSet::new();
-        for index in 0..self.playbook.plays.len() {
-            let play = Arc::clone(&self.playbook.plays[index]);
-            match self.play(&play, &mut gone).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(what) => {
-                    let told = format!("{}: {what}", play.origin);
-                    self.sink.event(Event::Fault(told.clone()));
-                    self.broken = Some(told);
-                    return;
+        let gone = Lost::default();
+        self.plays(&gone).await;
+        let gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
+        self.verdict = if gone.values().any(|flow| *flow == Flow::Gone) {
+            4
+        } else if gone.is_empty() {
+            0
+        } else {
+            2
+        };
+    }
+
+    async fn plays(&mut self, gone: &Lost) {
+        let mut index = 0;
+        for (file, count) in &self.playbook.parts {
+            self.sink.event(Event::PlaybookBegan { file: file.clone(), plays: *count });
+            for _ in 0..*count {
+                let play = Arc::clone(&self.playbook.plays[index]);
+                index += 1;
+                match self.play(&play, gone).await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(broken) => {
+                        self.sink.event(Event::Fault(broken.fault.clone()));
+                        self.broken = Some(broken);
+                        return;
+                    }
                 }
             }
         }
     }
 
     /// One play. `false` when the run ends with it.
-    async fn play(&mut self, play: &Play, gone: &mut BTreeSet<String>) -> Result<bool, String> {
+    async fn play(&mut self, play: &Play, gone: &Lost) -> Result<bool, Broken> {
+        let here = |what: PlayFault| Broken::new(LoadFault::at(play.origin.clone(), what));
         let known = play_context(self.playbook, play, self.options);
-        let prompted = self.prompts(play).await?;
-        let pattern = pattern_of(&play.hosts, &known).map_err(|fault| fault.what)?;
+        let prompted = self.prompts(play, &known).await.map_err(here)?;
+        let pattern = pattern_of(&play.hosts, &known).map_err(|fault| here(fault.what))?;
         let name = match &play.name {
             Some(name) => {
                 known.text(name).unwrap_or_else(|_| name.as_str().unwrap_or_default().to_owned())
@@ -116,26 +164,35 @@ impl Runner<'_> {
         };
         let mut hosts = {
             let inventory = self.shared.inventory();
-            let mut hosts = hosts_of(&pattern, &inventory, self.options.limit.as_deref())?;
+            let mut hosts =
+                hosts_of(&pattern, &inventory, self.options.limit.as_deref()).map_err(here)?;
             // A limit cannot take this computer away from a play that is only for it.
             if hosts.is_empty() && is_localhost(&pattern) && self.options.limit.is_none() {
                 hosts.push(pattern.clone());
             }
             hosts
         };
-        self.order(play, &known, &mut hosts)?;
+        self.order(play, &known, &mut hosts).map_err(here)?;
+        let strategy = match &play.strategy {
+            Some(value) => known.text(value).map_err(|fault| here(fault.what))?,
+            None => self.options.strategy.clone(),
+        };
+        let strategy = Strategy::of(&strategy).map_err(here)?;
         let check = self.options.check;
         self.sink.event(Event::PlayBegan { name: name.clone(), check });
         if hosts.is_empty() {
             self.sink.event(Event::NoHostsMatched);
             return Ok(true);
         }
-        hosts.retain(|host| !gone.contains(host));
+        {
+            let gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
+            hosts.retain(|host| !gone.contains_key(host));
+        }
         if hosts.is_empty() {
             return Ok(false);
         }
         let all = hosts.clone();
-        let batches = self.batches(play, &known, hosts)?;
+        let batches = self.batches(play, &known, hosts).map_err(here)?;
         let roles = in_order(&play.roles);
         let mut role_defaults = Dict::new();
         let mut role_vars = Dict::new();
@@ -154,7 +211,6 @@ impl Runner<'_> {
         }
         let role_names: Vec<String> =
             play.roles.iter().map(|used| used.role.name.clone()).collect();
-        let single = batches.len() == 1;
         for (index, batch) in batches.into_iter().enumerate() {
             if index > 0 {
                 self.sink.event(Event::PlayBegan { name: name.clone(), check });
@@ -177,16 +233,27 @@ impl Runner<'_> {
                 sink: self.sink,
             };
             let size = batch.len();
-            let mut run = Batch::new(crew, self.playbook, play, vars, batch, gone.clone(), &known)?;
-            run.all().await?;
+            let (ends, ended) = match strategy {
+                Strategy::Linear => {
+                    let lost = Arc::clone(gone);
+                    let mut run = Batch::new(crew, self.playbook, play, vars, batch, lost, false)
+                        .map_err(here)?;
+                    run.all().await?;
+                    (run.ends(), run.play_ended)
+                }
+                _ => {
+                    let run = self.freely(crew, play, vars, batch, gone, strategy);
+                    run.boxed().await?
+                }
+            };
             let mut lost = 0;
-            for (host, flow) in run.ends() {
+            for (host, flow) in ends {
                 if matches!(flow, Flow::Failed | Flow::Gone) {
-                    gone.insert(host);
+                    gone.lock().unwrap_or_else(PoisonError::into_inner).insert(host, flow);
                     lost += 1;
                 }
             }
-            if run.play_ended && !single {
+            if ended {
                 break;
             }
             if lost == size {
@@ -194,6 +261,50 @@ impl Runner<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// The hosts of a batch, each for itself.
+    async fn freely(
+        &self,
+        crew: Crew<'_>,
+        play: &Play,
+        vars: Arc<PlayVars>,
+        hosts: Vec<String>,
+        gone: &Lost,
+        strategy: Strategy,
+    ) -> Result<(Vec<(String, Flow)>, bool), Broken> {
+        let here = |what: PlayFault| Broken::new(LoadFault::at(play.origin.clone(), what));
+        if play.max_fail_percentage.is_some() {
+            let text = "Using max_fail_percentage with the free strategy is not supported, as tasks are executed independently on each host";
+            self.sink.event(Event::Warning(text.to_owned()));
+        }
+        let last = std::sync::Mutex::default();
+        let sinks: Vec<FreeSink<'_>> =
+            hosts.iter().map(|_| FreeSink::new(self.sink, &last)).collect();
+        let over = Arc::default();
+        let mut runs = Vec::new();
+        for (host, sink) in hosts.into_iter().zip(&sinks) {
+            let crew = Crew { sink, ..crew };
+            let (vars, lost) = (Arc::clone(&vars), Arc::clone(gone));
+            let mut run = Batch::new(crew, self.playbook, play, vars, vec![host], lost, true)
+                .map_err(here)?;
+            run.over = Arc::clone(&over);
+            runs.push(run);
+        }
+        let width = match strategy {
+            Strategy::HostPinned => self.options.forks.max(1),
+            _ => runs.len(),
+        };
+        let runs: Vec<BoxFuture<'_, _>> = runs.into_iter().map(|run| alone(run).boxed()).collect();
+        let ran: Vec<_> = stream::iter(runs).buffer_unordered(width).collect().await;
+        let mut ends = Vec::new();
+        let mut ended = false;
+        for one in ran {
+            let (more, over) = one?;
+            ends.extend(more);
+            ended |= over;
+        }
+        Ok((ends, ended))
     }
 
     fn order(&self, play: &Play, known: &Context, hosts: &mut [String]) -> Result<(), String> {
@@ -262,7 +373,7 @@ impl Runner<'_> {
         Ok(batches)
     }
 
-    async fn prompts(&self, play: &Play) -> Result<Dict, String> {
+    async fn prompts(&self, play: &Play, known: &Context) -> Result<Dict, PlayFault> {
         let mut vars = Dict::new();
         for prompt in &play.prompts {
             if self.options.extra_vars.contains_key(prompt.name.as_str()) {
@@ -286,10 +397,49 @@ impl Runner<'_> {
                     prompt.name
                 )
             })?;
-            vars.insert(Key::str(&prompt.name), Value::from(value));
+            let value = match &prompt.encrypt {
+                None => Value::from(value),
+                Some(scheme) => encrypted(known, prompt, scheme, value)?,
+            };
+            vars.insert(Key::str(&prompt.name), value);
         }
         Ok(vars)
     }
+}
+
+/// One host of those that go on for themselves, to its end.
+async fn alone(mut run: Batch<'_>) -> Result<(Vec<(String, Flow)>, bool), Broken> {
+    let ended = run.all().await;
+    if ended.is_err() {
+        run.over.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+    let ends = run.ends();
+    let mut lost = run.lost.lock().unwrap_or_else(PoisonError::into_inner);
+    let failed = ends.iter().filter(|(_, flow)| matches!(flow, Flow::Failed | Flow::Gone));
+    lost.extend(failed.cloned());
+    drop(lost);
+    ended.map(|()| (ends, run.play_ended))
+}
+
+/// An answer, hashed as the `password_hash` filter does it.
+fn encrypted(
+    known: &Context,
+    prompt: &Prompt,
+    scheme: &Value,
+    answer: String,
+) -> Result<Value, PlayFault> {
+    let mut vars = Dict::new();
+    let mut source = "answer | password_hash(scheme".to_owned();
+    vars.insert(Key::str("answer"), Value::from(answer));
+    vars.insert(Key::str("scheme"), scheme.clone());
+    for (name, value) in [("salt", &prompt.salt), ("salt_size", &prompt.salt_size)] {
+        if let Some(value) = value {
+            source.push_str(&format!(", {name}={name}"));
+            vars.insert(Key::str(name), value.clone());
+        }
+    }
+    let expression = Expression::new(&(source + ")"), None).map_err(|fault| fault.what)?;
+    known.with(Arc::new(Plain(vars))).evaluate(&expression).map_err(|fault| fault.what)
 }
 
 /// The play's `vars_files` for one host. A list among them means the first that is there.
@@ -311,7 +461,6 @@ pub(super) fn vars_files(play: &Play, scope: &TaskScope, strict: bool) -> Result
             };
             let path = [play.dir.join("vars").join(&name), play.dir.join(&name)]
                 .into_iter()
-                .rev()
                 .find(|path| path.exists());
             names.push(name);
             if let Some(path) = path {

@@ -11,7 +11,7 @@ use serde_json::Map;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use updraft_remote::Session;
+use updraft_remote::{RemoteError, Session};
 use updraft_wire::{Become, ModuleRequest, Request, Response};
 
 /// Variables that say how to connect.
@@ -77,16 +77,7 @@ impl Crew<'_> {
             // The agent gives up first; this is for an agent that does not answer.
             seconds => Duration::from_secs(seconds + 30),
         };
-        match session.call(Request::Module(request), deadline).await {
-            Ok(Response::Module(result)) => {
-                Value::from(result.0).as_dict().cloned().unwrap_or_default()
-            }
-            Ok(Response::Failed(failure)) => failed(failure.message),
-            Ok(other) => {
-                failed(format!("the agent answered something else than a result: {other:?}"))
-            }
-            Err(error) => unreachable(&updraft_base::chain(&error)),
-        }
+        answer(session.call(Request::Module(request), deadline).await)
     }
 
     pub(super) fn request(
@@ -96,10 +87,7 @@ impl Crew<'_> {
         args: &Dict,
     ) -> Result<ModuleRequest, Fault> {
         let (_, context) = self.worker(call);
-        let timeout = match &call.task.common.timeout {
-            Some(value) => super::execute::number(call.context, value)?.max(0.0) as u64,
-            None => 0,
-        };
+        let timeout = self.timeout(call.task, call.context)?;
         Ok(ModuleRequest {
             name: name.to_owned(),
             args: args
@@ -182,7 +170,27 @@ impl Crew<'_> {
 /// `environment` of the play, the blocks and the task, the innermost on top.
 pub(super) fn environment(call: &Call<'_>) -> Result<BTreeMap<String, String>, Fault> {
     let mut all = BTreeMap::new();
+    let gathers = matches!(call.module, "setup" | "gather_facts");
     for layer in &call.task.common.environment {
+        if let Value::Lazy(_) = layer
+            && let Some(entries) = layer.as_dict()
+        {
+            for (key, value) in entries {
+                match call.context.finish(value) {
+                    Ok(Value::Omit) => {}
+                    Ok(value) => {
+                        all.insert(key.to_json_key(), value.to_text());
+                    }
+                    // The environment of a host is a fact, and facts are what is asked for.
+                    Err(fault)
+                        if gathers
+                            && (fault.what.contains("ansible_env")
+                                || fault.what.contains("ansible_facts.env")) => {}
+                    Err(fault) => return Err(fault),
+                }
+            }
+            continue;
+        }
         let layer = call.context.finish(layer)?;
         match layer.as_dict() {
             Some(entries) => {
@@ -213,6 +221,18 @@ pub(super) fn target(name: &str, context: &Context) -> Result<HostTarget, Fault>
         }
     }
     Ok(HostTarget { name: name.to_owned(), vars })
+}
+
+/// What an agent answered to a module, as its result.
+pub(super) fn answer(answered: Result<Response, RemoteError>) -> Dict {
+    match answered {
+        Ok(Response::Module(result)) => {
+            Value::from(result.0).as_dict().cloned().unwrap_or_default()
+        }
+        Ok(Response::Failed(failure)) => failed(failure.message),
+        Ok(other) => failed(format!("the agent answered something else than a result: {other:?}")),
+        Err(error) => unreachable(&updraft_base::chain(&error)),
+    }
 }
 
 pub(super) fn unreachable(message: &str) -> Dict {

@@ -1,15 +1,19 @@
 //! What a run knows: hosts with their facts and variables, counts.
 
 use super::RunOptions;
+use super::jobs::Jobs;
 use crate::foreign::Modules;
 use crate::inventory::{Inventory, VarsDir, is_localhost};
 use crate::output::{Counts, Recap};
+use crate::parse::tree::{Node, Play, Task};
 use crate::template::World;
 use crate::value::{Dict, Key, Value};
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A dict that is read often and replaced as a whole.
 #[derive(Default)]
@@ -55,6 +59,8 @@ pub(crate) struct HostState {
     pub(crate) set: Cell,
     /// `include_vars`
     pub(crate) included: Cell,
+    /// Its facts were gathered in this run.
+    pub(crate) gathered: AtomicBool,
     /// No inventory lists it: it is this computer.
     pub(crate) implicit: bool,
 }
@@ -70,6 +76,46 @@ pub(crate) struct Shared {
     pub(crate) extra_vars: Dict,
     pub(crate) options: RunOptions,
     pub(crate) stats: Mutex<Recap>,
+    /// The task to start at, until it was reached.
+    pub(crate) start_at: Mutex<Option<String>>,
+    /// Ask before each task.
+    pub(crate) stepping: AtomicBool,
+    pub(crate) turns: Turns,
+    /// Tasks in the background.
+    pub(crate) jobs: Jobs,
+    /// What was done to the inventory while running.
+    pub(crate) changes: Mutex<Vec<Change>>,
+}
+
+/// Something done to an inventory, to be repeated.
+pub(crate) type Change = Box<dyn Fn(&mut Inventory) + Send + Sync>;
+
+/// Who may run a task now, where hosts go on for themselves.
+pub(crate) struct Turns {
+    forks: Arc<Semaphore>,
+    /// Tasks that fewer hosts may run at once, by where they stand: each host that includes a file
+    /// has tasks of its own from it.
+    throttled: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+impl Turns {
+    pub(crate) fn new(forks: usize) -> Self {
+        Self { forks: Arc::new(Semaphore::new(forks.max(1))), throttled: Mutex::default() }
+    }
+
+    /// Waits until a host may run a task that `width` hosts may run at once.
+    pub(crate) async fn take(&self, task: &Task, width: usize) -> Vec<OwnedSemaphorePermit> {
+        let own = {
+            let mut throttled = self.throttled.lock().unwrap_or_else(PoisonError::into_inner);
+            let place = throttled.entry(task.origin.to_string());
+            Arc::clone(place.or_insert_with(|| Arc::new(Semaphore::new(width))))
+        };
+        let mut permits = Vec::new();
+        for semaphore in [own, Arc::clone(&self.forks)] {
+            permits.push(semaphore.acquire_owned().await.expect("it is never closed"));
+        }
+        permits
+    }
 }
 
 impl Shared {
@@ -77,12 +123,31 @@ impl Shared {
         self.inventory.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the inventory; what was remembered of it is looked up again.
-    pub(crate) fn change_inventory(&self, change: impl FnOnce(&mut Inventory)) {
+    /// Changes the inventory, now and whenever it is read anew.
+    pub(crate) fn change_inventory(&self, change: impl Fn(&mut Inventory) + Send + Sync + 'static) {
         let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut inventory);
         inventory.settle();
         drop(inventory);
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(change));
+        self.forget_inventory();
+    }
+
+    /// Reads the inventory anew. What was added to it while running stays.
+    pub(crate) fn refresh_inventory(&self) -> Result<(), String> {
+        let Some(read) = &self.options.refresh else { return Ok(()) };
+        let mut fresh = read().map_err(|faults| faults.to_string())?;
+        for change in self.changes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            change(&mut fresh);
+        }
+        fresh.settle();
+        *self.inventory.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        self.forget_inventory();
+        Ok(())
+    }
+
+    /// What was remembered of the inventory is looked up again.
+    fn forget_inventory(&self) {
         for host in self.hosts.read().unwrap_or_else(PoisonError::into_inner).values() {
             host.inventory.write().unwrap_or_else(PoisonError::into_inner).clear();
         }
@@ -98,6 +163,7 @@ impl Shared {
                 facts: Cell::default(),
                 set: Cell::default(),
                 included: Cell::default(),
+                gathered: AtomicBool::new(false),
                 implicit: is_localhost(name) && !self.inventory().contains(name),
             })
         });
@@ -131,9 +197,75 @@ impl Shared {
         count(self.stats.lock().unwrap_or_else(PoisonError::into_inner).count(host));
     }
 
+    /// Keeps what `set_stats` gave, for hosts or for the run.
+    pub(crate) fn keep_stats(&self, told: &Value, hosts: &[&str]) {
+        let yes = |name: &str, default| told.get(name).map_or(default, Value::is_true);
+        let Some(data) = told.get("data").and_then(Value::as_dict) else { return };
+        let hosts = if yes("per_host", true) { hosts } else { &[""] };
+        let mut recap = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        for host in hosts {
+            let stats = recap.custom.entry((*host).to_owned()).or_default();
+            for (key, value) in data {
+                let old = stats.get(key).filter(|_| yes("aggregate", false));
+                let new = match (old, value) {
+                    (Some(Value::Dict(_)), Value::Dict(new)) => {
+                        let mut all = old.and_then(Value::as_dict).cloned().unwrap_or_default();
+                        all.extend(new.iter().map(|(key, value)| (key.clone(), value.clone())));
+                        Value::dict(all)
+                    }
+                    (Some(Value::Int(old)), Value::Int(new)) => Value::Int(old + new),
+                    (Some(Value::Str(old)), Value::Str(new)) => Value::from(format!("{old}{new}")),
+                    (Some(Value::List(old)), Value::List(new)) => {
+                        Value::list(old.iter().chain(new.iter()).cloned().collect())
+                    }
+                    // Ansible does not add up things of two kinds.
+                    (Some(_), _) => continue,
+                    (None, value) => value.clone(),
+                };
+                stats.insert(key.clone(), new);
+            }
+        }
+    }
+
+    /// Does the play hold the task that the run starts at, or does it start anywhere?
+    pub(crate) fn starts_in(&self, play: &Play) -> bool {
+        let start_at = self.start_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(wanted) = &*start_at else { return true };
+        fn any(nodes: &[Node], wanted: &str) -> bool {
+            nodes.iter().any(|node| match node {
+                Node::Task(task) => is_start(task, None, wanted),
+                Node::Block(block) => [&block.body, &block.rescue, &block.always]
+                    .into_iter()
+                    .any(|nodes| any(nodes, wanted)),
+            })
+        }
+        let roles = crate::parse::in_order(&play.roles);
+        [&play.pre_tasks, &play.tasks, &play.post_tasks].into_iter().any(|nodes| any(nodes, wanted))
+            || roles.iter().any(|used| any(&used.tasks, wanted))
+    }
+
+    /// Has the run come to the task that it starts at? Facts are gathered in any case.
+    pub(crate) fn started(&self, task: &Task, shown: &str) -> bool {
+        let mut start_at = self.start_at.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*start_at {
+            Some(wanted) if is_start(task, Some(shown), wanted) => *start_at = None,
+            Some(_) => return task.id == usize::MAX,
+            None => {}
+        }
+        true
+    }
+
     pub(crate) fn recap(&self) -> Recap {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Is it the task that the run was asked to start at? Wildcards may stand in its name.
+fn is_start(task: &Task, shown: Option<&str>, wanted: &str) -> bool {
+    let Some(name) = task.name.as_ref().and_then(Value::as_str) else { return false };
+    let role = task.role.as_ref().map(|role| format!("{} : {name}", role.name));
+    let names = [Some(name), role.as_deref(), shown];
+    names.into_iter().flatten().any(|name| name == wanted || crate::template::fnmatch(wanted, name))
 }
 
 /// Names of all groups with their hosts, as `groups`.

@@ -1,20 +1,27 @@
-//! The linear strategy: a batch of hosts goes through the tasks in step.
+//! The linear strategy: a batch of hosts goes through the tasks in step. Under the free strategies
+//! each host is a batch of its own.
 
+use super::Gathering;
 use super::execute::{Crew, truth};
 use super::handlers::Handlers;
 use super::outcome::{Ended, Outcome};
-use super::plays::{grouped, host_scope, play_number, play_truth, vars_files};
+use super::plays::{PlayFault, host_scope, play_context, play_number, play_truth, vars_files};
 use super::tags;
 use super::vars::{PlayVars, TaskScope};
-use crate::output::Event;
-use crate::parse::tree::{Action, Block, Common, Node, Play, Task};
+use crate::fault::LoadFault;
+use crate::output::{Broken, Event};
+use crate::parse::tree::{Action, Block, Common, Node, Play, RoleUse, Task, Unit};
 use crate::parse::{Playbook, in_order};
 use crate::template::Context;
 use crate::value::{Dict, Key, Value};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Hosts that a run has lost, and how.
+pub(super) type Lost = Arc<Mutex<BTreeMap<String, Flow>>>;
 
 /// Where a host stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +34,8 @@ pub(super) enum Flow {
     Gone,
     /// It was told to stop.
     Done,
+    /// It has left the role that runs.
+    LeftRole,
 }
 
 /// A batch of hosts on their way through a play.
@@ -41,15 +50,26 @@ pub(super) struct Batch<'r> {
     pub(super) handlers: Handlers,
     /// How many blocks with a rescue are around.
     rescues: usize,
-    /// Hosts that earlier batches lost.
-    lost: BTreeSet<String>,
-    /// Roles that have run and need not run again.
-    pub(super) executed: BTreeSet<String>,
+    /// Hosts that earlier batches lost, or others that run freely beside this one.
+    pub(super) lost: Lost,
+    /// Each host goes on for itself.
+    pub(super) free: bool,
+    /// One of the hosts that go on beside each other has ended the batch for all of them.
+    pub(super) over: Arc<AtomicBool>,
+    /// Roles of which a host has run a task, and those that it has run to their end.
+    touched: BTreeSet<(usize, String)>,
+    completed: BTreeSet<(usize, String)>,
     max_fail: Option<f64>,
     force_handlers: bool,
+    pub(super) flushing: bool,
+    /// Hosts whose failures were cleared since the innermost `always` began.
+    forgiven: BTreeSet<usize>,
+    /// Hosts that failed for good. Errors that are cleared do not bring them back into
+    /// `ansible_play_hosts`.
+    removed: BTreeSet<usize>,
     pub(super) play_ended: bool,
     /// Something is wrong that belongs to no host.
-    pub(super) broken: Option<String>,
+    pub(super) broken: Option<Broken>,
 }
 
 impl<'r> Batch<'r> {
@@ -59,9 +79,10 @@ impl<'r> Batch<'r> {
         play: &'r Play,
         vars: Arc<PlayVars>,
         names: Vec<String>,
-        lost: BTreeSet<String>,
-        known: &Context,
-    ) -> Result<Self, String> {
+        lost: Lost,
+        free: bool,
+    ) -> Result<Self, PlayFault> {
+        let known = &play_context(playbook, play, &crew.shared.options);
         let mut handlers = Handlers::default();
         for used in in_order(&play.roles) {
             handlers.add(&used.handlers);
@@ -78,10 +99,19 @@ impl<'r> Batch<'r> {
             handlers,
             rescues: 0,
             lost,
-            executed: BTreeSet::new(),
+            free,
+            over: Arc::default(),
+            touched: BTreeSet::new(),
+            completed: BTreeSet::new(),
             max_fail: play_number(known, play.max_fail_percentage.as_ref())?,
-            force_handlers: crew.shared.options.force_handlers
-                || play_truth(known, play.force_handlers.as_ref())?,
+            // What the play says outranks the command line.
+            force_handlers: match &play.force_handlers {
+                Some(value) => play_truth(known, Some(value))?,
+                None => crew.shared.options.force_handlers,
+            },
+            flushing: false,
+            forgiven: BTreeSet::new(),
+            removed: BTreeSet::new(),
             play_ended: false,
             broken: None,
         };
@@ -89,7 +119,7 @@ impl<'r> Batch<'r> {
         Ok(batch)
     }
 
-    fn read_files(&mut self, strict: bool) -> Result<(), String> {
+    fn read_files(&mut self, strict: bool) -> Result<(), PlayFault> {
         if self.play.vars_files.is_empty() {
             return Ok(());
         }
@@ -100,61 +130,135 @@ impl<'r> Batch<'r> {
         Ok(())
     }
 
+    /// Hosts that failed or were lost take part again, in this play and in those to come.
+    pub(super) fn clear_errors(&mut self) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in &self.vars.all {
+            lost.remove(name);
+        }
+        self.forgiven.extend(0..self.names.len());
+        for flow in &mut self.flow {
+            if matches!(flow, Flow::Failed | Flow::Gone) {
+                *flow = Flow::Running;
+            }
+        }
+    }
+
     pub(super) fn ends(&self) -> Vec<(String, Flow)> {
         self.names.iter().cloned().zip(self.flow.iter().copied()).collect()
     }
 
     /// The whole play for this batch.
-    pub(super) async fn all(&mut self) -> Result<(), String> {
-        self.gather().await?;
-        self.read_files(true)?;
+    pub(super) async fn all(&mut self) -> Result<(), Broken> {
+        let here = |what: PlayFault| Broken::new(LoadFault::at(self.play.origin.clone(), what));
+        if !self.crew.shared.starts_in(self.play) {
+            return Ok(());
+        }
+        self.gather().await.map_err(here)?;
         let play = self.play;
+        self.read_files(true)
+            .map_err(|what| Broken::new(LoadFault::at(play.origin.clone(), what)))?;
         let everyone: Vec<usize> = (0..self.names.len()).collect();
         self.nodes(&play.pre_tasks, everyone.clone()).await;
-        self.flush(&everyone).await;
-        for used in in_order(&play.roles) {
-            self.executed.insert(used.fingerprint.clone());
-            self.nodes(&used.tasks, everyone.clone()).await;
+        self.end_section(&everyone).await;
+        for used in &play.roles {
+            self.role(used, &everyone).await;
         }
         self.nodes(&play.tasks, everyone.clone()).await;
-        self.flush(&everyone).await;
+        self.end_section(&everyone).await;
         self.nodes(&play.post_tasks, everyone.clone()).await;
-        self.flush(&everyone).await;
-        if self.force_handlers {
-            let failed: Vec<usize> =
-                everyone.iter().copied().filter(|i| self.flow[*i] == Flow::Failed).collect();
-            failed.iter().for_each(|i| self.flow[*i] = Flow::Running);
-            self.flush(&failed).await;
-            failed.iter().for_each(|i| {
-                if self.flow[*i] == Flow::Running {
-                    self.flow[*i] = Flow::Failed;
-                }
-            });
-        }
+        self.end_section(&everyone).await;
         match self.broken.take() {
-            Some(what) => Err(what),
+            Some(broken) => Err(broken),
             None => Ok(()),
         }
     }
 
+    /// Handlers that were notified, on hosts that failed only where that is asked for.
+    async fn end_section(&mut self, everyone: &[usize]) {
+        self.flush(everyone).await;
+        if self.force_handlers && self.broken.is_none() {
+            let failed: Vec<usize> =
+                everyone.iter().copied().filter(|i| self.flow[*i] == Flow::Failed).collect();
+            self.although_failed(&failed);
+            self.flush(&failed).await;
+            self.failed_after_all(&failed);
+        }
+    }
+
+    /// Hosts that failed take part once more.
+    fn although_failed(&mut self, failed: &[usize]) {
+        failed.iter().for_each(|index| self.flow[*index] = Flow::Running);
+    }
+
+    fn failed_after_all(&mut self, failed: &[usize]) {
+        for index in failed {
+            if self.flow[*index] == Flow::Running {
+                self.flow[*index] = Flow::Failed;
+            }
+        }
+    }
+
+    /// A role with what it depends on.
+    fn role<'a>(&'a mut self, used: &'a RoleUse, set: &'a [usize]) -> BoxFuture<'a, ()> {
+        async move {
+            for dependency in &used.dependencies {
+                self.role(dependency, set).await;
+            }
+            self.unit(&used.unit(), &used.tasks, set).await;
+        }
+        .boxed()
+    }
+
+    /// The tasks of a role, without the hosts that are through with it.
+    async fn unit(&mut self, unit: &Unit, body: &[Node], set: &[usize]) {
+        let through = |index: &usize| self.completed.contains(&(*index, unit.fingerprint.clone()));
+        let hosts: Vec<usize> =
+            set.iter().copied().filter(|index| unit.allow_duplicates || !through(index)).collect();
+        self.nodes(body, hosts.clone()).await;
+        for index in hosts {
+            if self.flow[index] == Flow::LeftRole {
+                self.flow[index] = Flow::Running;
+            }
+            let mark = (index, unit.fingerprint.clone());
+            if self.flow[index] == Flow::Running && self.touched.contains(&mark) {
+                self.completed.insert(mark);
+            }
+        }
+    }
+
     /// Facts first, unless the play says no.
-    async fn gather(&mut self) -> Result<(), String> {
-        let wanted = match &self.play.gather_facts {
+    async fn gather(&mut self) -> Result<(), PlayFault> {
+        let asked = match &self.play.gather_facts {
             Some(value) => {
                 let context = self.scope(0).context();
-                truth(&context, Some(value)).map_err(|fault| fault.what)?
+                Some(truth(&context, Some(value)).map_err(|fault| fault.what)?)
             }
-            None => true,
+            None => None,
         };
-        if !wanted {
-            return Ok(());
-        }
+        let everyone: Vec<usize> = match (asked, self.crew.shared.options.gathering) {
+            (Some(false), _) | (None, Gathering::Explicit) => return Ok(()),
+            // Whoever has facts already needs none.
+            (_, Gathering::Smart) => (0..self.names.len())
+                .filter(|index| {
+                    let host = self.crew.shared.host(&self.names[*index]);
+                    !host.gathered.load(Ordering::Relaxed)
+                })
+                .collect(),
+            _ => (0..self.names.len()).collect(),
+        };
         let mut common = Common::default().within(&self.play.common);
         common.tags.push(Value::str("always"));
         let common = Arc::new(common);
         let mut args = Dict::new();
-        if let Some(subset) = &self.play.gather_subset {
-            args.insert(Key::str("gather_subset"), subset.clone());
+        for (name, value) in [
+            ("gather_subset", &self.play.gather_subset),
+            ("gather_timeout", &self.play.gather_timeout),
+            ("fact_path", &self.play.fact_path),
+        ] {
+            if let Some(value) = value {
+                args.insert(Key::str(name), value.clone());
+            }
         }
         let task = Arc::new(Task {
             id: usize::MAX,
@@ -172,42 +276,50 @@ impl<'r> Batch<'r> {
             delay: None,
             changed_when: None,
             failed_when: None,
-            notify: Vec::new(),
+            detach: None,
+            poll: None,
             listen: Vec::new(),
             origin: self.play.origin.clone(),
             role: None,
             dir: self.play.dir.clone(),
         });
-        let everyone: Vec<usize> = (0..self.names.len()).collect();
         self.task(&task, &everyone, false).await;
         Ok(())
     }
 
-    fn running(&self) -> Vec<usize> {
+    pub(super) fn running(&self) -> Vec<usize> {
         (0..self.names.len()).filter(|index| self.flow[*index] == Flow::Running).collect()
     }
 
-    fn among(&self, set: &[usize]) -> Vec<usize> {
+    pub(super) fn among(&self, set: &[usize]) -> Vec<usize> {
         set.iter().copied().filter(|index| self.flow[*index] == Flow::Running).collect()
     }
 
+    /// Hosts of the play that are not lost.
+    fn left(&self) -> Arc<Vec<String>> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone: BTreeSet<&str> = lost.keys().map(String::as_str).collect();
+        for (index, (name, flow)) in self.names.iter().zip(&self.flow).enumerate() {
+            if self.removed.contains(&index) || !matches!(flow, Flow::Running | Flow::LeftRole) {
+                gone.insert(name);
+            }
+        }
+        let all = self.vars.all.iter().filter(|name| !gone.contains(name.as_str()));
+        Arc::new(all.cloned().collect())
+    }
+
     pub(super) fn scope(&self, index: usize) -> TaskScope {
-        let lost = |name: &String| {
-            self.lost.contains(name)
-                || self
-                    .names
-                    .iter()
-                    .position(|own| own == name)
-                    .is_some_and(|index| matches!(self.flow[index], Flow::Failed | Flow::Gone))
-        };
-        let left: Vec<String> = self.vars.all.iter().filter(|name| !lost(name)).cloned().collect();
+        self.scope_with(index, self.left())
+    }
+
+    fn scope_with(&self, index: usize, left: Arc<Vec<String>>) -> TaskScope {
         host_scope(
             self.crew.shared,
             &self.vars,
             &self.play.common,
             &self.names[index],
             Arc::clone(&self.files[index]),
-            Arc::new(left),
+            left,
         )
     }
 
@@ -215,7 +327,7 @@ impl<'r> Batch<'r> {
         async move {
             for node in nodes {
                 let set = self.among(&set);
-                if set.is_empty() || self.broken.is_some() {
+                if set.is_empty() || self.broken.is_some() || self.over.load(Ordering::Relaxed) {
                     return;
                 }
                 match node {
@@ -228,10 +340,8 @@ impl<'r> Batch<'r> {
     }
 
     async fn block(&mut self, block: &Block, set: &[usize]) {
-        if let Some(fingerprint) = &block.dependency
-            && !self.executed.insert(fingerprint.clone())
-        {
-            return;
+        if let Some(unit) = &block.unit {
+            return self.unit(unit, &block.body, set).await;
         }
         let rescues = !block.rescue.is_empty();
         self.rescues += usize::from(rescues);
@@ -240,20 +350,20 @@ impl<'r> Batch<'r> {
         let failed: Vec<usize> =
             set.iter().copied().filter(|i| self.flow[*i] == Flow::Failed).collect();
         if rescues && !failed.is_empty() && !self.play_ended {
-            failed.iter().for_each(|index| self.flow[*index] = Flow::Running);
+            self.although_failed(&failed);
             self.nodes(&block.rescue, failed).await;
         }
         if !block.always.is_empty() {
             // It runs for hosts that failed, too, and does not heal them.
             let failed: Vec<usize> =
                 set.iter().copied().filter(|i| self.flow[*i] == Flow::Failed).collect();
-            failed.iter().for_each(|index| self.flow[*index] = Flow::Running);
+            self.although_failed(&failed);
+            let around = std::mem::take(&mut self.forgiven);
             self.nodes(&block.always, set.to_vec()).await;
-            failed.iter().for_each(|index| {
-                if self.flow[*index] == Flow::Running {
-                    self.flow[*index] = Flow::Failed;
-                }
-            });
+            let still: Vec<usize> =
+                failed.into_iter().filter(|index| !self.forgiven.contains(index)).collect();
+            self.failed_after_all(&still);
+            self.forgiven.extend(around);
         }
     }
 
@@ -269,12 +379,19 @@ impl<'r> Batch<'r> {
             match context.finish(tag) {
                 Ok(value) => words.extend(tags::words(&[value])),
                 Err(fault) => {
-                    self.broken = Some(format!("{}: tags: {}", task.origin, fault.what));
+                    self.break_off(task, format!("tags: {}", fault.what));
                     return false;
                 }
             }
         }
         tags::selected(&words, &options.tags, &options.skip_tags)
+    }
+
+    /// Ends the run because of something that is wrong with a task and belongs to no host.
+    pub(super) fn break_off(&mut self, task: &Task, what: impl Into<String>) {
+        if self.broken.is_none() {
+            self.broken = Some(Broken::new(LoadFault::at(task.origin.clone(), what)));
+        }
     }
 
     /// One task on a set of hosts.
@@ -286,42 +403,57 @@ impl<'r> Batch<'r> {
         }
         let context = self.scope(first).for_task(task).context();
         let name = self.crew.shown_name(task, &context);
+        if !handler && !self.crew.shared.started(task, &name) {
+            return;
+        }
         let options = &self.crew.shared.options;
         let check = match &task.common.check_mode {
             Some(value) => truth(&context, Some(value)).unwrap_or(options.check),
             None => options.check,
         };
-        let began = Event::TaskBegan { name, handler, check, origin: Some(task.origin.clone()) };
-        if let Action::Module(module) = &task.action
-            && module == "meta"
-        {
-            let word = task.args.get("_raw_params").map(Value::to_text).unwrap_or_default();
-            // Ansible announces what it does host by host once for each of them.
-            let times = match word.as_str() {
-                "noop" | "flush_handlers" | "end_host" | "reset_connection" => set.len(),
-                _ => 1,
-            };
-            (0..times).for_each(|_| self.crew.sink.event(began.clone()));
-            return self.meta(task, &word, set).await;
+        let began = Event::TaskBegan {
+            name: name.clone(),
+            handler,
+            check,
+            origin: Some(task.origin.clone()),
+        };
+        if let Some(word) = task.meta() {
+            return self.meta(task, &word, set, &began).await;
+        }
+        let who = self.free.then(|| self.names[first].as_str());
+        if !self.crew.step(&name, who).await {
+            return;
         }
         let once = match truth(&context, task.common.run_once.as_ref()) {
             Ok(once) => once,
-            Err(fault) => {
-                self.broken = Some(format!("{}: run_once: {}", task.origin, fault.what));
-                return;
-            }
+            Err(fault) => return self.break_off(task, format!("run_once: {}", fault.what)),
         };
         // A host is added to the inventory once, whoever asks for it.
-        let only = matches!(&task.action, Action::Module(name) if name == "add_host");
+        let only = task.module() == Some("add_host");
+        let width = match self.width(task, &context) {
+            Ok(width) => width,
+            Err(what) => return self.break_off(task, what),
+        };
+        let once = once && !self.free_for_all(task, &context, once, only);
+        if self.broken.is_some() {
+            return;
+        }
         self.crew.sink.event(began);
         let hosts: Vec<usize> = if once || only { vec![first] } else { set.to_vec() };
         let crew = self.crew;
+        let left = self.left();
         let mut outcomes: Vec<(usize, Outcome)> = {
-            let scopes: Vec<(usize, TaskScope)> =
-                hosts.iter().map(|index| (*index, self.scope(*index))).collect();
+            let scopes: Vec<(usize, TaskScope)> = hosts
+                .iter()
+                .map(|index| (*index, self.scope_with(*index, Arc::clone(&left))))
+                .collect();
+            let _turn = match self.free {
+                true => Some(self.crew.shared.turns.take(task, width).await),
+                false => None,
+            };
             stream::iter(scopes)
                 .map(|(index, scope)| async move { (index, crew.host_task(task, &scope).await) })
-                .buffer_unordered(self.crew.shared.options.forks.max(1))
+                .buffer_unordered(if once { 1 } else { width.max(1) })
                 .collect()
                 .await
         };
@@ -336,14 +468,40 @@ impl<'r> Batch<'r> {
             fatal |= self.count(task, index, &outcome);
             for name in &outcome.notify {
                 let targets: &[usize] = if once { set } else { std::slice::from_ref(&index) };
-                let context = self.scope(index).for_task(task).context();
-                if let Err(what) = self.handlers.notify(name, targets, &context) {
-                    self.broken = Some(format!("{}: {what}", task.origin));
-                }
+                self.notify(task, name, targets);
+            }
+            let told = outcome.result.get("ansible_stats").filter(|_| outcome.ended == Ended::Well);
+            if let Some(stats) = told {
+                let hosts: &[usize] = if once { set } else { std::slice::from_ref(&index) };
+                let names: Vec<&str> = hosts.iter().map(|at| self.names[*at].as_str()).collect();
+                self.crew.shared.keep_stats(stats, &names);
             }
         }
-        self.after(task, &context, set, once, fatal);
-        self.included(task, includes, set, once).await;
+        let (loaded, missing) = self.load_includes(task, includes, set, once, handler);
+        self.after(task, &context, set, once, fatal || missing);
+        for (nodes, hosts) in loaded {
+            let hosts = self.among(&hosts);
+            match handler {
+                true => self.handler_nodes(&nodes, &hosts).await,
+                false => self.nodes(&nodes, hosts).await,
+            }
+        }
+    }
+
+    /// Remembers who notified a handler.
+    fn notify(&mut self, task: &Task, name: &str, targets: &[usize]) {
+        let Some(&first) = targets.first() else { return };
+        let context = self.scope(first).for_task(task).context();
+        match self.handlers.notify(name, targets, &context, self.flushing) {
+            Ok(()) => self.crew.sink.event(Event::Detail(
+                2,
+                format!("Notification for handler {name} has been saved."),
+            )),
+            Err(what) if self.crew.shared.options.error_on_missing_handler => {
+                self.break_off(task, what);
+            }
+            Err(what) => self.crew.sink.event(Event::Warning(what)),
+        }
     }
 
     /// What a task that runs once gave is there for all.
@@ -354,15 +512,20 @@ impl<'r> Batch<'r> {
                 host.set.put(name, Value::dict(outcome.result.clone()));
             }
             if let Some(facts) = outcome.result.get("ansible_facts").and_then(Value::as_dict) {
-                let is_set = matches!(&task.action, Action::Module(name) if name == "set_fact");
+                let is_set = task.module() == Some("set_fact");
                 if is_set { host.set.add(facts) } else { host.facts.add(facts) }
             }
         }
     }
 
     /// Counts an outcome and moves its host. `true` when it is a failure that counts.
-    fn count(&mut self, task: &Task, index: usize, outcome: &Outcome) -> bool {
+    pub(super) fn count(&mut self, task: &Task, index: usize, outcome: &Outcome) -> bool {
         let name = self.names[index].clone();
+        if let Some(role) =
+            task.role.as_ref().filter(|_| matches!(outcome.ended, Ended::Well | Ended::Failed))
+        {
+            self.touched.insert((index, role.fingerprint.clone()));
+        }
         let stats = &self.crew.shared;
         let changed = u64::from(outcome.changed);
         match outcome.ended {
@@ -392,24 +555,16 @@ impl<'r> Batch<'r> {
                     &name,
                     |counts| if rescued { counts.rescued += 1 } else { counts.failed += 1 },
                 );
+                match rescued {
+                    true => self.tell_rescue(task, index, outcome),
+                    false => drop(self.removed.insert(index)),
+                }
                 self.flow[index] = Flow::Failed;
-                let host = stats.host(&name);
-                let context = self.scope(index).for_task(task).context();
-                let mut about = Dict::new();
-                let shown = self.crew.shown_name(task, &context);
-                let bare = task.name.as_ref().map_or(Value::str(""), |_| {
-                    Value::str(shown.rsplit_once(" : ").map_or(shown.as_str(), |(_, bare)| bare))
-                });
-                about.insert(Key::str("name"), bare);
-                about.insert(Key::str("action"), Value::str(&task.word));
-                about.insert(Key::str("args"), crate::value::Value::dict(Dict::new()));
-                host.set.put("ansible_failed_task", Value::dict(about));
-                host.set.put("ansible_failed_result", Value::dict(outcome.result.clone()));
                 true
             }
             Ended::Unreachable if outcome.ignored => {
                 stats.count(&name, |counts| {
-                    counts.skipped += 1;
+                    counts.ok += 1;
                     counts.ignored += 1;
                 });
                 false
@@ -422,12 +577,33 @@ impl<'r> Batch<'r> {
         }
     }
 
+    /// What failed, for the tasks that rescue it.
+    fn tell_rescue(&self, task: &Task, index: usize, outcome: &Outcome) {
+        let host = self.crew.shared.host(&self.names[index]);
+        let context = self.scope(index).for_task(task).context();
+        let shown = self.crew.shown_name(task, &context);
+        let bare = task.name.as_ref().map_or(Value::str(""), |_| {
+            Value::str(shown.rsplit_once(" : ").map_or(shown.as_str(), |(_, bare)| bare))
+        });
+        let about = Value::dict_of([
+            ("name", bare),
+            ("action", Value::str(&task.word)),
+            ("args", Value::dict(Dict::new())),
+        ]);
+        host.set.put("ansible_failed_task", about);
+        host.set.put("ansible_failed_result", Value::dict(outcome.result.clone()));
+    }
+
     /// Stops everybody where one failure, or too many, must.
     fn after(&mut self, task: &Task, context: &Context, set: &[usize], once: bool, fatal: bool) {
-        if !fatal {
+        if !fatal || self.free {
             return;
         }
-        let strict = truth(context, task.common.any_errors_fatal.as_ref()).unwrap_or(false);
+        let options = &self.crew.shared.options;
+        let strict = match &task.common.any_errors_fatal {
+            Some(value) => truth(context, Some(value)).unwrap_or(false),
+            None => options.any_errors_fatal,
+        };
         let lost =
             self.flow.iter().filter(|flow| matches!(flow, Flow::Failed | Flow::Gone)).count();
         let too_many =
@@ -447,123 +623,40 @@ impl<'r> Batch<'r> {
         }
     }
 
-    async fn meta(&mut self, task: &Task, word: &str, set: &[usize]) {
-        let mut meant = Vec::new();
-        for index in set.iter().copied() {
-            let context = self.scope(index).for_task(task).context();
-            match self.crew.all_hold(&context, &task.common.when) {
-                Ok(None) => meant.push(index),
-                Ok(Some(_)) => {}
-                Err(fault) => {
-                    self.broken = Some(format!("{}: {}", task.origin, fault.what));
-                    return;
-                }
-            }
-        }
-        if meant.is_empty() {
-            return;
-        }
-        match word {
-            "flush_handlers" => self.flush(&meant).await,
-            "end_host" => meant.iter().for_each(|index| self.flow[*index] = Flow::Done),
-            "end_batch" | "end_play" => {
-                self.running().into_iter().for_each(|index| self.flow[index] = Flow::Done);
-                self.play_ended = word == "end_play";
-            }
-            "clear_facts" => meant.iter().for_each(|index| {
-                let host = self.crew.shared.host(&self.names[*index]);
-                host.facts.clear();
-            }),
-            "clear_host_errors" => {
-                for index in 0..self.flow.len() {
-                    if matches!(self.flow[index], Flow::Failed | Flow::Gone) {
-                        self.flow[index] = Flow::Running;
-                    }
-                }
-            }
-            // Sessions are looked up for each task; there is nothing to reset or to do.
-            _ => {}
-        }
-    }
-
     /// Runs the handlers that were notified, in the order they are defined.
     pub(super) fn flush<'a>(&'a mut self, set: &'a [usize]) -> BoxFuture<'a, ()> {
         async move {
+            let around = std::mem::replace(&mut self.flushing, true);
             let mut at = 0;
+            self.handlers.resolve();
             while let Some((index, task, hosts)) = self.handlers.next(at, &self.among(set)) {
                 at = index + 1;
+                for host in &hosts {
+                    let text = format!("NOTIFIED HANDLER {} for {}", task.word, self.names[*host]);
+                    self.crew.sink.event(Event::Detail(3, text));
+                }
                 self.task(&task, &hosts, true).await;
                 if self.broken.is_some() {
-                    return;
+                    break;
                 }
             }
+            self.flushing = around;
         }
         .boxed()
     }
 
-    /// Hosts that ask for the same include run it together.
-    async fn included(
-        &mut self,
-        task: &Arc<Task>,
-        includes: Vec<(super::outcome::Asked, usize)>,
-        set: &[usize],
-        once: bool,
-    ) {
-        let keyed = includes.into_iter().map(|(asked, index)| {
-            let key = (
-                asked.what.clone(),
-                asked.args.clone(),
-                asked.item.clone(),
-                format!("{:?}", asked.vars),
-            );
-            (key, (asked, index))
-        });
-        let mut loaded = Vec::new();
-        for (_, members) in grouped(keyed) {
-            let hosts: Vec<usize> =
-                if once { set.to_vec() } else { members.iter().map(|(_, index)| *index).collect() };
-            let hosts = self.among(&hosts);
-            if hosts.is_empty() || self.broken.is_some() {
-                return;
-            }
-            let asked = &members[0].0;
-            match self.load_include(task, asked, hosts[0]) {
-                Ok(found) => {
-                    let names: Vec<String> =
-                        hosts.iter().map(|index| self.names[*index].clone()).collect();
-                    names
-                        .iter()
-                        .for_each(|name| self.crew.shared.count(name, |counts| counts.ok += 1));
-                    self.crew.sink.event(Event::Included {
-                        what: found.shown,
-                        hosts: names,
-                        item: asked.item.clone(),
-                    });
-                    loaded.push((found.nodes, hosts));
+    /// Handlers that an include brought run as such.
+    fn handler_nodes<'a>(&'a mut self, nodes: &'a [Node], set: &'a [usize]) -> BoxFuture<'a, ()> {
+        async move {
+            for node in nodes {
+                let set = self.among(set);
+                match node {
+                    _ if set.is_empty() || self.broken.is_some() => return,
+                    Node::Task(task) => self.task(task, &set, true).await,
+                    Node::Block(block) => self.handler_nodes(&block.body, &set).await,
                 }
-                Err(what) => self.include_failed(task, &what, &hosts),
             }
         }
-        for (nodes, hosts) in loaded {
-            self.nodes(&nodes, hosts).await;
-        }
-    }
-
-    fn include_failed(&mut self, task: &Arc<Task>, what: &str, hosts: &[usize]) {
-        for index in hosts {
-            let outcome = Outcome::of(super::outcome::failed(what));
-            self.crew.sink.event(Event::Failed {
-                at: crate::output::At {
-                    host: self.names[*index].clone(),
-                    delegate: None,
-                    item: None,
-                },
-                result: Value::dict(outcome.result.clone()),
-                why: format!("Task failed: {what}"),
-                origin: Some(task.origin.clone()),
-                ignored: false,
-            });
-            self.count(task, *index, &outcome);
-        }
+        .boxed()
     }
 }

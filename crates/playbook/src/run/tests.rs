@@ -4,7 +4,7 @@ use super::fake::{FakeNet, FakeOperator};
 use super::*;
 use crate::foreign::Modules;
 use crate::inventory::Reading;
-use crate::output::{Screen, ScreenOptions};
+use crate::output::{Screen, ScreenOptions, Show};
 use crate::parse::Loader;
 use crate::template::World;
 use crate::value::{Key, Value};
@@ -79,6 +79,11 @@ impl<'c> Case<'c> {
         self
     }
 
+    fn answers(mut self, answers: &[&'c str]) -> Self {
+        self.answers = answers.to_vec();
+        self
+    }
+
     fn hosts(mut self, hosts: &'c str) -> Self {
         self.hosts = hosts;
         self
@@ -109,13 +114,19 @@ impl<'c> Case<'c> {
             roles_path: Vec::new(),
             extra_vars: self.options.extra_vars.clone(),
             modules: Arc::new(Modules::new(&BTreeMap::new(), None)),
+            strict: false,
         };
         let playbook = Playbook::load(&[dir.path().join("site.yml")], &loader).unwrap();
         let hosts = [dir.path().join("hosts").display().to_string()];
         let reading = Reading { world: &loader.world, scripts: None, extra_vars: &Dict::new() };
         let inventory = Inventory::load(&hosts, &reading).unwrap();
-        let screen =
-            Screen::new(ScreenOptions { verbosity: 0, colour: false, diff: true, width: 79 });
+        let screen = Screen::new(ScreenOptions {
+            verbosity: 0,
+            colour: false,
+            diff: true,
+            width: 79,
+            show: Show::default(),
+        });
         let printed = Printed(Mutex::new((screen, String::new())));
         let (net, operator) = (FakeNet::default(), FakeOperator::default());
         operator
@@ -300,7 +311,7 @@ fn handlers_run_once_in_order_and_by_topic() {
 fn an_unknown_handler_breaks_the_run_by_name() {
     let ran = run("- command: echo 1\n  notify: nobody");
     assert_eq!(ran.recap.exit_code(), 1);
-    assert!(ran.recap.broken.unwrap().contains("'nobody'"));
+    assert!(ran.recap.broken.unwrap().fault.what.contains("'nobody'"));
 }
 
 #[test]
@@ -520,4 +531,67 @@ fn what_a_host_said_is_never_evaluated() {
     assert!(ran.text.contains("untrusted template or expression"), "{}", ran.text);
     assert!(ran.text.contains("Invalid variable expression"), "{}", ran.text);
     assert_eq!(ran.counts("h1"), [4, 0, 0, 0, 0, 0, 2]);
+}
+
+#[test]
+fn hosts_that_go_on_for_themselves_do_not_wait_for_each_other() {
+    let ran = Case::new(
+        "- hosts: all\n  gather_facts: false\n  strategy: free\n  tasks:\n    - command: exit 1\n      when: inventory_hostname == 'a'\n    - name: goes on\n      debug: msg=there\n    - meta: end_host\n      when: inventory_hostname == 'b'\n    - name: only some\n      debug: msg=here\n      throttle: 1\n",
+    )
+    .hosts("a\nb\nc\n")
+    .run();
+    let counts = |host: &str| ran.recap.host(host);
+    assert_eq!((counts("a").failed, counts("a").ok), (1, 0), "{}", ran.text);
+    assert_eq!((counts("b").ok, counts("c").ok), (1, 2), "{}", ran.text);
+    let invalid = Case::new("- hosts: all\n  strategy: sideways\n  tasks: []\n").run();
+    let broken = invalid.recap.broken.unwrap();
+    assert_eq!(broken.fault.what, "Invalid play strategy specified: sideways");
+    assert_eq!(broken.code, 1);
+}
+
+#[test]
+fn a_task_in_the_background_is_asked_for_its_end() {
+    let ran = run(
+        "- command: echo done\n  async: 10\n  poll: 0\n  register: job\n- assert: {that: [job.started, not job.finished]}\n- async_status: {jid: \"{{ job.ansible_job_id }}\"}\n  register: end\n  until: end is finished\n  retries: 5\n  delay: 1\n- assert: {that: end.stdout == 'done'}\n- command: echo waited\n  async: 10\n  poll: 1\n  register: waited\n- assert: {that: [waited.finished, waited.stdout == 'waited']}\n- async_status: {jid: j0}\n  ignore_errors: true\n  register: lost\n- assert: {that: lost.msg == 'could not find job'}",
+    );
+    assert_eq!(ran.recap.exit_code(), 0, "{}", ran.text);
+    assert!(ran.text.contains("ASYNC OK on "), "{}", ran.text);
+}
+
+#[test]
+fn a_host_that_ends_a_role_goes_on_after_it() {
+    let ran = Case::new(
+        "- hosts: all\n  gather_facts: false\n  roles: [r]\n  tasks:\n    - debug: msg=after\n",
+    )
+    .file("roles/r/tasks/main.yml", "- debug: msg=first\n- meta: end_role\n- debug: msg=never\n")
+    .run();
+    assert!(ran.text.contains("after") && ran.text.contains("first"), "{}", ran.text);
+    assert!(!ran.text.contains("never"), "{}", ran.text);
+}
+
+#[test]
+fn a_run_may_start_at_a_task_and_ask_before_each() {
+    let play = "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: one\n      debug: msg=1st\n    - name: two\n      debug: msg=2nd\n    - name: three\n      debug: msg=3rd\n";
+    let ran = Case::new(play).options(|options| options.start_at = Some("tw*".to_owned())).run();
+    assert!(!ran.text.contains("1st") && ran.text.contains("3rd"), "{}", ran.text);
+    let ran =
+        Case::new(play).options(|options| options.step = true).answers(&["n", "y", "n"]).run();
+    assert!(ran.text.contains("2nd") && !ran.text.contains("3rd"), "{}", ran.text);
+}
+
+#[test]
+fn what_is_wrong_with_a_throttle_is_said() {
+    let ran = run("- debug: msg=x\n  throttle: \"{{ 'many' }}\"");
+    assert_eq!(
+        ran.recap.broken.unwrap().fault.what,
+        "Failed to convert the throttle value to an integer: invalid literal for int() with base 10: 'many'"
+    );
+}
+
+#[test]
+fn errors_that_are_cleared_in_the_end_of_a_block_are_forgotten() {
+    let ran = run(
+        "- block: [{command: exit 1}]\n  always: [{meta: clear_host_errors}]\n- debug: msg=goes-on",
+    );
+    assert!(ran.text.contains("goes-on"), "{}", ran.text);
 }

@@ -179,9 +179,8 @@ impl<'a> Builder<'a> {
                     self.warnings.push(LoadFault::at(
                         key.at.clone(),
                         format!(
-                            "key `{}` was given before at line {}; this one counts",
+                            "Found duplicate mapping key '{}'. Using last defined value only.",
                             key.scalar_text().unwrap_or_default(),
-                            entries[index].0.at.line
                         ),
                     ));
                     entries[index] = (key, value);
@@ -300,7 +299,7 @@ mod tests {
         assert_eq!(parsed.warnings.len(), 1);
         assert_eq!(
             parsed.warnings[0].to_string(),
-            "t.yml:3:1: key `a` was given before at line 1; this one counts"
+            "t.yml:3:1: Found duplicate mapping key 'a'. Using last defined value only."
         );
     }
 

@@ -3,10 +3,10 @@
 use super::super::execute::{Call, Crew, number};
 use super::super::outcome::{failed, put};
 use super::done;
-use crate::fault::Faults;
+use crate::fault::{Faults, LoadFault};
 use crate::inventory::{read_vars, sorted_entries};
-use crate::output::{NO_LOG, SHOW, SHOW_DEBUG};
-use crate::parse::keywords::is_identifier;
+use crate::output::{Event, NO_LOG, SHOW, SHOW_DEBUG, warning_text};
+use crate::parse::keywords::{is_identifier, reserved};
 use crate::template::{Expression, Interp, combine_dicts, find_file};
 use crate::value::{Dict, Key, Value};
 use std::collections::BTreeSet;
@@ -67,12 +67,10 @@ impl Crew<'_> {
             let name = key.to_json_key();
             if name == "cacheable" {
                 cacheable = value.as_boolean().unwrap_or(false);
-            } else if is_identifier(&name) {
+            } else if key.as_str().is_some_and(is_identifier) {
                 facts.insert(key.clone(), value.clone());
             } else {
-                return failed(format!(
-                    "The variable name '{name}' is not valid. Variables must start with a letter or underscore character, and contain only letters, numbers and underscores."
-                ));
+                return failed(invalid_name(key));
             }
         }
         if facts.is_empty() {
@@ -88,12 +86,43 @@ impl Crew<'_> {
             }
             _ => &call.scope.host,
         };
+        self.warn_of_names(call, &facts);
         host.set.add(&facts);
         if cacheable {
             host.facts.add(&facts);
         }
         let mut result = done(false);
         put(&mut result, "ansible_facts", Value::dict(facts));
+        result
+    }
+
+    /// Names of variables that mean something else are warned of.
+    fn warn_of_names(&self, call: &Call<'_>, vars: &Dict) {
+        for what in vars.keys().filter_map(Key::as_str).filter_map(reserved) {
+            let fault = LoadFault { at: Some(call.task.origin.clone()), what };
+            self.sink.event(Event::Warning(warning_text(&fault)));
+        }
+    }
+
+    pub(super) fn set_stats(&self, call: &Call<'_>) -> Dict {
+        let Some(data) = call.args.get("data").map_or(Some(Dict::new()), |v| v.as_dict().cloned())
+        else {
+            return failed("The 'data' option needs to be a dictionary/hash");
+        };
+        if let Some(key) = data.keys().find(|key| !key.as_str().is_some_and(is_identifier)) {
+            return failed(invalid_name(key));
+        }
+        let flag = |name: &str, default: bool| match call.args.get(name) {
+            Some(value) => value.as_boolean().unwrap_or(false),
+            None => default,
+        };
+        let stats = Value::dict_of([
+            ("data", Value::dict(data)),
+            ("per_host", Value::Bool(flag("per_host", false))),
+            ("aggregate", Value::Bool(flag("aggregate", true))),
+        ]);
+        let mut result = done(false);
+        put(&mut result, "ansible_stats", stats);
         result
     }
 
@@ -187,6 +216,7 @@ impl Crew<'_> {
         if text("hash_behaviour").as_deref() == Some("merge") {
             vars = combine_dicts(&included.get(), &vars, true, "replace");
         }
+        self.warn_of_names(call, &vars);
         included.add(&vars);
         let mut result = done(false);
         // Whoever encrypted a file does not want to see it in the output.
@@ -272,6 +302,14 @@ impl Crew<'_> {
         }
         Ok(vars)
     }
+}
+
+fn invalid_name(key: &Key) -> String {
+    let kind = match key.as_str() {
+        Some(_) => String::new(),
+        None => format!(" of type '{}'", key.to_value().type_name()),
+    };
+    format!("Invalid variable name '{}'{kind}.", key.to_value().to_text())
 }
 
 fn load(call: &Call<'_>, path: &Path, read: &mut BTreeSet<PathBuf>) -> Result<Dict, String> {

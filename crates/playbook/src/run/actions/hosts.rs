@@ -3,6 +3,7 @@
 use super::super::execute::{Call, Crew, number};
 use super::super::outcome::{failed, put};
 use super::done;
+use crate::inventory::is_localhost;
 use crate::output::Event;
 use crate::value::Dict;
 use crate::value::Value;
@@ -45,7 +46,12 @@ impl Crew<'_> {
             })
             .collect();
         let known = self.shared.inventory().contains(&host);
-        self.shared.change_inventory(|inventory| {
+        let added = Value::dict_of([
+            ("host_name", Value::str(&host)),
+            ("groups", Value::strings(&groups)),
+            ("host_vars", Value::dict_of(vars.clone())),
+        ]);
+        self.shared.change_inventory(move |inventory| {
             inventory.add_host(&host, None);
             for group in groups.iter().filter(|group| !group.is_empty()) {
                 inventory.add_host(&host, Some(group));
@@ -58,11 +64,6 @@ impl Crew<'_> {
             }
         });
         let mut result = done(!known);
-        let added = Value::dict_of([
-            ("host_name", Value::str(&host)),
-            ("groups", Value::strings(&groups)),
-            ("host_vars", Value::dict_of(vars)),
-        ]);
         put(&mut result, "add_host", added);
         result
     }
@@ -78,12 +79,18 @@ impl Crew<'_> {
         };
         let host = call.scope.host.name.clone();
         let known = self.shared.inventory().groups_of(&host).contains(&key);
-        self.shared.change_inventory(|inventory| {
-            inventory.add_host(&host, Some(&key));
-            for parent in &parents {
+        let (name, above) = (key.clone(), parents.clone());
+        self.shared.change_inventory(move |inventory| {
+            let key = &name;
+            // When the inventory is read anew the host may be gone from it.
+            if !inventory.contains(&host) && !is_localhost(&host) {
+                return;
+            }
+            inventory.add_host(&host, Some(key));
+            for parent in &above {
                 let parent = parent.replace(' ', "-");
                 let parent = inventory.add_group(&parent);
-                if parent != key && !inventory.group_within(&parent, &key) {
+                if parent != *key && !inventory.group_within(&parent, key) {
                     inventory.groups[&parent].children.insert(key.clone());
                 }
             }

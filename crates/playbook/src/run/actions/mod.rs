@@ -12,7 +12,13 @@ impl Crew<'_> {
     /// Carries out one call.
     pub(super) async fn act(&self, call: Call<'_>) -> Dict {
         let mut result = match call.module {
-            _ if let Some(found) = &call.foreign => self.foreign(&call, found, &call.args).await,
+            _ if let Some(found) = &call.foreign => {
+                match super::jobs::background(call.task, call.context) {
+                    Ok(None) => self.foreign(&call, found, &call.args).await,
+                    Ok(Some((seconds, poll))) => self.in_background(&call, seconds, poll).await,
+                    Err(fault) => failed(format!("Task failed: {}", fault.what)),
+                }
+            }
             "debug" => self.debug(&call),
             "set_fact" => self.set_fact(&call),
             "assert" => self.assert(&call),
@@ -21,7 +27,7 @@ impl Crew<'_> {
                 failed(msg.unwrap_or_else(|| "Failed as requested from task".to_owned()))
             }
             "include_vars" => self.include_vars(&call),
-            "set_stats" => done(false),
+            "set_stats" => self.set_stats(&call),
             "add_host" => self.add_host(&call),
             "group_by" => self.group_by(&call),
             "pause" => self.pause(&call).await,
@@ -35,9 +41,14 @@ impl Crew<'_> {
             "unarchive" => self.unarchive(&call).await,
             "assemble" => self.assemble(&call).await,
             "uri" => self.uri(&call).await,
+            "async_status" => self.async_status(&call).await,
             name => {
                 let args = call.args.clone();
-                self.module(&call, name, &args).await
+                match super::jobs::background(call.task, call.context) {
+                    Ok(None) => self.module(&call, name, &args).await,
+                    Ok(Some((seconds, poll))) => self.in_background(&call, seconds, poll).await,
+                    Err(fault) => failed(format!("Task failed: {}", fault.what)),
+                }
             }
         };
         if !matches!(call.module, "set_fact" | "include_vars") {
