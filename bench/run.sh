@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 missed=0
-for script in plan exec noop clone build; do
+for script in plan exec play noop clone build; do
   printf '\n== %s\n' "$script"
   "bench/$script.sh" || missed=1
 done
