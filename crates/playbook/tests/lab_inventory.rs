@@ -11,8 +11,6 @@ use updraft_playbook::inventory::{Inventory, Listing, ListingOptions, Reading};
 use updraft_playbook::template::World;
 use updraft_playbook::value::Dict;
 
-mod referee_venv;
-
 const HOSTS: &str = "lone ansible_host=10.0.0.9\n[web]\nweb[1:2] speed=80 x=\"{{ y }}\" uni='é'\n\
                      [db]\ndb1:2222 list=\"[1, 'a', None]\" raw=b'x'\n[prod:children]\nweb\ndb\n\
                      [prod:vars]\nansible_group_priority=5\nenvi=production\n";
