@@ -94,6 +94,8 @@ pub async fn keep(
     }
     // Who comes now finds nobody and starts another.
     std::fs::remove_file(socket)?;
+    // What we were started with; it is empty unless we failed.
+    std::fs::remove_file(socket.with_extension("log")).ok();
     kept.forget_unused(Duration::ZERO).await;
     Ok(())
 }
