@@ -27,6 +27,10 @@ const POLITE: Duration = Duration::from_secs(1);
 /// belongs to another user or sits in a system call that cannot be interrupted.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
+/// As many bytes are kept of a program whose output is handed over whole: a quarter of the longest
+/// message, since JSON may write one byte as several.
+pub(crate) const MOST_SAID: usize = updraft_wire::MAX_MESSAGE / 4;
+
 /// What a pipe holds (pipe(7)), so one read empties it.
 const CHUNK: usize = 64 << 10;
 
@@ -36,34 +40,14 @@ pub(crate) fn run(
     task: &Arc<Task>,
     exec: &Exec,
 ) -> Result<Response, Failure> {
-    let (mut command, name) = prepare(exec)?;
-    let (woken, wake) = rustix::pipe::pipe_with(
-        rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK,
-    )
-    .map_err(|fault| system("cannot make a pipe", fault))?;
-    let own = wake.try_clone().map_err(|fault| system("cannot copy a descriptor", fault))?;
-    task.wake_by(wake);
-    let child =
-        command.spawn().map_err(|fault| system(format_args!("cannot run `{name}`"), fault))?;
-    let mut running = Running::watch(child, own)?;
-    let exit = running.follow(task, deadline(exec), &woken, &mut |tag, chunk| {
-        connection.output(task.id, tag, chunk)
-    })?;
+    let exit = follow(task, exec, &mut |tag, chunk| connection.output(task.id, tag, chunk))?;
     Ok(Response::Exec(exit))
 }
 
 /// Runs a command to its end and returns its exit status and standard output, for probes.
 pub(crate) fn collect(exec: &Exec) -> Result<(Exit, Vec<u8>), Failure> {
-    let (mut command, name) = prepare(exec)?;
-    let (woken, wake) = rustix::pipe::pipe_with(
-        rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK,
-    )
-    .map_err(|fault| system("cannot make a pipe", fault))?;
-    let child =
-        command.spawn().map_err(|fault| system(format_args!("cannot run `{name}`"), fault))?;
-    let mut running = Running::watch(child, wake)?;
     let mut said = Vec::new();
-    let exit = running.follow(&Task::alone(), deadline(exec), &woken, &mut |_, chunk| {
+    let exit = follow(&Task::alone(), exec, &mut |_, chunk| {
         if said.len() < CHUNK {
             said.extend_from_slice(chunk);
         }
@@ -72,8 +56,33 @@ pub(crate) fn collect(exec: &Exec) -> Result<(Exit, Vec<u8>), Failure> {
     Ok((exit, said))
 }
 
-/// Runs a command to its end and returns all that it wrote.
+/// Runs a command to its end and returns all that it wrote. One that writes more than [`MOST_SAID`]
+/// is ended, which is a failure.
 pub(crate) fn gather(task: &Arc<Task>, exec: &Exec) -> Result<(Exit, Vec<u8>, Vec<u8>), Failure> {
+    let (mut out, mut err, mut fits) = (Vec::new(), Vec::new(), true);
+    let exit = follow(task, exec, &mut |tag, chunk| {
+        fits &= out.len() + err.len() + chunk.len() <= MOST_SAID;
+        match tag {
+            _ if !fits => {}
+            OutputTag::Out => out.extend_from_slice(chunk),
+            OutputTag::Err => err.extend_from_slice(chunk),
+        }
+        fits
+    })?;
+    if fits { Ok((exit, out, err)) } else { Err(said_too_much()) }
+}
+
+/// Why a program was ended that wrote more than [`MOST_SAID`].
+pub(crate) fn said_too_much() -> Failure {
+    system("cannot keep what it writes", format_args!("more than {} MiB", MOST_SAID >> 20))
+}
+
+/// Starts a command and hands on what it writes, until it ends or its task is given up.
+fn follow(
+    task: &Arc<Task>,
+    exec: &Exec,
+    hear: &mut dyn FnMut(OutputTag, &[u8]) -> bool,
+) -> Result<Exit, Failure> {
     let (mut command, name) = prepare(exec)?;
     let (woken, wake) = rustix::pipe::pipe_with(
         rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK,
@@ -83,16 +92,7 @@ pub(crate) fn gather(task: &Arc<Task>, exec: &Exec) -> Result<(Exit, Vec<u8>, Ve
     task.wake_by(wake);
     let child =
         command.spawn().map_err(|fault| system(format_args!("cannot run `{name}`"), fault))?;
-    let mut running = Running::watch(child, own)?;
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = running.follow(task, deadline(exec), &woken, &mut |tag, chunk| {
-        match tag {
-            OutputTag::Out => out.extend_from_slice(chunk),
-            OutputTag::Err => err.extend_from_slice(chunk),
-        }
-        true
-    })?;
-    Ok((exit, out, err))
+    Running::watch(child, own)?.follow(task, deadline(exec), &woken, hear)
 }
 
 fn deadline(exec: &Exec) -> Option<Deadline> {
@@ -190,7 +190,7 @@ impl Running {
             if gone {
                 return Ok(Exit { code: 137, timed_out: state.timed_out });
             }
-            self.sleep(&[&out, &err], woken, state.next(deadline))?;
+            sleep(&[&out, &err], woken, state.next(deadline))?;
         }
         let status =
             self.child.wait().map_err(|fault| system("cannot learn a command's end", fault))?;
@@ -220,26 +220,26 @@ impl Running {
         }
         state.killed.is_some_and(Deadline::passed)
     }
+}
 
-    fn sleep(
-        &self,
-        pipes: &[&Option<OwnedFd>],
-        woken: &OwnedFd,
-        until: Option<Deadline>,
-    ) -> Result<(), Failure> {
-        let open = pipes.iter().filter_map(|pipe| pipe.as_ref());
-        let mut fds: Vec<PollFd<'_>> =
-            open.map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)).collect();
-        fds.push(PollFd::new(woken, PollFlags::IN));
-        let limit = until.map(|until| until.left()).and_then(|left| Timespec::try_from(left).ok());
-        match rustix::event::poll(&mut fds, limit.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(fault) => return Err(system("cannot wait for a command", fault)),
-        }
-        // Bytes here only wake; what happened stands elsewhere.
-        rustix::io::read(woken, &mut [0; 16]).ok();
-        Ok(())
+/// Waits until a pipe has something, a byte comes to `woken`, or it is time.
+pub(crate) fn sleep(
+    pipes: &[&Option<OwnedFd>],
+    woken: &OwnedFd,
+    until: Option<Deadline>,
+) -> Result<(), Failure> {
+    let open = pipes.iter().filter_map(|pipe| pipe.as_ref());
+    let mut fds: Vec<PollFd<'_>> =
+        open.map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)).collect();
+    fds.push(PollFd::new(woken, PollFlags::IN));
+    let limit = until.map(|until| until.left()).and_then(|left| Timespec::try_from(left).ok());
+    match rustix::event::poll(&mut fds, limit.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(fault) => return Err(system("cannot wait for a command", fault)),
     }
+    // Bytes here only wake; what happened stands elsewhere.
+    rustix::io::read(woken, &mut [0; 16]).ok();
+    Ok(())
 }
 
 /// How far the ending of a command that did not end by itself has come.

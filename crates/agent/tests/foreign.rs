@@ -1,18 +1,15 @@
 //! Foreign modules, run by the real agent: what they are told, what comes back, and how they end.
 
+mod served;
+
 use serde_json::{Map, Value, json};
+use served::{SOON, Served};
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
-use tokio::process::{Child, Command};
 use updraft_base::Digest;
-use updraft_remote::{AgentSession, Session as _};
+use updraft_remote::Session as _;
 use updraft_wire::{
     ForeignModule, ForeignOutput, ForeignStyle, ModuleRequest, Put, Request, Response,
 };
-
-/// An interpreter that starts on a busy machine takes its time.
-const SOON: Duration = Duration::from_secs(120);
 
 /// A module in Python without Ansible: it tells what it sees, and ends as it is told.
 const PROBE: &str = r#"
@@ -23,38 +20,15 @@ if args.get("kill"):
     os.kill(os.getpid(), signal.SIGKILL)
 if args.get("sleep"):
     time.sleep(args["sleep"])
+while args.get("endless"):
+    sys.stdout.write("x" * 65536)
 print(json.dumps({"pid": os.getpid(), "parent": os.getppid(), "env": os.environ.get("PROBE"),
                   "name": __name__, "argv": len(sys.argv), "stdin": sys.stdin.read()}))
 sys.stderr.write("aside")
 sys.exit(args.get("code", 0))
 "#;
 
-struct Served {
-    session: AgentSession,
-    _child: Child,
-    _root: tempfile::TempDir,
-}
-
 impl Served {
-    #[expect(clippy::disallowed_methods, reason = "the test starts the program it is about")]
-    async fn start() -> Self {
-        let root = tempfile::tempdir().expect("what the test needs");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_updraft-agent"))
-            .args(["serve", "--stdio", "--root"])
-            .arg(root.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("what the test needs");
-        let stream = tokio::io::join(
-            child.stdout.take().expect("what the test needs"),
-            child.stdin.take().expect("what the test needs"),
-        );
-        let session = AgentSession::start("here", stream, SOON).await.expect("what the test needs");
-        Self { session, _child: child, _root: root }
-    }
-
     async fn ask(&self, request: &ModuleRequest) -> Response {
         self.session
             .call(Request::Module(request.clone()), SOON)
@@ -115,6 +89,17 @@ fn python(payload: &[u8], library: &[u8]) -> ForeignModule {
     }
 }
 
+fn program(text: &[u8]) -> ForeignModule {
+    ForeignModule {
+        style: ForeignStyle::JsonFile,
+        payload: Digest::of(text).into(),
+        library: None,
+        name: "probe.sh".to_owned(),
+        interpreters: vec!["/bin/sh".to_owned()],
+        interpreter_args: Vec::new(),
+    }
+}
+
 async fn with_probe(served: &Served) -> ForeignModule {
     let library = zip(&[
         ("ansible/__init__.py", ""),
@@ -168,6 +153,19 @@ async fn a_module_that_dies_or_takes_too_long_ends_alone() {
 }
 
 #[tokio::test]
+async fn what_writes_without_end_is_ended_and_told() {
+    let served = Served::start().await;
+    let python = request(with_probe(&served).await, json!({ "endless": true }));
+    let text = b"#!/bin/sh\nyes\n";
+    let program = request(program(text), json!({}));
+    served.keep(text).await;
+    for request in [python, program] {
+        let Response::Failed(failure) = served.ask(&request).await else { panic!("it ended") };
+        assert_eq!(failure.message, "cannot keep what it writes: more than 16 MiB");
+    }
+}
+
+#[tokio::test]
 async fn a_library_that_cannot_be_imported_is_told_as_python_tells_it() {
     let served = Served::start().await;
     let library = zip(&[("ansible/__init__.py", "raise ImportError('not this one')\n")]);
@@ -182,16 +180,8 @@ async fn a_library_that_cannot_be_imported_is_told_as_python_tells_it() {
 async fn a_program_gets_its_arguments_in_a_file_and_leaves_none() {
     let served = Served::start().await;
     let text = b"#!/bin/sh\n# WANT_JSON\necho \"$0 $1 $PROBE\"; cat \"$1\"; exit 4\n";
-    let module = ForeignModule {
-        style: ForeignStyle::JsonFile,
-        payload: Digest::of(text).into(),
-        library: None,
-        name: "probe.sh".to_owned(),
-        interpreters: vec!["/bin/sh".to_owned()],
-        interpreter_args: Vec::new(),
-    };
     served.keep(text).await;
-    let output = served.run(&request(module, json!({ "a": "it's" }))).await;
+    let output = served.run(&request(program(text), json!({ "a": "it's" }))).await;
     assert_eq!(output.code, 4, "{output:?}");
     let (line, json) = output.stdout.split_once('\n').unwrap();
     let words: Vec<&str> = line.split(' ').collect();

@@ -1,44 +1,17 @@
 //! The real agent on its standard streams, spoken to by the real controller side.
 
+mod served;
+
+use served::{SOON, Served};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::{Child, Command};
 use updraft_base::Digest;
-use updraft_remote::{AgentSession, Output, RemoteError, Session as _, Stream};
+use updraft_remote::{Output, RemoteError, Session as _, Stream};
 use updraft_wire::{
     Exec, Exit, FailureKind, ModuleRequest, Observed, Probe, ProbeTarget, Put, Request, Response,
 };
 
-const SOON: Duration = Duration::from_secs(20);
-
-/// An agent of this test's own, over a directory that stands in for `/`.
-struct Served {
-    session: AgentSession,
-    child: Child,
-    root: tempfile::TempDir,
-}
-
 impl Served {
-    #[expect(clippy::disallowed_methods, reason = "the test starts the program it is about")]
-    async fn start() -> Self {
-        let root = tempfile::tempdir().expect("a temporary directory");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_updraft-agent"))
-            .args(["serve", "--stdio", "--root"])
-            .arg(root.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the agent starts");
-        let stream = tokio::io::join(
-            child.stdout.take().expect("a piped stdout"),
-            child.stdin.take().expect("a piped stdin"),
-        );
-        let session = AgentSession::start("here", stream, SOON).await.expect("a session");
-        Self { session, child, root }
-    }
-
     async fn ask(&self, request: Request) -> Response {
         self.session.call(request, SOON).await.expect("an answer")
     }

@@ -10,9 +10,9 @@
 )]
 
 use crate::connection::{Task, lock};
+use crate::exec::{MOST_SAID, said_too_much, sleep};
 use crate::failure::system;
 use crate::time::Deadline;
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -228,8 +228,18 @@ impl Zygote {
         let mut timed_out = false;
         loop {
             let ended = job.ended.load(Ordering::SeqCst);
-            drain(&mut out, &mut stdout);
-            drain(&mut err, &mut stderr);
+            // After the end the pipes are emptied; before, one read each keeps both moving.
+            for (pipe, said) in [(&mut out, &mut stdout), (&mut err, &mut stderr)] {
+                while read_some(pipe, said) && ended && said.len() <= MOST_SAID {}
+            }
+            let too_much = stdout.len() + stderr.len() > MOST_SAID;
+            if too_much {
+                // Nobody reads it, and a module that writes on is told so.
+                (out, err) = (None, None);
+            }
+            if ended && too_much {
+                return Err(said_too_much());
+            }
             if ended {
                 break;
             }
@@ -238,14 +248,15 @@ impl Zygote {
                 timed_out = true;
                 limit = None;
             }
-            if (overdue || task.is_cancelled()) && killing.is_none() {
+            if (overdue || too_much || task.is_cancelled()) && killing.is_none() {
                 self.kill(id, rustix::process::Signal::TERM);
                 killing = Some(Deadline::after(POLITE));
             } else if killing.is_some_and(Deadline::passed) {
                 self.kill(id, rustix::process::Signal::KILL);
                 killing = Some(Deadline::after(POLITE));
             }
-            sleep(&[&out, &err], &woken, [limit, killing].into_iter().flatten())?;
+            let next = [limit, killing].into_iter().flatten().min_by_key(|until| until.left());
+            sleep(&[&out, &err], &woken, next)?;
         }
         Ok(ForeignOutput {
             code: code(job.status.load(Ordering::SeqCst)),
@@ -310,38 +321,17 @@ fn code(status: i32) -> i32 {
     }
 }
 
-/// Reads what there is.
-fn drain(pipe: &mut Option<OwnedFd>, into: &mut Vec<u8>) {
+/// Reads what a pipe holds just now; whether there may be more.
+fn read_some(pipe: &mut Option<OwnedFd>, into: &mut Vec<u8>) -> bool {
+    let Some(open) = pipe.as_ref() else { return false };
     let mut chunk = vec![0; CHUNK];
-    while let Some(open) = pipe.as_ref() {
-        match rustix::io::read(open, &mut chunk) {
-            Ok(0) => *pipe = None,
-            Ok(length) => into.extend_from_slice(&chunk[..length]),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => return,
-            Err(_) => *pipe = None,
-        }
+    match rustix::io::read(open, &mut chunk) {
+        Ok(length @ 1..) => into.extend_from_slice(&chunk[..length]),
+        Err(Errno::INTR) => {}
+        Err(Errno::AGAIN) => return false,
+        Ok(_) | Err(_) => *pipe = None,
     }
-}
-
-fn sleep(
-    pipes: &[&Option<OwnedFd>],
-    woken: &OwnedFd,
-    until: impl Iterator<Item = Deadline>,
-) -> Result<(), Failure> {
-    let open = pipes.iter().filter_map(|pipe| pipe.as_ref());
-    let mut fds: Vec<PollFd<'_>> =
-        open.map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)).collect();
-    fds.push(PollFd::new(woken, PollFlags::IN));
-    let left = until.map(Deadline::left).min();
-    let limit = left.and_then(|left| Timespec::try_from(left).ok());
-    match rustix::event::poll(&mut fds, limit.as_ref()) {
-        Ok(_) | Err(Errno::INTR) => {}
-        Err(fault) => return Err(system("cannot wait for a module", fault)),
-    }
-    // Bytes here only wake; what happened stands elsewhere.
-    rustix::io::read(woken, &mut [0; 16]).ok();
-    Ok(())
+    true
 }
 
 #[cfg(test)]
