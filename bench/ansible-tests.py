@@ -202,19 +202,32 @@ def show(targets, results):
         print(f"of those that ansible-core {version()} passes here: {len(ours)} of {len(can)}")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+def asked(title, out, usual):
+    """The command line, the unpacked source distribution, and the targets that are meant."""
+    parser = argparse.ArgumentParser(description=title, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--who", choices=["updraft", "ansible", "both"], default="both")
     parser.add_argument("--width", type=int, default=2, help="targets at once")
-    parser.add_argument("--out", default=str(ROOT / "bench/out/ansible-tests.json"))
+    parser.add_argument("--out", default=str(ROOT / "bench/out" / out))
     parser.add_argument("targets", nargs="*")
     given = parser.parse_args()
     subprocess.run([ROOT / "scripts/peers.sh"], check=True, stdout=subprocess.DEVNULL)
     source = fetch()
-    targets = given.targets or TARGETS
+    targets = given.targets or usual
     missing = [name for name in targets if not (source / "test/integration/targets" / name).is_dir()]
     if missing:
-        sys.exit(f"ansible-tests: no such target: {' '.join(missing)}")
+        sys.exit(f"{parser.prog}: no such target: {' '.join(missing)}")
+    return given, source, targets
+
+
+def write(file, results):
+    """The results as JSON."""
+    out = pathlib.Path(file)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(results, indent=1))
+
+
+def main():
+    given, source, targets = asked(__doc__, "ansible-tests.json", TARGETS)
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         paths = {"updraft": shims(pathlib.Path(folder) / "bin"), "ansible": PEERS / "bin"}
@@ -223,9 +236,7 @@ def main():
                 run = lambda name: run_target(who, paths[who], source, name)  # noqa: E731
                 results[who] = dict(zip(targets, pool.map(run, targets)))
     show(targets, results)
-    out = pathlib.Path(given.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=1))
+    write(given.out, results)
 
 
 if __name__ == "__main__":

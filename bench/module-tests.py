@@ -11,7 +11,6 @@ loopback. Nothing of it stays. Needs root, and Debian, whose modules these are.
 How a target is run and when it passes: bench/ansible-tests.py.
 """
 
-import argparse
 import concurrent.futures
 import hashlib
 import importlib.util
@@ -34,9 +33,9 @@ spec.loader.exec_module(tests)
 # The targets of the modules that repositories use most. Left out are `reboot` and `get_url`, `uri`
 # and `subversion`, which need a machine to restart or servers on the network.
 TARGETS = """
-    apt apt_repository assemble authorized_key blockinfile command_shell copy cron debconf
+    apt apt_repository assemble blockinfile command_shell copy cron debconf
     dpkg_selections fetch file find getent git group hostname iptables known_hosts lineinfile
-    mount_facts package package_facts pip ping raw replace script service service_facts setup slurp
+    mount_facts package package_facts pip ping raw replace script service service_facts slurp
     stat systemd tempfile template unarchive user wait_for
 """.split()
 
@@ -143,26 +142,13 @@ def run(who, target, program, packages):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--who", choices=["updraft", "ansible", "both"], default="both")
-    parser.add_argument("--width", type=int, default=2, help="targets at once")
-    parser.add_argument("--out", default=str(ROOT / "bench/out/module-tests.json"))
-    parser.add_argument("targets", nargs="*")
-    given = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("module-tests: needs root, for namespaces and an overlay")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    subprocess.run([ROOT / "scripts/peers.sh"], check=True, stdout=subprocess.DEVNULL)
-    source = tests.fetch()
+    given, _, targets = tests.asked(__doc__, "module-tests.json", TARGETS)
     program = os.environ.get("UPDRAFT", str(ROOT / "target/release/updraft"))
     if given.who != "ansible" and not os.access(program, os.X_OK):
         sys.exit(f"module-tests: {program} is not there; `cargo xtask build` makes it")
-    targets = given.targets or TARGETS
-    missing = [name for name in targets if not (source / "test/integration/targets" / name).is_dir()]
-    missing = [name for name in missing if given.targets]
-    if missing:
-        sys.exit(f"module-tests: no such target: {' '.join(missing)}")
-    targets = [name for name in targets if (source / "test/integration/targets" / name).is_dir()]
     packages = layer()
     results = {}
     for who in ["ansible", "updraft"] if given.who == "both" else [given.who]:
@@ -170,9 +156,7 @@ def main():
             rows = pool.map(lambda name: run(who, name, program, packages), targets)  # noqa: B023
             results[who] = dict(zip(targets, rows))
     tests.show(targets, results)
-    out = pathlib.Path(given.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=1))
+    tests.write(given.out, results)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 //! Each comes whole or not at all: it is unpacked beside its place, looked at, and renamed.
 
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -15,9 +15,6 @@ use updraft_playbook::{Faults, yaml};
 
 /// How long fetching one archive or repository may take.
 const FETCH: Duration = Duration::from_secs(600);
-
-/// Requirements files that include each other deeper than this do so forever.
-const MOST_INCLUDES: usize = 32;
 
 /// What is to be installed, and where.
 #[derive(Clone, Debug)]
@@ -165,15 +162,18 @@ pub async fn galaxy_install(
 /// paths begin at.
 fn read_requirements(file: &Path) -> Result<Vec<(Thing, Wish, PathBuf)>, GalaxyError> {
     let mut found = Vec::new();
-    let mut files = vec![(file.to_owned(), 0)];
-    while let Some((file, depth)) = files.pop() {
+    let mut files = vec![file.to_owned()];
+    let mut seen = BTreeSet::new();
+    while let Some(file) = files.pop() {
+        // Files that include each other are read once.
+        if !seen.insert(fs::canonicalize(&file).map_err(fault("read", &file))?) {
+            continue;
+        }
         let text = fs::read_to_string(&file).map_err(fault("read", &file))?;
         let read = Requirements::parse(&file.display().to_string(), &text);
         let read = read.map_err(GalaxyError::Requirements)?;
         let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-        if depth < MOST_INCLUDES {
-            files.extend(read.includes.iter().map(|more| (folder.join(more), depth + 1)));
-        }
+        files.extend(read.includes.iter().map(|more| folder.join(more)));
         let roles = read.roles.into_iter().map(|role| (Thing::Role, role, folder.clone()));
         found.extend(roles);
         let collections = read.collections.into_iter();

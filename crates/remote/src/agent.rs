@@ -29,6 +29,9 @@ const WAITING_OUT: usize = 16;
 /// and with it the command that writes so much.
 const WAITING_IN: usize = 64;
 
+/// How long an agent that was just started may take to answer the first hello.
+pub(crate) const STARTS_WITHIN: Duration = Duration::from_secs(20);
+
 /// A hello that is not answered is said again after this long, and then ever less often. A guest
 /// that is booting, or whose agent starts anew, may have missed the first.
 const HELLO_AGAIN: Duration = Duration::from_secs(1);

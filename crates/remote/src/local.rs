@@ -1,16 +1,13 @@
 //! This computer as a host: its agent is a child of ours.
 
+use crate::agent::STARTS_WITHIN;
 use crate::{AgentSession, RemoteError};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use updraft_host::{Child, Cmd, Host};
-
-/// How long a child of ours may take to say hello.
-const HELLO: Duration = Duration::from_secs(20);
 
 /// Starts the agent at `agent` on this computer, with the environment of whoever asks, which is what
 /// modules and commands see. The agent ends with the conversation.
@@ -29,7 +26,7 @@ pub async fn local_session(
         .spawn(cmd)
         .await
         .map_err(|source| RemoteError::Helper { host: name.to_owned(), source })?;
-    AgentSession::start(name, Pipes(child), HELLO).await
+    AgentSession::start(name, Pipes(child), STARTS_WITHIN).await
 }
 
 /// The streams of a running child, which is killed when they are dropped.

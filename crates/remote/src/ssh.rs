@@ -6,6 +6,7 @@ mod push;
 mod settings;
 mod system;
 
+use crate::agent::STARTS_WITHIN;
 use crate::target::{AgentBinary, SshTarget, SshUser};
 use crate::{AgentSession, Output, RemoteError};
 pub(crate) use inprocess::Running;
@@ -17,9 +18,6 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell};
 use updraft_host::{Cmd, Host};
 use updraft_wire::Exit;
-
-/// How long the agent may take to answer the first hello once it runs.
-const HELLO: Duration = Duration::from_secs(20);
 
 /// Connects to hosts as one user of this computer.
 pub struct Ssh {
@@ -280,14 +278,14 @@ impl SshConnection {
                 let mut stream = connection.stream(&script).await?;
                 push::ensure_agent(&target.name, agents, &mut stream).await?;
                 let kept = Kept { stream, _connection: connection };
-                AgentSession::start(&target.name, kept, HELLO).await
+                AgentSession::start(&target.name, kept, STARTS_WITHIN).await
             }
             Way::System => {
                 let started = system::stream(&*ssh.host, &target, &ssh.user, &script).await?;
                 let (mut stream, complaint) = started;
                 let running = async {
                     push::ensure_agent(&target.name, agents, &mut stream).await?;
-                    AgentSession::start(&target.name, stream, HELLO).await
+                    AgentSession::start(&target.name, stream, STARTS_WITHIN).await
                 };
                 running.await.map_err(|fault| match fault {
                     RemoteError::Lost { .. } => complaint.explain(&target).unwrap_or(fault),

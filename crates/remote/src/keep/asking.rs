@@ -1,6 +1,7 @@
 //! Asking the keeper, who is started when there is none.
 
 use super::{Answer, Question, Want, is_ours, read_line, write_line};
+use crate::agent::STARTS_WITHIN;
 use crate::{AgentSession, Output, RemoteError, SshTarget, Stream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,28 +16,31 @@ use updraft_wire::{Decoded, Decoder, Exit, Kind, OutputTag, Response};
 /// How long a keeper may take to listen; it has nothing else to do first.
 const START: Duration = Duration::from_secs(2);
 
-/// How long the agent may take to answer the first hello once it runs.
-const HELLO: Duration = Duration::from_secs(20);
-
 const NONSENSE: &str = "the process that keeps the connection said something that makes no sense";
 
 /// The way to whoever keeps connections.
 pub struct Keeper {
     host: Arc<dyn Host>,
     socket: PathBuf,
-    start: Box<dyn Fn() -> Cmd + Send + Sync>,
-    /// Whether somebody listens; found out once.
-    listens: OnceCell<bool>,
+    /// What starts one.
+    command: Box<dyn Fn() -> Cmd + Send + Sync>,
+    /// Whether one that we started listens. It is started once.
+    started: OnceCell<bool>,
 }
 
 impl Keeper {
-    /// Asks at `socket`. Where nobody listens, `start` says how a keeper is started.
+    /// Asks at `socket`. Where nobody listens, `command` starts a keeper.
     pub fn new(
         host: Arc<dyn Host>,
         socket: &Path,
-        start: impl Fn() -> Cmd + Send + Sync + 'static,
+        command: impl Fn() -> Cmd + Send + Sync + 'static,
     ) -> Self {
-        Self { host, socket: socket.to_owned(), start: Box::new(start), listens: OnceCell::new() }
+        Self {
+            host,
+            socket: socket.to_owned(),
+            command: Box::new(command),
+            started: OnceCell::new(),
+        }
     }
 
     /// Runs shell text as [`crate::SshConnection::exec`] does. `None`: connect yourself.
@@ -84,17 +88,18 @@ impl Keeper {
     /// Begins a conversation as [`crate::SshConnection::agent`] does. `None`: connect yourself.
     pub async fn agent(&self, target: &SshTarget) -> Option<Result<AgentSession, RemoteError>> {
         match self.ask(target, Want::Agent).await? {
-            Ok(line) => Some(AgentSession::start(&target.name, line, HELLO).await),
+            Ok(line) => Some(AgentSession::start(&target.name, line, STARTS_WITHIN).await),
             Err(refused) => Some(Err(refused)),
         }
     }
 
     /// A line on which what was asked for follows.
     async fn ask(&self, target: &SshTarget, want: Want) -> Option<Result<UnixStream, RemoteError>> {
-        if !*self.listens.get_or_init(|| self.see_to_it()).await {
-            return None;
-        }
-        let mut line = self.connect().await?;
+        let mut line = match self.connect().await {
+            Some(line) => line,
+            None if *self.started.get_or_init(|| self.start()).await => self.connect().await?,
+            None => return None,
+        };
         write_line(&mut line, &Question { target: target.clone(), want }).await.ok()?;
         match read_line(&mut line).await.ok()? {
             Answer::Ready => Some(Ok(line)),
@@ -103,32 +108,25 @@ impl Keeper {
         }
     }
 
-    /// Whether somebody listens, who is started if need be.
-    async fn see_to_it(&self) -> bool {
-        if self.somebody_listens().await {
-            return true;
-        }
+    /// Starts one who keeps connections; whether somebody listens then.
+    async fn start(&self) -> bool {
         let log = self.socket.with_extension("log");
         let Some(folder) = self.socket.parent() else { return false };
         if self.host.make_dir(folder, 0o700).await.is_err() || self.host.remove(&log).await.is_err()
         {
             return false;
         }
-        if self.host.spawn_detached((self.start)(), &log).await.is_err() {
+        if self.host.spawn_detached((self.command)(), &log).await.is_err() {
             return false;
         }
         let until = Instant::now() + START;
         while Instant::now() < until {
-            if self.somebody_listens().await {
+            if self.connect().await.is_some() {
                 return true;
             }
             sleep(Duration::from_millis(2)).await;
         }
         false
-    }
-
-    async fn somebody_listens(&self) -> bool {
-        self.connect().await.is_some()
     }
 
     async fn connect(&self) -> Option<UnixStream> {

@@ -1,8 +1,6 @@
 //! The real agent on its standard streams, spoken to by the real controller side.
 
-mod served;
-
-use served::{SOON, Served};
+use crate::{SOON, Served};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use updraft_base::Digest;
@@ -12,10 +10,6 @@ use updraft_wire::{
 };
 
 impl Served {
-    async fn ask(&self, request: Request) -> Response {
-        self.session.call(request, SOON).await.expect("an answer")
-    }
-
     async fn run(&self, argv: &[&str]) -> (Exit, String, String) {
         let exec = Exec { argv: words(argv), deadline_ms: 20_000, ..Exec::default() };
         self.exec(exec).await.expect("a command that runs")

@@ -1,9 +1,7 @@
 //! Foreign modules, run by the real agent: what they are told, what comes back, and how they end.
 
-mod served;
-
+use crate::Served;
 use serde_json::{Map, Value, json};
-use served::{SOON, Served};
 use std::path::Path;
 use updraft_base::Digest;
 use updraft_remote::Session as _;
@@ -29,13 +27,6 @@ sys.exit(args.get("code", 0))
 "#;
 
 impl Served {
-    async fn ask(&self, request: &ModuleRequest) -> Response {
-        self.session
-            .call(Request::Module(request.clone()), SOON)
-            .await
-            .expect("what the test needs")
-    }
-
     async fn keep(&self, content: &[u8]) {
         let digest = Digest::of(content);
         let size = content.len() as u64;
@@ -44,8 +35,8 @@ impl Served {
         self.session.put(put, &mut content).await.expect("what the test needs");
     }
 
-    async fn run(&self, request: &ModuleRequest) -> ForeignOutput {
-        match self.ask(request).await {
+    async fn run_module(&self, request: &ModuleRequest) -> ForeignOutput {
+        match self.ask(Request::Module(request.clone())).await {
             Response::Foreign(output) => output,
             other => panic!("{other:?}"),
         }
@@ -113,7 +104,7 @@ async fn with_probe(served: &Served) -> ForeignModule {
         ("ansible/modules/probe.py", PROBE),
     ]);
     let module = python(&payload, &library);
-    let missing = served.ask(&request(module.clone(), json!({}))).await;
+    let missing = served.ask(Request::Module(request(module.clone(), json!({})))).await;
     let digests = vec![Digest::of(&payload), Digest::of(&library)];
     assert_eq!(missing, Response::Missing { digests });
     served.keep(&payload).await;
@@ -125,9 +116,9 @@ async fn with_probe(served: &Served) -> ForeignModule {
 async fn python_modules_run_in_forks_of_one_interpreter() {
     let served = Served::start().await;
     let module = with_probe(&served).await;
-    let first = served.run(&request(module.clone(), json!({ "code": 3 }))).await;
+    let first = served.run_module(&request(module.clone(), json!({ "code": 3 }))).await;
     assert_eq!((first.code, first.stderr.as_str()), (3, "aside"), "{first:?}");
-    let second = served.run(&request(module, json!({}))).await;
+    let second = served.run_module(&request(module, json!({}))).await;
     let told = |output: &ForeignOutput| -> Value { serde_json::from_str(&output.stdout).unwrap() };
     let (first, second) = (told(&first), told(&second));
     assert_eq!(first["parent"], second["parent"]);
@@ -145,10 +136,10 @@ async fn a_module_that_dies_or_takes_too_long_ends_alone() {
     let mut slow = request(module.clone(), json!({ "sleep": 3600 }));
     slow.timeout = 1;
     let killed = request(module.clone(), json!({ "kill": true }));
-    let (slow, killed) = tokio::join!(served.run(&slow), served.run(&killed));
+    let (slow, killed) = tokio::join!(served.run_module(&slow), served.run_module(&killed));
     assert!(slow.timed_out && slow.stdout.is_empty(), "{slow:?}");
     assert_eq!((killed.code, killed.timed_out), (137, false), "{killed:?}");
-    let after = served.run(&request(module, json!({}))).await;
+    let after = served.run_module(&request(module, json!({}))).await;
     assert_eq!(after.code, 0, "{after:?}");
 }
 
@@ -160,7 +151,9 @@ async fn what_writes_without_end_is_ended_and_told() {
     let program = request(program(text), json!({}));
     served.keep(text).await;
     for request in [python, program] {
-        let Response::Failed(failure) = served.ask(&request).await else { panic!("it ended") };
+        let Response::Failed(failure) = served.ask(Request::Module(request)).await else {
+            panic!("it ended")
+        };
         assert_eq!(failure.message, "cannot keep what it writes: more than 16 MiB");
     }
 }
@@ -172,7 +165,7 @@ async fn a_library_that_cannot_be_imported_is_told_as_python_tells_it() {
     let payload = zip(&[("ansible/modules/probe.py", PROBE)]);
     served.keep(&library).await;
     served.keep(&payload).await;
-    let output = served.run(&request(python(&payload, &library), json!({}))).await;
+    let output = served.run_module(&request(python(&payload, &library), json!({}))).await;
     assert!(output.code != 0 && output.stderr.contains("not this one"), "{output:?}");
 }
 
@@ -181,7 +174,7 @@ async fn a_program_gets_its_arguments_in_a_file_and_leaves_none() {
     let served = Served::start().await;
     let text = b"#!/bin/sh\n# WANT_JSON\necho \"$0 $1 $PROBE\"; cat \"$1\"; exit 4\n";
     served.keep(text).await;
-    let output = served.run(&request(program(text), json!({ "a": "it's" }))).await;
+    let output = served.run_module(&request(program(text), json!({ "a": "it's" }))).await;
     assert_eq!(output.code, 4, "{output:?}");
     let (line, json) = output.stdout.split_once('\n').unwrap();
     let words: Vec<&str> = line.split(' ').collect();

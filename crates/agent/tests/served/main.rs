@@ -1,24 +1,27 @@
 //! The real agent on its standard streams, for tests that speak to it.
 
+mod foreign;
+mod requests;
+
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
-use updraft_remote::AgentSession;
+use updraft_remote::{AgentSession, Session as _};
+use updraft_wire::{Request, Response};
 
 /// An interpreter or an agent that starts on a busy machine takes its time.
-pub(crate) const SOON: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_secs(120);
 
 /// An agent of this test's own, over a directory that stands in for `/`.
-#[allow(dead_code, reason = "not every test looks at the agent's files or ends it")]
-pub(crate) struct Served {
-    pub(crate) session: AgentSession,
-    pub(crate) child: Child,
-    pub(crate) root: tempfile::TempDir,
+struct Served {
+    session: AgentSession,
+    child: Child,
+    root: tempfile::TempDir,
 }
 
 impl Served {
     #[expect(clippy::disallowed_methods, reason = "the test starts the program it is about")]
-    pub(crate) async fn start() -> Self {
+    async fn start() -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
         let mut child = Command::new(env!("CARGO_BIN_EXE_updraft-agent"))
             .args(["serve", "--stdio", "--root"])
@@ -34,5 +37,9 @@ impl Served {
         );
         let session = AgentSession::start("here", stream, SOON).await.expect("a session");
         Self { session, child, root }
+    }
+
+    async fn ask(&self, request: Request) -> Response {
+        self.session.call(request, SOON).await.expect("an answer")
     }
 }
