@@ -36,12 +36,12 @@ import clock
 import vagrant
 from ours import MEMORY_MIB, Bench, run, take_away
 
-# What was agreed on, in seconds: the issue of live clones.
+# What was agreed on, in seconds.
 AGREED = {1: 1.5, 4: 5.0, 20: 25.0}
 AGREED_MIB = 40
 AGREED_HELLO = 8.0
 
-# The issue asks for one guest and four; more would only take longer.
+# One guest and four are compared; more would only take longer.
 MOST_OF_VAGRANT = 4
 
 

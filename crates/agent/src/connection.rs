@@ -244,9 +244,9 @@ impl Connection {
             Request::Ping => Ok(Response::Done),
             Request::Observe => Ok(observe::observe(&self.root)),
             Request::Clock { step } => clock::step(step),
-            Request::Freeze { within_ms } => {
-                freeze::freeze(&self.root, Duration::from_millis(within_ms))
-            }
+            // A disk that is copied then says whose it is.
+            Request::Freeze { within_ms } => identity::settle(&self.root)
+                .and_then(|()| freeze::freeze(&self.root, Duration::from_millis(within_ms))),
             Request::Thaw => Ok(freeze::thaw()),
             Request::Rest => identity::rest(&self.root),
             Request::Facts(facts) => Ok(module::facts(&facts)),

@@ -153,6 +153,7 @@ pub(crate) fn follow_up(root: &Root) {
     if let Err(failure) = rest::let_go(root) {
         tell(&format!("updraft-agent: {}\n", failure.message));
     }
+    rest::wait_for_people();
     if let Err(failure) = settle(root) {
         tell(&format!("updraft-agent: the identity is not kept: {}\n", failure.message));
     }

@@ -7,9 +7,11 @@
 use super::{HOSTNAME, MACHINE_ID, RECORD, accounts, apply, network};
 use crate::root::Root;
 use crate::{clock, tell};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use updraft_wire::{AdminAccount, Identity, Interface, Request, Seed};
 
 /// Stands in for `/` meanwhile. In memory, as the real one's journal need not grow for it.
@@ -33,6 +35,16 @@ const DIRECTORIES: &[&str] =
 
 /// Where the files are that a home begins with.
 const SKELETON: &str = "/etc/skel";
+
+/// What a login reads, beside the settings and modules of PAM.
+const LOGIN: &[&str] =
+    &["/etc/bash.bashrc", "/etc/hosts.allow", "/etc/hosts.deny", "/etc/login.defs", "/etc/motd"];
+
+/// Where PAM's settings are.
+const PAM: &[&str] = &["/etc/pam.d", "/etc/security"];
+
+/// Where a system's libraries are; PAM's modules are in their `security`.
+const LIBRARIES: &[&str] = &["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"];
 
 /// Name of what is made and removed again in each directory.
 const PROP: &str = ".updraft-rehearsal";
@@ -60,12 +72,33 @@ fn play(root: &Root) -> io::Result<()> {
         fs::write(prop.join("prop"), PROP)?;
         fs::remove_dir_all(&prop)?;
     }
-    accounts::shell(root);
+    read_for_login(root);
     if root.is_system() {
+        let shell = accounts::shell(root);
+        Command::new(shell).args(["-c", ":"]).stdin(Stdio::null()).output()?;
         clock::step(0).map_err(|failure| io::Error::other(failure.message))?;
         network::rehearse();
     }
     Ok(())
+}
+
+/// Reads what a login over SSH reads and nobody has read before. Each that goes on from here finds
+/// it in memory, which they share.
+fn read_for_login(root: &Root) {
+    let mut modules = BTreeSet::new();
+    for directory in PAM {
+        let files = fs::read_dir(root.at(directory)).into_iter().flatten().flatten();
+        for text in files.filter_map(|file| fs::read_to_string(file.path()).ok()) {
+            let words = text.split_whitespace().filter(|word| word.ends_with(".so"));
+            modules.extend(words.map(str::to_owned));
+        }
+    }
+    for (library, module) in
+        LIBRARIES.iter().flat_map(|all| modules.iter().map(move |one| (all, one)))
+    {
+        drop(fs::read(root.at(library).join("security").join(module)));
+    }
+    LOGIN.iter().for_each(|file| drop(fs::read(root.at(file))));
 }
 
 /// Puts on the stage what is there and what an identity looks at.

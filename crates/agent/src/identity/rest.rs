@@ -209,27 +209,40 @@ fn schedule(thread: i32, policy: i32, priority: i32) {
 /// Between two looks at what the processor does.
 const IDLE_LOOK: Duration = Duration::from_millis(250);
 
-/// So long after it went on, and up to as long again by chance, a machine has the services start anew
-/// that know the other one's id: that costs 3 s of an emulated processor, which many that came to
-/// life together would take from each other while people wait for all of them.
+/// So long after it went on, and up to as long again by chance, a machine begins with what nobody
+/// waits for. Who asks for a machine is often about to log in, and many that come to life together
+/// share a computer's processors.
+const REST_AFTER: Duration = Duration::from_secs(5);
+
+/// At the latest after this long more it begins, however busy the machine is.
+const REST_WITHIN: Duration = Duration::from_secs(5);
+
+/// So long after that, and up to as long again by chance, a machine has the services start anew that
+/// know the other one's id, which costs 3 s of an emulated processor.
 const TELL_AFTER: Duration = Duration::from_secs(30);
 
 /// At the latest after this long more, services are told, however busy the machine is.
 const TELL_WITHIN: Duration = Duration::from_secs(20);
 
-/// At the latest after this long the housekeepers are let go.
-const REST_WITHIN: Duration = Duration::from_secs(5);
+/// Leaves the processor and the disk to whoever waits for the machine.
+pub(super) fn wait_for_people() {
+    wait(REST_AFTER, REST_WITHIN);
+}
 
-/// Once nothing else wants the processor, lets the housekeepers go, and later has those start anew
+/// Waits for `after`, up to as long again by chance, and then for calm.
+fn wait(after: Duration, within: Duration) {
+    pause(after + after * u32::from(drawn()) / 256);
+    wait_for_calm(within);
+}
+
+/// Lets the housekeepers go, and once nothing else wants the processor has those start anew
 /// that know the other machine's id: journald keeps a machine-id for its files, networkd one for
 /// DHCP, each for as long as it runs. Nobody waits for it.
 pub(super) fn tell_services(root: &Root) {
-    wait_for_calm(REST_WITHIN);
     if let Err(failure) = let_rest_go(root) {
         tell(&format!("updraft-agent: {}\n", failure.message));
     }
-    pause(TELL_AFTER + TELL_AFTER * u32::from(drawn()) / 256);
-    wait_for_calm(TELL_WITHIN);
+    wait(TELL_AFTER, TELL_WITHIN);
     let said = Command::new("systemctl")
         .args(["--no-block", "try-restart"])
         .args(["systemd-journald.service", "systemd-networkd.service"])
