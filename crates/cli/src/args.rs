@@ -12,6 +12,7 @@ pub(crate) use vault::{EncryptString, Vault, VaultCommon, VaultOptions};
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use updraft_control::Dialect;
 
 /// Lift machines from nothing to running services: one file says what a site should be, `up`
 /// makes it so.
@@ -416,6 +417,12 @@ pub(crate) struct Play {
     /// Forget facts of hosts that were kept. None are: each run gathers its own.
     #[arg(long)]
     pub(crate) flush_cache: bool,
+    /// Understand playbooks as this ansible-core does: 2.14 or 2.19, which is the usual.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) dialect: Option<Dialect>,
+    /// Then tell each line that was come by and that the other dialect reads differently.
+    #[arg(long)]
+    pub(crate) dialect_report: bool,
     /// Only check that the playbooks can be read.
     #[arg(long)]
     pub(crate) syntax_check: bool,

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
+use updraft_control::Dialect;
 
 /// Where images and templates are kept instead of the user's data directory.
 pub(crate) const STORE: &str = "UPDRAFT_STORE";
@@ -59,6 +60,15 @@ pub(crate) fn login() -> String {
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
         .unwrap_or_else(|| "root".to_owned())
+}
+
+/// How playbooks are understood when the command does not say: `2.14` or `2.19`.
+pub(crate) const DIALECT: &str = "UPDRAFT_DIALECT";
+
+/// See [`DIALECT`].
+pub(crate) fn dialect() -> Result<Dialect, String> {
+    let asked = std::env::var(DIALECT).ok().filter(|text| !text.is_empty());
+    asked.map_or(Ok(Dialect::default()), |text| text.parse())
 }
 
 /// How long connections to hosts are kept for later commands: `90s`, or `0s` for not at all.

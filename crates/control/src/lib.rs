@@ -62,6 +62,7 @@ pub use updraft_plan::{
 pub use updraft_playbook::config::{Config, Here};
 pub use updraft_playbook::inventory::{Inventory, Listing, ListingOptions};
 pub use updraft_playbook::output::{MinimalOptions, Piece, Recap, ScreenOptions, Show, fault_text};
+pub use updraft_playbook::template::{Dialect, Difference, Differences};
 pub use updraft_playbook::value::{Dict, Value};
 pub use updraft_playbook::vault::Vault;
 pub use updraft_playbook::{

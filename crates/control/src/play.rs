@@ -66,6 +66,8 @@ pub(crate) fn loader(settings: &Settings, extra_vars: Dict, strict: bool) -> Loa
             commands: Arc::new(Controller(settings.environment.clone())),
             vault: Arc::clone(&settings.vault),
             config: Arc::clone(&settings.config),
+            dialect: settings.dialect,
+            differences: settings.differences.clone(),
         }),
         roles_path: settings.roles_path.clone(),
         extra_vars,

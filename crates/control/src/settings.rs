@@ -7,6 +7,7 @@ use std::time::Duration;
 use updraft_base::{Clock, Digest};
 use updraft_engine::CrashPlan;
 use updraft_playbook::config::Config;
+use updraft_playbook::template::{Dialect, Differences};
 use updraft_playbook::vault::Vault;
 
 /// What the caller knows. Environment variables are read in `cli` alone.
@@ -37,6 +38,10 @@ pub struct Settings {
     pub roles_path: Vec<PathBuf>,
     /// What `ansible.cfg` and the environment say.
     pub config: Arc<Config>,
+    /// How playbooks are understood.
+    pub dialect: Dialect,
+    /// Where lines are noted that another dialect reads differently, if anybody wants to know.
+    pub differences: Option<Arc<Differences>>,
     /// Passwords for what playbooks and inventories hold encrypted.
     pub vault: Arc<Vault>,
     /// What time it is.

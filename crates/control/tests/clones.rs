@@ -63,6 +63,8 @@ impl Stage {
             environment: Default::default(),
             roles_path: Vec::new(),
             config: Arc::default(),
+            dialect: Default::default(),
+            differences: None,
             vault: Arc::default(),
         };
         let file = Utf8PathBuf::from_path_buf(self.dir.path().join("updraft.yaml")).unwrap();

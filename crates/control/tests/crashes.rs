@@ -88,6 +88,8 @@ impl Stage {
             environment: Default::default(),
             roles_path: Vec::new(),
             config: Arc::default(),
+            dialect: Default::default(),
+            differences: None,
             vault: Arc::default(),
         };
         SiteControl::open(file, settings).unwrap()

@@ -52,6 +52,8 @@ fn every_form_is_that_of_ansible_inventory() {
         std::fs::write(at.join(name), text).unwrap();
     }
     let world = Arc::new(World {
+        dialect: Default::default(),
+        differences: None,
         env: Default::default(),
         clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
         commands: Arc::new(referee_venv::Controller),

@@ -139,6 +139,8 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
     let mut extra = Dict::new();
     extra.insert(Key::str("root"), Value::from(root.display().to_string()));
     let world = World {
+        dialect: Default::default(),
+        differences: None,
         env: std::env::vars().collect(),
         clock: Arc::new(Clock),
         seed: 1,

@@ -58,6 +58,8 @@ fn ours(templates: &[String]) -> Vec<Answer> {
     let mut vars = vars.as_dict().cloned().unwrap();
     vars.insert("playbook_dir".into(), Value::from(folder().display().to_string()));
     let world = World {
+        dialect: Default::default(),
+        differences: None,
         env: std::env::vars().collect(),
         clock: Arc::new(Clock),
         seed: 1,

@@ -74,8 +74,7 @@ fn play(root: &Root) -> io::Result<()> {
     }
     read_for_login(root);
     if root.is_system() {
-        let shell = accounts::shell(root);
-        Command::new(shell).args(["-c", ":"]).stdin(Stdio::null()).output()?;
+        run_shell(root)?;
         clock::step(0).map_err(|failure| io::Error::other(failure.message))?;
         network::rehearse();
     }
@@ -99,6 +98,15 @@ fn read_for_login(root: &Root) {
         drop(fs::read(root.at(library).join("security").join(module)));
     }
     LOGIN.iter().for_each(|file| drop(fs::read(root.at(file))));
+}
+
+/// Runs the shell that people get, which brings it and its libraries into memory.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the agent runs on targets, where nothing stands between it and the system"
+)]
+fn run_shell(root: &Root) -> io::Result<()> {
+    Command::new(accounts::shell(root)).args(["-c", ":"]).stdin(Stdio::null()).output().map(drop)
 }
 
 /// Puts on the stage what is there and what an identity looks at.

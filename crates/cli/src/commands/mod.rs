@@ -115,6 +115,13 @@ pub(crate) async fn run(cli: Cli) -> u8 {
             return ASKED;
         }
     };
+    let dialect = match env::dialect() {
+        Ok(dialect) => dialect,
+        Err(error) => {
+            terminal.complain_text(&format!("{}: {error}", env::DIALECT), None);
+            return ASKED;
+        }
+    };
     let environment = env::all();
     let config = match config(&environment) {
         Ok(config) => config,
@@ -142,6 +149,8 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         roles_path: updraft_control::roles_path(&config, env::home().as_deref()),
         environment,
         config: Arc::new(config),
+        dialect,
+        differences: None,
         vault: Arc::default(),
     };
     let mut context = Context { global: cli.global, terminal, settings };

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use updraft_base::Secret;
 use updraft_control::{
-    AdHocRequest, ControlError, Dict, Gathering, Listing, ListingOptions, MinimalOptions, Operator,
-    Piece, PlayListing, PlayRequest, Purpose, Reacher, RunOptions, ScreenOptions, Sessions, Show,
-    VaultSources, Way,
+    AdHocRequest, ControlError, Dict, Difference, Gathering, Listing, ListingOptions,
+    MinimalOptions, Operator, Piece, PlayListing, PlayRequest, Purpose, Reacher, RunOptions,
+    ScreenOptions, Sessions, Show, VaultSources, Way,
 };
 
 /// How many hosts at once when nothing is said: an agent answers in milliseconds, so a play on more
@@ -194,6 +194,8 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     };
     let mut settings = context.settings.clone();
     settings.connect(&args.connect.private_key, &args.connect.ssh_common_args);
+    settings.dialect = args.dialect.unwrap_or(settings.dialect);
+    settings.differences = args.dialect_report.then(Arc::default);
     let config = Arc::clone(&settings.config);
     let extra_vars =
         updraft_control::extra_vars(&args.extra_vars, &settings.vault).map_err(fail)?;
@@ -257,10 +259,34 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     let played =
         updraft_control::play(&request, &reacher, found.machines, &settings, &person, print).await;
     let recap = played.map_err(fail)?;
+    let differences = settings.differences.as_ref().map(|found| found.all());
     if args.json {
-        ui::json(&recap.to_json());
+        let mut told = recap.to_json();
+        if let Some(differences) = &differences {
+            told["dialects"] = differences.iter().map(Difference::to_json).collect();
+        }
+        ui::json(&told);
+    } else if let Some(differences) = &differences {
+        ui::say(&report(differences));
     }
     Ok(recap.exit_code())
+}
+
+/// The lines that the dialects read differently, as people read them.
+fn report(differences: &[Difference]) -> String {
+    let mut text = match differences {
+        [] => "Both dialects read everything that was come by alike.".to_owned(),
+        _ => "Read differently:".to_owned(),
+    };
+    for found in differences {
+        let at = found.at.as_ref().map_or_else(String::new, |at| format!("{at}  "));
+        let source = found.text.lines().next().unwrap_or_default();
+        text += &format!(
+            "\n  {at}{source}\n      2.14: {}\n      2.19: {}",
+            found.core214, found.core219
+        );
+    }
+    text
 }
 
 /// Hosts cannot be known: 1 for Ansible's own commands.

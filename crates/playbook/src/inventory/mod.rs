@@ -9,7 +9,7 @@ mod constructed;
 mod generator;
 mod ini;
 mod listing;
-mod literal;
+pub(crate) mod literal;
 mod load;
 mod pattern;
 mod range;

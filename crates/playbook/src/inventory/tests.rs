@@ -8,6 +8,8 @@ use updraft_base::{FixedClock, Timestamp};
 
 fn world(config: Config) -> Arc<World> {
     Arc::new(World {
+        dialect: Default::default(),
+        differences: None,
         env: std::collections::BTreeMap::new(),
         clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
         seed: 0,

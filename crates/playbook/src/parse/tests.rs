@@ -25,6 +25,8 @@ impl Files {
 
     fn load_as(&self, strict: bool) -> Result<Playbook, Faults> {
         let world = World {
+            dialect: Default::default(),
+            differences: None,
             env: BTreeMap::new(),
             clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
             seed: 0,

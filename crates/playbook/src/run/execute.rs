@@ -9,7 +9,7 @@ use crate::output::{At, Event, NO_LOG, SHOW, Sink};
 use crate::parse::catalog;
 use crate::parse::task::meaning;
 use crate::parse::tree::{Action, Condition, Task};
-use crate::template::{Context, Fault};
+use crate::template::{Context, Dialect, Fault};
 use crate::value::{Dict, Key, Value};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -148,7 +148,7 @@ impl<'r> Crew<'r> {
         match self.all_hold(&context, &task.common.when) {
             Ok(None) => {}
             Ok(Some(condition)) => {
-                return Told { no_log, ..Told::plain(Outcome::of(skipped(&condition))) };
+                return Told { no_log, ..Told::plain(Outcome::of(skipped(&context, condition))) };
             }
             Err(fault) => {
                 return Told {
@@ -609,12 +609,15 @@ impl<'r> Crew<'r> {
     }
 }
 
-fn skipped(condition: &str) -> Dict {
+/// The result of a task whose condition did not hold.
+pub(super) fn skipped(context: &Context, condition: String) -> Dict {
     let mut result = Dict::new();
     put(&mut result, "changed", false);
     put(&mut result, "skipped", true);
     put(&mut result, "skip_reason", Value::str("Conditional result was False"));
-    put(&mut result, "false_condition", Value::str(condition));
+    if context.world.dialect == Dialect::Core219 {
+        put(&mut result, "false_condition", Value::from(condition));
+    }
     result
 }
 

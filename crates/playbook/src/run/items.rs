@@ -1,6 +1,6 @@
 //! Loops: `loop`, every `with_…`, and what `loop_control` asks.
 
-use super::execute::{Crew, Told, number, truth};
+use super::execute::{Crew, Told, number, skipped, truth};
 use super::outcome::{Ended, Outcome, failed, put};
 use super::vars::TaskScope;
 use crate::output::{Event, SHOW};
@@ -56,14 +56,7 @@ impl Crew<'_> {
                 // What is wrong with the list matters only if the task would run at all.
                 let runs = self.all_hold(&context, &task.common.when);
                 let mut told = match runs {
-                    Ok(Some(condition)) => {
-                        let mut result = Dict::new();
-                        put(&mut result, "changed", false);
-                        put(&mut result, "skipped", true);
-                        put(&mut result, "skip_reason", Value::str("Conditional result was False"));
-                        put(&mut result, "false_condition", Value::from(condition));
-                        plain(Outcome::of(result))
-                    }
+                    Ok(Some(condition)) => plain(Outcome::of(skipped(&context, condition))),
                     _ => plain(Outcome::of(failed(format!("Task failed: {}", fault.what)))),
                 };
                 self.settle(task, scope, &mut told);

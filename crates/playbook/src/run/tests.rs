@@ -102,6 +102,8 @@ impl<'c> Case<'c> {
             std::fs::write(path, text).unwrap();
         }
         let world = World {
+            dialect: Default::default(),
+            differences: None,
             env: BTreeMap::new(),
             clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
             seed: 0,

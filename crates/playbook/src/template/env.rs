@@ -1,6 +1,7 @@
 //! What a template is rendered in: variables, and the controller's side of the world.
 
 use super::ast::Expr;
+use super::dialect::{Dialect, Difference, Differences, holds_text};
 use super::interp::{storable, with_last_newlines};
 use super::{Expression, Fault, Interp, Syntax, Template, parse};
 use crate::config::Config;
@@ -47,6 +48,10 @@ pub struct World {
     pub vault: Arc<Vault>,
     /// Settings of `ansible.cfg` and the environment.
     pub config: Arc<Config>,
+    /// How the language is understood.
+    pub dialect: Dialect,
+    /// Where lines that the dialects read differently are noted, if anybody wants to know.
+    pub differences: Option<Arc<Differences>>,
     /// What lookups may have done, and chance.
     pub commands: Arc<dyn Outside>,
 }
@@ -152,6 +157,8 @@ impl Context {
     /// # Errors
     /// When it is undefined, fails, or is not boolean.
     pub fn holds(&self, condition: &Expression) -> Result<bool, Fault> {
+        let is_template =
+            matches!(&*condition.tree, Expr::Const(Value::Str(text)) if Template::is_one(text));
         let value = match &*condition.tree {
             // A condition that is text in quotes, or a variable that holds an expression.
             Expr::Const(Value::Str(text)) if Template::is_one(text) => {
@@ -166,9 +173,33 @@ impl Context {
                 Fault { what, ..fault }
             })?,
         };
-        match value {
-            Value::Bool(truth) => Ok(truth),
-            other => Err(Fault::new(format!(
+        let value = match value {
+            Value::Bool(truth) => return Ok(truth),
+            other => other,
+        };
+        let classic = match &value {
+            Value::Str(text) if is_template => holds_text(text),
+            other => Some(other.is_true()),
+        };
+        if let Some(differences) = &self.world.differences {
+            differences.note(Difference {
+                at: condition.origin().cloned(),
+                text: condition.source().to_owned(),
+                core214: match classic {
+                    Some(true) => "it holds".to_owned(),
+                    Some(false) => "it does not hold".to_owned(),
+                    None => "its text is evaluated again".to_owned(),
+                },
+                core219: format!("an error: it is no bool but {}", value.type_name()),
+            });
+        }
+        match (self.world.dialect, classic, value) {
+            (Dialect::Core214, Some(holds), _) => Ok(holds),
+            (Dialect::Core214, None, _) => Err(Fault::new(
+                "The text that a condition's template gives is data and not evaluated again; write the condition without braces",
+            )
+            .at(condition.origin())),
+            (Dialect::Core219, _, other) => Err(Fault::new(format!(
                 "Conditional result ({}) was derived from value of type '{}'{}. Conditionals must have a boolean result.",
                 if other.is_true() { "True" } else { "False" },
                 other.type_name(),

@@ -1,6 +1,7 @@
 //! Walking the tree of an expression.
 
 use super::ast::{Args, Binary, Compare, Expr, For, Stmt};
+use super::dialect::{Dialect, classic};
 use super::{Context, Fault, Template, ops};
 use crate::value::{Call, Dict, Key, Lazy, Value, Vaulted};
 use std::collections::HashMap;
@@ -83,9 +84,34 @@ impl<'a> Interp<'a> {
             match result {
                 Err(fault) if fault.undefined => Ok(Value::undefined(fault.what)),
                 Err(fault) => Err(fault.rendering("template").at(template.origin())),
-                Ok(value) => Ok(with_last_newlines(value, template.source(), "\n")),
+                Ok(value) => {
+                    let value = outer.in_dialect(value, template, &tree)?;
+                    Ok(with_last_newlines(value, template.source(), "\n"))
+                }
             }
         })
+    }
+
+    fn in_dialect(
+        &mut self,
+        value: Value,
+        template: &Template,
+        tree: &[Stmt],
+    ) -> Result<Value, Fault> {
+        let world = &self.cx.world;
+        if world.dialect == Dialect::Core219 && world.differences.is_none() {
+            return Ok(value);
+        }
+        // What is made when it is looked at (`map`, `range`) is a list then.
+        let value = match &value {
+            Value::Object(object) => object.finished(self)?.unwrap_or(value),
+            _ => value,
+        };
+        let old = classic(value.clone(), tree, &*self.cx.scope);
+        if let Some(differences) = &world.differences {
+            differences.compare(template, &old, &value);
+        }
+        Ok(if world.dialect == Dialect::Core214 { old } else { value })
     }
 
     /// Renders the value itself if it is a template. Lists and dicts stay as they are: their

@@ -17,6 +17,7 @@ mod ast;
 mod block;
 mod call;
 mod crypt;
+mod dialect;
 mod env;
 mod filters;
 mod globals;
@@ -34,6 +35,8 @@ mod url;
 mod version;
 mod wrap;
 
+pub(crate) use dialect::fact;
+pub use dialect::{Dialect, Difference, Differences};
 pub use env::{Context, NoScope, Outside, Ran, Scope, World};
 pub(crate) use filters::{combine_dicts, encode, plain, sha1_hex};
 pub use interp::{Frame, Interp};

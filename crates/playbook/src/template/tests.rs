@@ -18,8 +18,14 @@ impl Scope for Vars {
 }
 
 fn context(vars: &str) -> Context {
+    context_in(Dialect::Core219, None, vars)
+}
+
+fn context_in(dialect: Dialect, differences: Option<Arc<Differences>>, vars: &str) -> Context {
     let vars = crate::yaml::parse("vars.yml", vars).unwrap().documents[0].to_value();
     let world = World {
+        dialect,
+        differences,
         env: BTreeMap::from([("HOME".to_owned(), "/home/me".to_owned())]),
         clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
         seed: 0,
@@ -359,4 +365,104 @@ proptest::proptest! {
         drop(cx.render_text(&text, &Syntax { lstrip_blocks: true, ..Syntax::default() }));
         drop(Expression::new(&text, None).and_then(|expression| cx.evaluate(&expression)));
     }
+}
+
+/// Checked against ansible-core 2.14.18 and 2.19.14 on 2026-11-22.
+const DIALECTS: &[(&str, &str, &str)] = &[
+    ("{{ 1 + 1 }}", "'2'", "2"),
+    ("{{ sum }}", "'2'", "2"),
+    ("{{ one }}", "1", "1"),
+    ("{{ '[1,2]' }}", "[1, 2]", "'[1,2]'"),
+    ("{{ '{\"a\":1}' }}", "{'a': 1}", "'{\"a\":1}'"),
+    ("{{ none }}", "''", "None"),
+    ("{{ n }}", "None", "None"),
+    ("{{ 'True' }}", "True", "'True'"),
+    ("{{ 'yes' }}", "'yes'", "'yes'"),
+    ("{{ 1 == 1 }}", "True", "True"),
+    ("{{ 1.5 * 2 }}", "'3.0'", "3.0"),
+    ("a{{ n }}b{{ true }}{{ none }}", "'abTrue'", "'abTrue'"),
+    ("{{ (1, 2) }}", "'(1, 2)'", "[1, 2]"),
+    ("[{{ one }}, 2]", "[1, 2]", "'[1, 2]'"),
+    ("[not a list", "'[not a list'", "'[not a list'"),
+    (" {{ l }}", "\" [1, '2']\"", "\" [1, '2']\""),
+    ("{{ l }}\n", "[1, '2']", "[1, '2']"),
+    ("{{ nope | default(none) }}", "''", "None"),
+    ("{{ l | map('string') }}", "['1', '2']", "['1', '2']"),
+    ("{{ range(3) }}", "[0, 1, 2]", "[0, 1, 2]"),
+    ("{{ '5' | int }}", "'5'", "5"),
+    ("{{ 'yes' | bool }}", "True", "True"),
+    ("{{ l | to_json }}", "'[1, \"2\"]'", "'[1, \"2\"]'"),
+    ("{{ json }}", "'[1, \"2\"]'", "'[1, \"2\"]'"),
+    (
+        "{{ [1, none, true, {'k': none}] }}",
+        "[1, None, True, {'k': None}]",
+        "[1, None, True, {'k': None}]",
+    ),
+];
+
+const OF_BOTH: &str = r#"
+one: 1
+n: null
+l: [1, "2"]
+sum: "{{ 1 + 1 }}"
+json: "{{ l | to_json }}"
+text: "false"
+"#;
+
+#[test]
+fn the_dialects_make_what_their_versions_make() {
+    for (source, core214, core219) in DIALECTS {
+        for (dialect, expected) in [(Dialect::Core214, core214), (Dialect::Core219, core219)] {
+            let cx = context_in(dialect, None, OF_BOTH);
+            let value = cx.finish(&Value::trusted(source, None)).unwrap();
+            assert_eq!(value.repr(), *expected, "{source} in {dialect}");
+        }
+    }
+}
+
+#[test]
+fn a_condition_of_the_older_dialect_holds_if_it_is_not_empty() {
+    let cx = context_in(Dialect::Core214, None, OF_BOTH);
+    let holds = |source: &str| cx.holds(&Expression::new(source, None).unwrap());
+    for (source, expected) in [
+        ("text", true),
+        ("one", true),
+        ("l", true),
+        ("n", false),
+        ("'false'", true),
+        ("sum == 2", false),
+        ("sum == '2'", true),
+        ("'{{ one == 1 }}'", true),
+        ("'{{ text }}'", false),
+    ] {
+        assert_eq!(holds(source), Ok(expected), "{source}");
+    }
+    assert!(holds("nope").unwrap_err().what.contains("'nope' is undefined"));
+    assert!(holds("'{{ json }}'").unwrap_err().what.contains("not evaluated again"));
+}
+
+#[test]
+fn what_the_dialects_read_differently_is_told_without_values() {
+    let told = |dialect| {
+        let differences = Arc::new(Differences::default());
+        let cx = context_in(dialect, Some(Arc::clone(&differences)), OF_BOTH);
+        for (source, ..) in DIALECTS {
+            cx.finish(&Value::trusted(source, None)).unwrap();
+        }
+        cx.holds(&Expression::new("text", None).unwrap()).ok();
+        differences.all()
+    };
+    let found = told(Dialect::Core219);
+    let texts: Vec<&str> = found.iter().map(|one| one.text.as_str()).collect();
+    for (source, core214, core219) in DIALECTS {
+        assert_eq!(texts.contains(source), core214 != core219, "{source}");
+    }
+    assert!(texts.contains(&"text"));
+    let sum = found.iter().find(|one| one.text == "{{ 1 + 1 }}").unwrap();
+    assert_eq!((sum.core214.as_str(), sum.core219.as_str()), ("str", "int"));
+    // `sum` is text before, so that `{{ sum }}` adds nothing.
+    let places = |found: Vec<Difference>| -> Vec<String> {
+        found.into_iter().map(|one| one.text).filter(|text| text != "{{ sum }}").collect()
+    };
+    assert_eq!(places(told(Dialect::Core214)), places(found));
 }

@@ -7,7 +7,7 @@ use crate::fault::{Faults, LoadFault};
 use crate::inventory::{read_vars, sorted_entries};
 use crate::output::{Event, NO_LOG, SHOW, SHOW_DEBUG, warning_text};
 use crate::parse::keywords::{is_identifier, reserved};
-use crate::template::{Expression, Interp, combine_dicts, find_file};
+use crate::template::{Dialect, Difference, Expression, Interp, combine_dicts, fact, find_file};
 use crate::value::{Dict, Key, Value};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ impl Crew<'_> {
             if name == "cacheable" {
                 cacheable = value.as_boolean().unwrap_or(false);
             } else if key.as_str().is_some_and(is_identifier) {
-                facts.insert(key.clone(), value.clone());
+                facts.insert(key.clone(), self.fact(call, &name, value));
             } else {
                 return failed(invalid_name(key));
             }
@@ -94,6 +94,23 @@ impl Crew<'_> {
         let mut result = done(false);
         put(&mut result, "ansible_facts", Value::dict(facts));
         result
+    }
+
+    /// A fact as the dialect has it.
+    fn fact(&self, call: &Call<'_>, name: &str, value: &Value) -> Value {
+        let world = &call.context.world;
+        let classic = fact(value);
+        if let Some(differences) = &world.differences
+            && classic.type_name() != value.type_name()
+        {
+            differences.note(Difference {
+                at: Some(call.task.origin.clone()),
+                text: format!("set_fact: {name}"),
+                core214: classic.type_name().to_owned(),
+                core219: value.type_name().to_owned(),
+            });
+        }
+        if world.dialect == Dialect::Core214 { classic } else { value.clone() }
     }
 
     /// Names of variables that mean something else are warned of.
