@@ -117,6 +117,9 @@ pub(crate) enum Command {
     /// See which machines answer.
     #[command(after_help = "Examples:\n  updraft ping\n  updraft ping -i hosts.ini web")]
     Ping(Ping),
+    /// Take away the agent that commands brought to hosts of an inventory.
+    #[command(subcommand)]
+    Agent(Agent),
     /// Copy a file to or from machines.
     #[command(
         after_help = "Examples:\n  updraft cp app.conf worker:/etc/app.conf    # to each machine of the group\n  updraft cp worker-1:/etc/os-release .\n  updraft cp -i hosts.ini motd all:/etc/motd"
@@ -347,6 +350,30 @@ pub(crate) struct Ping {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = updraft_base::span::parse)]
     pub(crate) timeout: std::time::Duration,
     /// Print the answers as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Agent {
+    /// Remove the agent and all that it keeps from hosts; the next play brings it again.
+    #[command(
+        after_help = "Examples:\n  updraft agent rm -i hosts.ini\n  updraft agent rm -i hosts.ini 'web:!web3' --json"
+    )]
+    Rm(AgentRm),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AgentRm {
+    /// Hosts and groups, as Ansible writes them.
+    #[arg(default_value = "all")]
+    pub(crate) pattern: String,
+    #[command(flatten)]
+    pub(crate) hosts: Hosts,
+    /// Give up on a host after this.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = updraft_base::span::parse)]
+    pub(crate) timeout: std::time::Duration,
+    /// Print what was removed as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -35,6 +35,12 @@ pub enum ReachError {
     /// A machine of the site that was never made.
     #[error("`{0}` is not made yet")]
     NotMade(MachineName),
+    /// The agent of a machine of the site is not taken away.
+    #[error("the agent of `{0}` is a part of it: it is how the site reaches it")]
+    PartOf(MachineName),
+    /// A host said something that makes no sense.
+    #[error("cannot tell whether the agent is gone; the host said `{0}`")]
+    Unclear(String),
     /// This computer's own agent.
     #[error("cannot start the agent here")]
     Local(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -45,7 +51,8 @@ impl Blamed for ReachError {
         match self {
             Self::Machine(error) => error.blame(),
             Self::Host(error) => error.blame(),
-            Self::Local(_) | Self::NotMade(_) => Blame::World,
+            Self::PartOf(_) => Blame::Asked,
+            Self::Local(_) | Self::NotMade(_) | Self::Unclear(_) => Blame::World,
         }
     }
 
@@ -54,7 +61,8 @@ impl Blamed for ReachError {
             Self::Machine(error) => error.hint(),
             Self::Host(error) => error.hint(),
             Self::NotMade(_) => Some("`updraft up` makes it".to_owned()),
-            Self::Local(_) => None,
+            Self::PartOf(_) => Some("name hosts of an inventory: `-i`".to_owned()),
+            Self::Local(_) | Self::Unclear(_) => None,
         }
     }
 }
@@ -171,6 +179,26 @@ impl Reacher {
         Ok(exit?)
     }
 
+    /// Takes the agent away from a host, with all that it keeps there; how many there were. The next
+    /// play brings it again.
+    ///
+    /// # Errors
+    /// When the host cannot be reached, or is a machine of a site: its agent is a part of it.
+    pub async fn remove_agent(&self, way: &Way, within: Duration) -> Result<usize, ReachError> {
+        let mut said = Said::default();
+        match way {
+            Way::Ssh(target) => {
+                let text = updraft_remote::agent_removal();
+                self.exec_over_ssh(target, &text, &mut said, within).await?;
+            }
+            Way::Local => return Ok(0),
+            Way::Machine(party) => return Err(ReachError::PartOf(party.name.clone())),
+            Way::NotMade(machine) => return Err(ReachError::NotMade(machine.clone())),
+        }
+        let text = String::from_utf8_lossy(&said.0);
+        text.trim().parse().map_err(|_| ReachError::Unclear(text.trim().to_owned()))
+    }
+
     /// Whether the host answers.
     ///
     /// # Errors
@@ -200,6 +228,16 @@ pub(crate) fn agents_of(settings: &Settings) -> Vec<AgentBinary> {
     let ours = settings.agent.as_ref();
     let ours = ours.map(|agent| AgentBinary::new(std::env::consts::ARCH, agent.bytes()));
     ours.into_iter().collect()
+}
+
+/// Keeps what a host says.
+#[derive(Default)]
+struct Said(Vec<u8>);
+
+impl Output for Said {
+    fn chunk(&mut self, _stream: updraft_remote::Stream, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
 }
 
 struct Silent;

@@ -21,5 +21,5 @@ pub use fan_out::{Outcome, Outcomes, fan_out};
 pub use keep::{Keeper, keep};
 pub use local::local_session;
 pub use session::{Output, Session, Stream};
-pub use ssh::{Ssh, SshConnection};
+pub use ssh::{Ssh, SshConnection, agent_removal};
 pub use target::{AgentBinary, SshTarget, SshUser};

@@ -19,6 +19,12 @@ use tokio::sync::{Mutex, OnceCell};
 use updraft_host::{Cmd, Host};
 use updraft_wire::Exit;
 
+/// Shell text that takes the agent away from a host, with all that it keeps there, and prints how
+/// many there were: one for each version that was brought in the last week.
+pub fn agent_removal() -> String {
+    push::removal()
+}
+
 /// Connects to hosts as one user of this computer.
 pub struct Ssh {
     host: Arc<dyn Host>,

@@ -9,7 +9,7 @@ mod server;
 use server::{Server, agents, exec, user, words};
 use std::path::Path;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use updraft_base::Blamed as _;
 use updraft_remote::{RemoteError, Session as _, Ssh, SshTarget, fan_out};
 use updraft_wire::{Become, Exec, Request, Response};
@@ -130,6 +130,24 @@ async fn the_agent_is_brought_once_and_again_when_its_copy_is_damaged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_not_wanted_any_more_leaves_nothing_but_what_is_not_ours() {
+    let server = Server::start().await;
+    let cache = server.home().join(".cache/updraft");
+    let connect = async || server.ssh().connect(&server.target()).await.unwrap();
+    drop(connect().await.agent(&agents()).await.unwrap());
+    let connection = connect().await;
+    let remove = async || exec(&connection, &updraft_remote::agent_removal(), None).await.unwrap();
+    let (exit, out, err) = remove().await;
+    assert_eq!((exit.code, &*out, &*err), (0, "1\n", ""));
+    assert!(!cache.exists());
+    assert_eq!(remove().await.1, "0\n");
+    std::fs::create_dir(&cache).unwrap();
+    std::fs::write(cache.join("of somebody else"), "").unwrap();
+    assert_eq!(remove().await.1, "0\n");
+    assert!(cache.join("of somebody else").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_home_that_takes_no_programs_is_gone_around() {
     let server = Server::start().await;
     // Nobody can make a directory below a file, not even root.
@@ -237,7 +255,10 @@ async fn a_host_that_accepts_and_says_nothing_is_given_up() {
     let error = server.ssh().connect(&target).await.err().expect("no answer");
     let RemoteError::Unreachable { reason, .. } = &error else { panic!("{error}") };
     assert_eq!(reason, "no answer within 1s while waiting for the SSH handshake");
-    drop(silent);
+    // A port that is taken and not listened at: no other test's server can come to be there.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let target = SshTarget { port: Some(deaf.local_addr().unwrap().port()), ..target };
     let error = server.ssh().connect(&target).await.err().expect("nobody there");
     assert!(error.to_string().ends_with("connection refused"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! Commands that reach machines: one by `ssh`, many at a time by ourselves.
 
 use super::{Context, Ended, FAILED, Result};
-use crate::args::{Cp, Exec, Hosts, Ping, Ssh};
+use crate::args::{AgentRm, Cp, Exec, Hosts, Ping, Ssh};
 use crate::ui;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -50,6 +50,21 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     millis: u64,
+}
+
+impl Answer {
+    /// Well, or an error; nothing was run.
+    fn plain(host: String, began: Instant, error: Option<ReachError>) -> Self {
+        Self {
+            host,
+            ok: error.is_none(),
+            code: None,
+            stdout: None,
+            stderr: None,
+            error: error.map(|error| updraft_base::chain(&error)),
+            millis: millis(began),
+        }
+    }
 }
 
 /// `updraft ssh`
@@ -251,20 +266,30 @@ pub(crate) async fn ping(context: &Context, args: &Ping) -> Result {
         async move {
             let began = now();
             let pinged = reacher.ping(&way, within).await;
-            let millis = millis(began);
             if pinged.is_ok() && !json {
-                ui::out(&format!("{name} answers ({millis} ms)\n"));
+                ui::out(&format!("{name} answers ({} ms)\n", millis(began)));
             }
-            let error = pinged.err().map(|error: ReachError| updraft_base::chain(&error));
-            Ok(Answer {
-                host: name,
-                ok: error.is_none(),
-                code: None,
-                stdout: None,
-                stderr: None,
-                error,
-                millis,
-            })
+            Ok(Answer::plain(name, began, pinged.err()))
+        }
+    };
+    let answers = gather(ways, args.hosts.forks, within, work).await;
+    finish(context, &answers, args.json)
+}
+
+/// `updraft agent rm`
+pub(crate) async fn remove_agents(context: &Context, args: &AgentRm) -> Result {
+    let Chosen { ways, reacher } = choose(context, &args.hosts, &args.pattern)?;
+    let (within, json) = (args.timeout, args.json);
+    let work = move |(name, way): (String, Way)| {
+        let reacher = Arc::clone(&reacher);
+        async move {
+            let began = now();
+            let removed = reacher.remove_agent(&way, within).await;
+            if let (Ok(count), false) = (&removed, json) {
+                let what = if *count > 0 { "the agent is gone" } else { "there was no agent" };
+                ui::out(&format!("{name}: {what}\n"));
+            }
+            Ok(Answer::plain(name, began, removed.err()))
         }
     };
     let answers = gather(ways, args.hosts.forks, within, work).await;

@@ -14,7 +14,7 @@ mod services;
 mod snapshots;
 mod vault;
 
-use crate::args::{Cli, Command, Global};
+use crate::args::{Agent, Cli, Command, Global};
 use crate::env;
 use crate::ui::Terminal;
 use std::collections::BTreeMap;
@@ -178,6 +178,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         Command::Exec(args) if args.is_ad_hoc() => plays::ad_hoc(&mut context, &args).await,
         Command::Exec(args) => hosts::exec(&context, &args).await,
         Command::Ping(args) => hosts::ping(&context, &args).await,
+        Command::Agent(Agent::Rm(args)) => hosts::remove_agents(&context, &args).await,
         Command::Cp(args) => hosts::cp(&context, &args).await,
         Command::Play(args) => plays::play(&mut context, &args).await,
         Command::Inventory(args) => plays::inventory(&mut context, &args).await,

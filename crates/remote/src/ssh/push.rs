@@ -66,6 +66,21 @@ pub(crate) fn script(agents: &[AgentBinary]) -> String {
     format!("exec /bin/sh -c '{body}'")
 }
 
+/// Text for the remote side that takes away everything [`script`] brings there and what agents keep
+/// beside it, and says how many agents there were. What is not ours stays.
+pub(crate) fn removal() -> String {
+    let body = "umask 077; u=$(id -u); p=; [ -n \"$HOME\" ] && p=$HOME/.cache; n=0; \
+         for b in \"$p/updraft\" /var/tmp/.updraft-agent-$u /dev/shm/.updraft-agent-$u; do \
+         [ -d \"$b\" ] && [ -O \"$b\" ] || continue; [ -L \"$b\" ] && continue; \
+         for a in \"$b\"/agent-* \"$b\"/.new-*; do \
+         [ -f \"$a\" ] && [ -O \"$a\" ] && rm -f \"$a\" && n=$((n + 1)); done; \
+         [ -O \"$b/modules\" ] && rm -rf \"$b/modules\"; \
+         rmdir \"$b\" 2>/dev/null; done; \
+         [ $u = 0 ] && [ -O /var/lib/updraft/modules ] && rm -rf /var/lib/updraft/modules && \
+         rmdir /var/lib/updraft 2>/dev/null; echo $n";
+    format!("exec /bin/sh -c '{body}'")
+}
+
 /// Sees to it that the agent runs at the other end of a stream on which [`script`] was started.
 /// Afterwards the agent waits for a hello.
 pub(crate) async fn ensure_agent(
@@ -175,7 +190,12 @@ mod tests {
 
     #[test]
     fn the_shell_text_survives_every_login_shell() {
-        let text = script(&agents());
+        for text in [script(&agents()), removal()] {
+            survives(&text);
+        }
+    }
+
+    fn survives(text: &str) {
         let body = text.strip_prefix("exec /bin/sh -c '").unwrap().strip_suffix('\'').unwrap();
         assert!(!body.contains(['\'', '!', '\\', '\n']), "{body}");
     }
