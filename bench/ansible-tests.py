@@ -44,7 +44,7 @@ ENGINE = """
     roles_var_inheritance set_fact set_stats special_vars_hosts tags task-timeout task_ordering
     template_jinja2_non_native templating_lookups templating_settings undefined unicode unvault
     var_blending var_inheritance var_reserved var_templating vars_files yaml_parsing
-    include_import include_parent_role_vars delegate_to environment conditionals var_precedence
+    include_import special_vars roles_arg_spec delegate_to environment conditionals var_precedence
     no_log omit throttle ansible-vault
 """.split()
 PLUGINS = """

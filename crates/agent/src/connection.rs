@@ -10,7 +10,7 @@ use crate::root::Root;
 use crate::staging::Staging;
 use crate::time::Deadline;
 use crate::{
-    clock, exec, expand, foreign, freeze, identity, module, observe, power, probe, workers,
+    clock, exec, expand, foreign, freeze, identity, job, module, observe, power, probe, workers,
 };
 use rustix::fd::OwnedFd;
 use std::collections::HashMap;
@@ -250,7 +250,9 @@ impl Connection {
             Request::Thaw => Ok(freeze::thaw()),
             Request::Rest => identity::rest(&self.root),
             Request::Facts(facts) => Ok(module::facts(&facts)),
+            Request::Module(request) if request.name == job::STATUS => job::status(&request.args),
             Request::Module(request) => match &request.foreign {
+                _ if let Some(wanted) = &request.job => job::begin(self, &request, wanted),
                 Some(module) => foreign::run(self, task, &request, module),
                 None => module::run(self, task, &request),
             },

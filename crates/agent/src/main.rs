@@ -18,6 +18,7 @@ mod files;
 mod foreign;
 mod freeze;
 mod identity;
+mod job;
 mod module;
 mod observe;
 mod outbox;
@@ -40,6 +41,7 @@ const USAGE: &str = "\
 usage: updraft-agent serve --stdio [--announce] [--root DIR]
        updraft-agent serve --port PATH [--root DIR]
        updraft-agent await-identity [--root DIR]
+       updraft-agent job
        updraft-agent version
 
 The agent of updraft. It is started by updraft and by nobody else.
@@ -93,6 +95,7 @@ fn run(words: &[&str]) -> Result<(), Stop> {
             Ok(())
         }
         ("serve", Some(path), false) => serve::port(root, &path).map_err(Stop::Fault),
+        ("job", None, false) => job::run().map_err(Stop::Fault),
         ("await-identity", None, false) => identity::wait(&root).map_err(Stop::Fault),
         ("version", None, false) => {
             let version = env!("CARGO_PKG_VERSION");

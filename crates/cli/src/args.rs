@@ -441,7 +441,7 @@ pub(crate) struct Play {
     /// Ask before each task.
     #[arg(long)]
     pub(crate) step: bool,
-    /// Forget facts of hosts that were kept. None are: each run gathers its own.
+    /// Forget the facts of hosts that earlier runs kept (`fact_caching` of ansible.cfg).
     #[arg(long)]
     pub(crate) flush_cache: bool,
     /// Understand playbooks as this ansible-core does: 2.14 or 2.19, which is the usual.

@@ -356,7 +356,8 @@ pub fn way_of(name: &str, vars: &Map<String, Value>, settings: &Settings) -> Way
         })
     };
     let words = |key: &str| text(&[key]).and_then(|args| shlex::split(&args)).unwrap_or_default();
-    let address = text(&["ansible_host", "ansible_ssh_host"]);
+    // Of two names for one thing Ansible takes the one that is about SSH.
+    let address = text(&["ansible_ssh_host", "ansible_host"]);
     let local = match text(&["ansible_connection"]).as_deref() {
         Some("local") => true,
         Some(_) => false,
@@ -378,8 +379,8 @@ pub fn way_of(name: &str, vars: &Map<String, Value>, settings: &Settings) -> Way
     Way::Ssh(SshTarget {
         name: name.to_owned(),
         address: address.unwrap_or_else(|| name.to_owned()),
-        user: text(&["ansible_user", "ansible_ssh_user"]).or_else(|| settings.remote_user.clone()),
-        port: text(&["ansible_port", "ansible_ssh_port"]).and_then(|port| port.parse().ok()),
+        user: text(&["ansible_ssh_user", "ansible_user"]).or_else(|| settings.remote_user.clone()),
+        port: text(&["ansible_ssh_port", "ansible_port"]).and_then(|port| port.parse().ok()),
         key: key.or_else(|| config.private_key_file.value.clone()).map(PathBuf::from),
         args,
         check_host_key: match vars.get("ansible_host_key_checking") {

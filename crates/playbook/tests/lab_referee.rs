@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use updraft_modules::Context;
+use updraft_playbook::config::{self, Config};
 use updraft_playbook::inventory::{Inventory, Reading};
 use updraft_playbook::output::{Event, Screen, ScreenOptions, Show, Sink};
 use updraft_playbook::template::World;
@@ -131,6 +132,8 @@ struct Flags {
     check: bool,
     tags: &'static str,
     skip_tags: &'static str,
+    /// Settings, as environment variables.
+    env: &'static [(&'static str, &'static str)],
 }
 
 fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
@@ -138,6 +141,10 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         |text: &str| text.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect();
     let mut extra = Dict::new();
     extra.insert(Key::str("root"), Value::from(root.display().to_string()));
+    let settings: BTreeMap<String, String> =
+        flags.env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let here = config::Here { env: &settings, home: None, cwd: Path::new("/") };
+    let config = Arc::new(Config::load(&here).unwrap());
     let world = World {
         dialect: Default::default(),
         differences: None,
@@ -145,7 +152,7 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         clock: Arc::new(Clock),
         seed: 1,
         vault: Arc::default(),
-        config: Arc::default(),
+        config: Arc::clone(&config),
         commands: Arc::new(referee_venv::Controller),
     };
     let loader = Loader {
@@ -165,7 +172,7 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         colour: false,
         diff: true,
         width: 79,
-        show: Show::default(),
+        show: Show { yaml: *config.result_format == "yaml", ..Show::default() },
     });
     let printed = Printed(Mutex::new((screen, String::new())));
     let staging = tempfile::tempdir().unwrap();
@@ -194,6 +201,7 @@ fn theirs(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         .arg(format!("root={}", root.display()))
         .arg("-e")
         .arg(format!("ansible_python_interpreter={}", ansible().join("python").display()));
+    command.envs(flags.env.iter().copied());
     if flags.check {
         command.arg("--check");
     }
@@ -325,7 +333,7 @@ fn compare(name: &str, rounds: &[Flags]) {
     }
 }
 
-const PLAIN: Flags = Flags { check: false, tags: "", skip_tags: "" };
+const PLAIN: Flags = Flags { check: false, tags: "", skip_tags: "", env: &[] };
 const CHECK: Flags = Flags { check: true, ..PLAIN };
 
 #[test]
@@ -365,7 +373,7 @@ fn variables_and_hosts_are_seen_the_same() {
 
 #[test]
 fn tags_choose_the_same() {
-    let only = |tags, skip_tags| Flags { check: false, tags, skip_tags };
+    let only = |tags, skip_tags| Flags { tags, skip_tags, ..PLAIN };
     compare(
         "tags.yml",
         &[
@@ -388,4 +396,65 @@ fn batches_and_broken_hosts_tell_the_same() {
 #[test]
 fn handlers_tell_the_same() {
     compare("handlers.yml", &[PLAIN]);
+}
+
+#[test]
+fn what_a_role_asks_for_is_compared_alike() {
+    compare("specs.yml", &[PLAIN]);
+}
+
+#[test]
+fn the_same_text_may_be_a_condition() {
+    compare("conditions.yml", &[PLAIN]);
+}
+
+#[test]
+fn dicts_come_together_alike() {
+    let merge = Flags { env: &[("ANSIBLE_HASH_BEHAVIOUR", "merge")], ..PLAIN };
+    compare("merge.yml", &[PLAIN, merge]);
+}
+
+#[test]
+fn work_for_other_hosts_tells_the_same() {
+    compare("delegation.yml", &[PLAIN]);
+}
+
+#[test]
+fn collections_and_defaults_of_groups_are_found_alike() {
+    compare("collections.yml", &[PLAIN]);
+}
+
+#[test]
+fn names_of_handlers_and_roles_mean_the_same() {
+    compare("names.yml", &[PLAIN]);
+}
+
+#[test]
+fn results_as_yaml_look_the_same() {
+    let yaml = Flags { env: &[("ANSIBLE_CALLBACK_RESULT_FORMAT", "yaml")], ..PLAIN };
+    compare("shown.yml", &[yaml]);
+}
+
+#[test]
+fn facts_that_one_keeps_the_other_finds() {
+    let dir = tempfile::tempdir().unwrap();
+    let place: &'static str = dir.path().display().to_string().leak();
+    let env: &'static [(&'static str, &'static str)] = vec![
+        ("ANSIBLE_CACHE_PLUGIN", "jsonfile"),
+        ("ANSIBLE_CACHE_PLUGIN_CONNECTION", place),
+        ("ANSIBLE_CACHE_PLUGIN_PREFIX", "kept_"),
+    ]
+    .leak();
+    let tagged = |tags| Flags { tags, env, ..PLAIN };
+    // In each round Ansible comes first: it reads what we kept in the round before.
+    compare("cache.yml", &[tagged("keep"), tagged("use"), tagged("keep"), tagged("use")]);
+}
+
+#[test]
+fn variables_of_roles_and_facts_are_seen_where_ansible_sees_them() {
+    let with = |env| Flags { env, ..PLAIN };
+    compare("private.yml", &[PLAIN]);
+    compare("private.yml", &[with(&[("ANSIBLE_PRIVATE_ROLE_VARS", "1")])]);
+    compare("private.yml", &[with(&[("ANSIBLE_PRIVATE_ROLE_VARS", "0")])]);
+    compare("private.yml", &[with(&[("ANSIBLE_INJECT_FACT_VARS", "0")])]);
 }

@@ -241,6 +241,21 @@ pub struct ModuleRequest {
     /// A module that is not built in: a program of somebody else's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign: Option<Box<ForeignModule>>,
+    /// It runs in the background; the answer comes when it has begun. The module `async_status`
+    /// tells what became of it, in this connection or in any later one of the same user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
+}
+
+/// A module in the background.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Drawn by the controller; the agent adds a dot and the number of the process.
+    pub id: String,
+    /// Seconds after which it is ended.
+    pub limit: u64,
+    /// Where the file about it lies; `~` is the home of the user that it runs as.
+    pub directory: String,
 }
 
 /// A module as a program: what Ansible's own modules are, and those of roles and collections.

@@ -97,6 +97,42 @@ pub(crate) fn locate(
     Ok((!digests.is_empty()).then_some(Response::Missing { digests }))
 }
 
+/// Sees to it that the blobs of a request stay for longer than the connection; an answer when some
+/// are missing.
+pub(crate) fn keep(
+    connection: &Connection,
+    request: &mut ModuleRequest,
+) -> Result<Option<Response>, Failure> {
+    let Some(module) = &mut request.foreign else { return Ok(None) };
+    let mut digests = Vec::new();
+    for blob in std::iter::once(&mut module.payload).chain(&mut module.library) {
+        let Some(path) = connection.blobs.find(connection, blob)? else {
+            digests.push(blob.digest);
+            continue;
+        };
+        // The copy that another user's agent made for us goes with its connection.
+        if blob.path.take().is_some() {
+            let own = Blobs::place(connection, &blob.digest)?;
+            let content = fs::read(&path)
+                .map_err(|fault| system(format_args!("cannot read `{}`", path.display()), fault))?;
+            crate::files::write(&own, &content, 0o600)?;
+            connection.blobs.arrived(&own);
+        }
+    }
+    Ok((!digests.is_empty()).then_some(Response::Missing { digests }))
+}
+
+/// The object in what a module wrote, whatever stands around it.
+pub(crate) fn object(stdout: &str) -> Option<Map<String, Value>> {
+    let lines: Vec<&str> = stdout.lines().collect();
+    let start = lines.iter().position(|line| line.trim().starts_with('{'))?;
+    let end = lines.iter().rposition(|line| line.trim().ends_with('}'))?;
+    match serde_json::from_str(&lines.get(start..=end)?.join("\n")) {
+        Ok(Value::Object(object)) => Some(object),
+        _ => None,
+    }
+}
+
 /// The first interpreter that is there.
 fn interpreter(module: &ForeignModule, request: &ModuleRequest) -> Option<String> {
     let runs = |path: &Path| path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok();

@@ -1,6 +1,7 @@
 //! The real agent on its standard streams, for tests that speak to it.
 
 mod foreign;
+mod jobs;
 mod requests;
 
 use std::process::Stdio;

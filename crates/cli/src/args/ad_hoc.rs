@@ -103,7 +103,7 @@ pub(crate) struct AnsibleOnly {
     pub(crate) forks: Option<u16>,
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// Nothing is kept between runs, so there is nothing to forget.
+    /// Forget the facts of hosts that earlier runs kept (`fact_caching` of ansible.cfg).
     #[arg(long)]
     pub(crate) flush_cache: bool,
 }

@@ -150,7 +150,6 @@ async fn run_options(
         },
         any_errors_fatal: *config.any_errors_fatal,
         error_on_missing_handler: *config.error_on_missing_handler,
-        private_role_vars: config.private_role_vars.told().copied(),
         no_log: *config.no_log,
         task_timeout: u64::try_from(*config.task_timeout).unwrap_or(0),
         ..RunOptions::ordinary()
@@ -211,7 +210,9 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         forks: forks(context, args.forks),
         force_handlers: args.force_handlers || *config.force_handlers,
         start_at: args.start_at_task.clone(),
+        flush_cache: args.flush_cache,
         step: args.step,
+        debugger: *config.task_debugger,
         verbosity,
         ..run_options(context, &args.become_, args.user.as_ref(), args.connection.as_ref()).await?
     };
@@ -240,6 +241,9 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
             custom_stats: *config.show_custom_stats,
             check_markers: *config.check_mode_markers,
             path_on_failure: *config.show_task_path_on_failure,
+            yaml: *config.result_format == "yaml",
+            pretty: config.pretty_results.told().copied(),
+            details: *config.debug,
         },
     };
     let request = PlayRequest {
@@ -341,6 +345,7 @@ pub(crate) async fn ad_hoc(context: &mut Context, args: &Exec) -> Result {
         check: asked.check,
         diff,
         forks: forks(context, shim_forks.unwrap_or(Some(args.hosts.forks))),
+        flush_cache: only.is_some_and(|only| only.flush_cache),
         verbosity,
         ..run_options(context, &asked.become_, asked.user.as_ref(), asked.connection.as_ref())
             .await?
@@ -388,8 +393,11 @@ pub(crate) async fn ad_hoc(context: &mut Context, args: &Exec) -> Result {
         Ok(recap) => Ok(recap.exit_code()),
         // What a module says before it is sent, it says for every host.
         Err(ControlError::Playbook(faults)) => {
+            for fault in &faults.0 {
+                let text = updraft_control::fault_text(fault);
+                ui::say(&context.terminal.paint("0;31", text.trim_end()));
+            }
             let error = ControlError::Playbook(faults);
-            context.fail_control(&error);
             let told = serde_json::json!({"changed": false, "msg": error.to_string()});
             let told = Listing::json_text(&told);
             names.iter().for_each(|name| ui::out(&format!("{name} | FAILED! => {told}")));

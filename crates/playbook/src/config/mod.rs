@@ -12,6 +12,7 @@ mod read;
 mod tests;
 
 use crate::fault::LoadFault;
+use crate::value::Dict;
 use ini::Ini;
 use read::Reader;
 use std::collections::{BTreeMap, BTreeSet};
@@ -234,6 +235,21 @@ settings! {
     /// How dicts from several places come together: `replace` or `merge`.
     hash_behaviour: String = text(["ANSIBLE_HASH_BEHAVIOUR"],
         [("defaults", "hash_behaviour")], "replace");
+    /// The order in which variables of groups are laid over each other, the weakest first.
+    precedence: Vec<String> = list(["ANSIBLE_PRECEDENCE"], [("defaults", "precedence")],
+        &["all_inventory", "groups_inventory", "all_plugins_inventory", "all_plugins_play",
+            "groups_plugins_inventory", "groups_plugins_play"]);
+    /// What keeps facts between runs: `memory` does not, `jsonfile` does.
+    fact_caching: String = text(["ANSIBLE_CACHE_PLUGIN"], [("defaults", "fact_caching")], "memory");
+    /// The directory in which facts are kept.
+    fact_caching_connection: Option<String> = place(["ANSIBLE_CACHE_PLUGIN_CONNECTION"],
+        [("defaults", "fact_caching_connection")]);
+    /// What the names of files with facts begin with.
+    fact_caching_prefix: Option<String> = word(["ANSIBLE_CACHE_PLUGIN_PREFIX"],
+        [("defaults", "fact_caching_prefix")]);
+    /// How long facts are good for, in seconds; 0 is for ever.
+    fact_caching_timeout: i64 = number(["ANSIBLE_CACHE_PLUGIN_TIMEOUT"],
+        [("defaults", "fact_caching_timeout")], 86400);
     /// Extensions of Jinja.
     jinja2_extensions: Vec<String> = list(["ANSIBLE_JINJA2_EXTENSIONS"],
         [("defaults", "jinja2_extensions")], &[]);
@@ -245,6 +261,9 @@ settings! {
     /// One failure on one host ends every play.
     any_errors_fatal: bool = truth(["ANSIBLE_ANY_ERRORS_FATAL"],
         [("defaults", "any_errors_fatal")], false);
+    /// A condition may give something else than yes or no, and may be empty.
+    allow_broken_conditionals: bool = truth(["ANSIBLE_ALLOW_BROKEN_CONDITIONALS"],
+        [("defaults", "allow_broken_conditionals")], false);
     /// A task that notifies a handler that is nowhere ends the run; otherwise it is a warning.
     error_on_missing_handler: bool = truth(["ANSIBLE_ERROR_ON_MISSING_HANDLER"],
         [("defaults", "error_on_missing_handler")], true);
@@ -279,6 +298,20 @@ settings! {
     /// Facts are variables of their own too.
     facts_as_vars: bool = truth(["ANSIBLE_INJECT_FACT_VARS"],
         [("defaults", "inject_facts_as_vars")], true);
+    /// How results are shown: `json` or `yaml`.
+    result_format: String = text(["ANSIBLE_CALLBACK_RESULT_FORMAT"],
+        [("defaults", "callback_result_format")], "json");
+    /// Results are shown over several lines, or on one.
+    pretty_results: bool = truth(["ANSIBLE_CALLBACK_FORMAT_PRETTY"],
+        [("defaults", "callback_format_pretty")], false);
+    /// What only those want to know who look for a fault is shown.
+    debug: bool = truth(["ANSIBLE_DEBUG"], [("defaults", "debug")], false);
+    /// Whoever runs a playbook is asked what to do when a task fails.
+    task_debugger: bool = truth(["ANSIBLE_ENABLE_TASK_DEBUGGER"],
+        [("defaults", "enable_task_debugger")], false);
+    /// They are not asked about failures that do not count.
+    debugger_ignores_errors: bool = truth(["ANSIBLE_TASK_DEBUGGER_IGNORE_ERRORS"],
+        [("defaults", "task_debugger_ignore_errors")], true);
     /// `-v` so many times.
     verbosity: i64 = number(["ANSIBLE_VERBOSITY"], [("defaults", "verbosity")], 0);
     /// Only tasks with one of these tags.
@@ -298,6 +331,16 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Do dicts from several places come together?
+    pub(crate) fn merges(&self) -> bool {
+        self.hash_behaviour.value == "merge"
+    }
+
+    /// Lays variables over others, dicts replaced or brought together.
+    pub(crate) fn lay_over(&self, under: &mut Dict, over: &Dict) {
+        lay(under, over, self.merges());
+    }
+
     /// Finds and reads the file, and lays the environment over it.
     ///
     /// # Errors
@@ -325,6 +368,15 @@ impl Config {
             config.rejected_modules = rejected(&path).map_err(|fault| vec![fault])?;
         }
         Ok(config)
+    }
+}
+
+/// Lays variables over others. With `merge` dicts are brought together, otherwise replaced.
+pub(crate) fn lay(under: &mut Dict, over: &Dict, merge: bool) {
+    if merge && !under.is_empty() {
+        *under = crate::template::combine_dicts(under, over, true, "replace");
+    } else {
+        under.extend(over.iter().map(|(key, value)| (key.clone(), value.clone())));
     }
 }
 

@@ -7,6 +7,7 @@
 mod archive;
 mod bundle;
 mod core;
+mod groups;
 mod imports;
 mod routing;
 

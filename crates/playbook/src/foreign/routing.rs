@@ -18,6 +18,15 @@ pub(super) enum Route {
 pub(super) struct Routes {
     pub(super) modules: HashMap<String, Route>,
     pub(super) utils: HashMap<String, Route>,
+    pub(super) groups: HashMap<String, Group>,
+}
+
+/// A group of actions.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Group {
+    pub(super) actions: Vec<String>,
+    /// Groups that are part of it.
+    pub(super) more: Vec<String>,
 }
 
 impl Routes {
@@ -31,8 +40,27 @@ impl Routes {
         let value = document.to_value();
         let routing = value.get("plugin_routing").cloned().unwrap_or_default();
         let part = |name: &str| routing.get(name).map(routes).unwrap_or_default();
-        Self { modules: part("modules"), utils: part("module_utils") }
+        let groups = value.get("action_groups").and_then(Value::as_dict).into_iter().flatten();
+        let groups = groups.map(|(name, group)| (name.to_json_key(), group_of(group))).collect();
+        Self { modules: part("modules"), utils: part("module_utils"), groups }
     }
+}
+
+/// A group: names of actions, and at most one `metadata`, which tells of other groups.
+fn group_of(entries: &Value) -> Group {
+    let mut group = Group::default();
+    for entry in entries.as_list().unwrap_or_default() {
+        let more = entry.get("metadata").and_then(|about| about.get("extend_group"));
+        match (entry.as_str(), more) {
+            (Some(name), _) => group.actions.push(name.to_owned()),
+            (None, Some(more)) => group.more.extend(match more.as_list() {
+                Some(names) => names.iter().map(Value::to_text).collect(),
+                None => vec![more.to_text()],
+            }),
+            (None, None) => {}
+        }
+    }
+    group
 }
 
 fn routes(part: &Value) -> HashMap<String, Route> {

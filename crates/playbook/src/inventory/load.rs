@@ -36,7 +36,12 @@ const NEVER: &[&str] = &["group_vars", "host_vars", "vars_plugins"];
 
 pub(crate) fn load(sources: &[String], reading: &Reading<'_>) -> Result<Inventory, Faults> {
     let config = &reading.world.config;
-    let mut inventory = Inventory { group_names: config.group_names.value, ..Inventory::default() };
+    let mut inventory = Inventory {
+        group_names: config.group_names.value,
+        merge: config.merges(),
+        precedence: config.precedence.value.clone(),
+        ..Inventory::default()
+    };
     let mut read_any = false;
     for source in sources.iter().filter(|source| !source.is_empty()) {
         let path = Path::new(source);

@@ -19,12 +19,13 @@ mod vars;
 mod yaml;
 
 pub use listing::{Listing, ListingOptions};
+pub(crate) use literal::parse as python_literal;
 pub use load::{Reading, Scripts};
 pub(crate) use pattern::is_localhost;
 pub use vars::VarsDir;
 pub(crate) use vars::{read_vars, sorted_entries};
 
-use crate::config::GroupNames;
+use crate::config::{Config, GroupNames, lay};
 use crate::fault::Faults;
 use crate::value::{Dict, Key, Value};
 use indexmap::{IndexMap, IndexSet};
@@ -70,6 +71,10 @@ pub struct Inventory {
     pub(crate) sources: Vec<PathBuf>,
     /// What happens to names of groups that variables cannot have.
     group_names: GroupNames,
+    /// Dicts from several places are brought together, not replaced.
+    merge: bool,
+    /// The order in which variables of groups are laid over each other.
+    precedence: Vec<String>,
     /// What deserves a word, each once.
     pub warnings: IndexSet<String>,
     /// What only those want to know who look for a fault.
@@ -85,6 +90,8 @@ impl Default for Inventory {
             beside: Vec::new(),
             sources: Vec::new(),
             group_names: GroupNames::Ignore,
+            merge: false,
+            precedence: Config::default().precedence.value,
             warnings: IndexSet::new(),
             notes: Vec::new(),
         };
@@ -189,12 +196,22 @@ impl Inventory {
 
     /// Gives a host a variable.
     pub fn set_host_var(&mut self, host: &str, name: &str, value: Value) {
-        self.hosts.entry(host.to_owned()).or_default().vars.insert(Key::str(name), value);
+        self.add_host_vars(host, &Dict::from_iter([(Key::str(name), value)]));
     }
 
     /// Gives a group a variable.
     pub fn set_group_var(&mut self, group: &str, name: &str, value: Value) {
-        self.groups.entry(group.to_owned()).or_default().vars.insert(Key::str(name), value);
+        self.add_group_vars(group, &Dict::from_iter([(Key::str(name), value)]));
+    }
+
+    fn add_host_vars(&mut self, host: &str, vars: &Dict) {
+        let merge = self.merge;
+        lay(&mut self.hosts.entry(host.to_owned()).or_default().vars, vars, merge);
+    }
+
+    fn add_group_vars(&mut self, group: &str, vars: &Dict) {
+        let merge = self.merge;
+        lay(&mut self.groups.entry(group.to_owned()).or_default().vars, vars, merge);
     }
 
     /// Puts groups without a parent under `all`, and hosts without a group under `ungrouped`.

@@ -161,24 +161,42 @@ impl Inventory {
 
     /// Everything said of a host, the strongest last and so on top.
     ///
-    /// Ansible's order: `all` in the sources, `group_vars/all` beside them and beside the playbook,
-    /// the other groups from far to near in the same three places, then the host's own.
+    /// Groups come in the order that `ansible.cfg` asks for, from far to near; then the host's own.
     pub fn host_vars(&self, host: &str, beside: &[VarsDir], playbook: Option<&VarsDir>) -> Dict {
         let mut all = Dict::new();
         let mut lay = |vars: Option<&Dict>| {
             if let Some(vars) = vars {
-                for (key, value) in vars {
-                    all.insert(key.clone(), value.clone());
-                }
+                crate::config::lay(&mut all, vars, self.merge);
             }
         };
-        lay(self.groups.get("all").map(|group| &group.vars));
-        beside.iter().for_each(|dir| lay(dir.groups.get("all")));
-        lay(playbook.and_then(|dir| dir.groups.get("all")));
         let groups = self.groups_by_strength(host);
-        groups.iter().for_each(|name| lay(self.groups.get(name).map(|group| &group.vars)));
-        groups.iter().for_each(|name| beside.iter().for_each(|dir| lay(dir.groups.get(name))));
-        groups.iter().for_each(|name| lay(playbook.and_then(|dir| dir.groups.get(name))));
+        for place in &self.precedence {
+            match place.as_str() {
+                "all_inventory" => lay(self.groups.get("all").map(|group| &group.vars)),
+                "all_plugins_inventory" => {
+                    beside.iter().for_each(|dir| lay(dir.groups.get("all")));
+                }
+                "all_plugins_play" => lay(playbook.and_then(|dir| dir.groups.get("all"))),
+                "groups_inventory" => {
+                    groups.iter().for_each(|name| lay(self.groups.get(name).map(|g| &g.vars)));
+                }
+                "groups_plugins_inventory" => {
+                    for dir in beside {
+                        groups.iter().for_each(|name| lay(dir.groups.get(name)));
+                    }
+                }
+                "groups_plugins_play" => {
+                    groups.iter().for_each(|name| lay(playbook.and_then(|d| d.groups.get(name))));
+                }
+                "plugins_by_groups" => {
+                    for name in &groups {
+                        beside.iter().for_each(|dir| lay(dir.groups.get(name)));
+                        lay(playbook.and_then(|dir| dir.groups.get(name)));
+                    }
+                }
+                _ => {}
+            }
+        }
         lay(self.hosts.get(host).map(|host| &host.vars));
         beside.iter().for_each(|dir| lay(dir.hosts.get(host)));
         lay(playbook.and_then(|dir| dir.hosts.get(host)));

@@ -56,7 +56,7 @@ fn group(
             (_, Kind::Scalar(Value::None)) => {}
             ("vars", Kind::Map(_)) => {
                 if let Some(vars) = value.to_value().as_dict() {
-                    inventory.groups[&name].vars.extend(vars.clone());
+                    inventory.add_group_vars(&name, vars);
                 }
             }
             ("children", _) => {
@@ -108,7 +108,7 @@ fn hosts(inventory: &mut Inventory, group: &str, node: &Node, faults: &mut Vec<L
                 inventory.set_host_var(&host, "ansible_port", Value::Int(port));
             }
             let none = Dict::new();
-            inventory.hosts[&host].vars.extend(vars.as_dict().unwrap_or(&none).clone());
+            inventory.add_host_vars(&host, vars.as_dict().unwrap_or(&none));
         }
     }
 }

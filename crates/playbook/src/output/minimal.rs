@@ -1,6 +1,7 @@
 //! The lines of Ansible's `minimal` and `oneline` callbacks, which ad-hoc commands print with.
 
-use super::screen::{fault_text, shown, warnings_of};
+use super::faults::{fault_text, warnings_of};
+use super::screen::shown;
 use super::{Event, diff};
 use crate::value::{Indent, Value, python_json};
 use std::collections::HashSet;

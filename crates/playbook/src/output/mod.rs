@@ -4,14 +4,18 @@
 //! callback. Never here: printing.
 
 mod diff;
+mod faults;
 mod minimal;
 mod recap;
 mod screen;
+mod yaml;
 
+pub use faults::fault_text;
+pub(crate) use faults::warning_text;
 pub use minimal::{Minimal, MinimalOptions};
 pub use recap::{Broken, Counts, Recap};
-pub(crate) use screen::{NO_LOG, SHOW, SHOW_DEBUG, warning_text};
-pub use screen::{Piece, Screen, ScreenOptions, Show, fault_text};
+pub(crate) use screen::{NO_LOG, SHOW, SHOW_DEBUG};
+pub use screen::{Piece, Screen, ScreenOptions, Show};
 
 use crate::fault::LoadFault;
 use crate::value::Value;

@@ -2,6 +2,7 @@
 
 use crate::fault::LoadFault;
 use crate::value::Dict;
+use crate::yaml::Origin;
 use indexmap::IndexMap;
 use serde_json::{Value as Json, json};
 
@@ -44,7 +45,7 @@ pub struct Broken {
     /// What, and where.
     pub fault: LoadFault,
     /// The exit code of `ansible-playbook` for it: 4 for a file that cannot be read as a playbook,
-    /// 1 for everything else.
+    /// 99 for whoever runs it having ended it, 1 for everything else.
     pub code: u8,
 }
 
@@ -52,6 +53,11 @@ impl Broken {
     /// Something that belongs to no host.
     pub(crate) fn new(fault: LoadFault) -> Self {
         Self { fault, code: 1 }
+    }
+
+    /// Whoever runs the playbook has ended it.
+    pub(crate) fn interrupted(at: Origin) -> Self {
+        Self { fault: LoadFault::at(at, "the run was ended in the debugger"), code: 99 }
     }
 
     /// A file that was read while running is no list of tasks.

@@ -2,8 +2,8 @@
 //!
 //! People grep them, so spaces and widths are those of ansible-core 2.19.14.
 
+use super::faults::{fault_text, origin_text, warnings_of};
 use super::{At, Counts, Event, Recap, diff};
-use crate::fault::LoadFault;
 use crate::value::{Dict, Indent, Value, python_json};
 use crate::yaml::Origin;
 use std::collections::HashSet;
@@ -45,6 +45,12 @@ pub struct Show {
     pub check_markers: bool,
     /// Where a task stands that failed (`show_task_path_on_failure`).
     pub path_on_failure: bool,
+    /// Results are YAML, not JSON (`callback_result_format`).
+    pub yaml: bool,
+    /// Results are over several lines, or on one, whatever they are of (`callback_format_pretty`).
+    pub pretty: Option<bool>,
+    /// What only those want to know who look for a fault (`debug`).
+    pub details: bool,
 }
 
 impl Default for Show {
@@ -56,6 +62,9 @@ impl Default for Show {
             custom_stats: false,
             check_markers: false,
             path_on_failure: false,
+            yaml: false,
+            pretty: None,
+            details: false,
         }
     }
 }
@@ -253,7 +262,7 @@ impl Screen {
             }
             Event::NoHostsLeft => vec![Piece::out(self.banner("NO MORE HOSTS LEFT"))],
             Event::Said(text) => vec![Piece::out(self.line(Colour::Plain, text))],
-            Event::Detail(level, text) if self.options.verbosity >= *level => {
+            Event::Detail(level, text) if self.options.verbosity >= *level || show.details => {
                 vec![Piece::out(self.line(Colour::Blue, text))]
             }
             Event::Detail(..) => Vec::new(),
@@ -351,9 +360,14 @@ impl Screen {
 
     /// A result as JSON: over many lines for those who asked or where the action asks for it.
     fn result(&self, result: &Value) -> String {
-        let indented = result.get(SHOW).is_some() || self.options.verbosity > 2;
+        let shown = shown(result, self.options.verbosity);
+        if self.options.show.yaml {
+            return super::yaml::render(&shown);
+        }
+        let usual = result.get(SHOW).is_some() || self.options.verbosity > 2;
+        let indented = self.options.show.pretty.unwrap_or(usual);
         let indent = Indent { width: indented.then_some(4), sorted: true, ascii: false };
-        python_json(&shown(result, self.options.verbosity).to_json(), indent)
+        python_json(&shown.to_json(), indent)
     }
 
     fn recap(&self, recap: &Recap) -> String {
@@ -418,47 +432,16 @@ impl Screen {
     }
 }
 
-/// A fault as Ansible prints it: with its place and the lines it stands in.
-pub fn fault_text(fault: &LoadFault) -> String {
-    let place = fault.at.as_ref().map(origin_text).unwrap_or_default();
-    format!("[ERROR]: {}\n{place}", fault.what)
-}
-
-/// The same for what is only a warning, without the word.
-pub(crate) fn warning_text(fault: &LoadFault) -> String {
-    let place = fault.at.as_ref().map(origin_text).unwrap_or_default();
-    match place.as_str() {
-        "" => fault.what.clone(),
-        place => format!("{}\n{}", fault.what, place.trim_end_matches('\n')),
-    }
-}
-
-fn origin_text(origin: &Origin) -> String {
-    let file = std::path::absolute(&*origin.file)
-        .map_or_else(|_| origin.file.to_string(), |path| path.display().to_string());
-    format!("Origin: {file}:{}:{}\n\n{}\n", origin.line, origin.column, excerpt(origin))
-}
-
-/// The lines of the warnings that a result carries.
-pub(super) fn warnings_of(result: &Value) -> Vec<String> {
-    let list = |name: &str| -> Vec<Value> {
-        result.get(name).and_then(Value::as_list).unwrap_or_default().to_vec()
-    };
-    let warnings = list("warnings");
-    let warnings = warnings.iter().map(|warning| format!("[WARNING]: {}", warning.to_text()));
-    let deprecations = list("deprecations");
-    let deprecations = deprecations.iter().map(|one| {
-        let msg = one.get("msg").map_or_else(|| one.to_text(), Value::to_text);
-        let when = match one.get("version").filter(|version| !version.is_none()) {
-            Some(version) => format!("in version {}", version.to_text()),
-            None => "in the future".to_owned(),
-        };
-        format!(
-            "[DEPRECATION WARNING]: {msg} This feature will be removed {when}. Deprecation warnings can be disabled by setting `deprecation_warnings=False` in ansible.cfg."
-        )
-    });
-    warnings.chain(deprecations).collect()
-}
+/// What nobody is shown of `debug` (ansible-core 2.19, `_hide_in_debug`).
+const HIDDEN_IN_DEBUG: &[&str] = &[
+    "changed",
+    "skipped",
+    "invocation",
+    "skip_reason",
+    "ansible_loop_var",
+    "ansible_index_var",
+    "ansible_loop",
+];
 
 /// What people are shown of a result.
 pub(super) fn shown(result: &Value, verbosity: u8) -> Value {
@@ -476,7 +459,7 @@ pub(super) fn shown(result: &Value, verbosity: u8) -> Value {
                 || matches!(key.as_str(), "warnings" | "deprecations")
                 || (detail && verbosity < 3)
                 || (only_msg && key != "msg")
-                || (of_debug && matches!(key.as_str(), "changed" | "skipped" | "skip_reason"));
+                || (of_debug && HIDDEN_IN_DEBUG.contains(&key.as_str()));
             !hidden
         })
         .map(|(key, value)| (key.clone(), value.clone()))
@@ -497,29 +480,6 @@ fn item(at: &At) -> String {
 
 fn failed_item(at: &At) -> String {
     at.item.as_ref().map(|item| format!(" (item={item})")).unwrap_or_default()
-}
-
-/// The line that is meant and the two before it, with a mark under the column.
-fn excerpt(origin: &Origin) -> String {
-    const WIDTH: usize = 120;
-    let Ok(text) = std::fs::read_to_string(&*origin.file) else { return String::new() };
-    let last = origin.line as usize;
-    let first = last.saturating_sub(2).max(1);
-    let digits = last.to_string().len();
-    let mut out = String::new();
-    for (index, line) in text.lines().enumerate().take(last).skip(first - 1) {
-        let line = format!("{:>digits$} {line}", index + 1);
-        if line.chars().count() > WIDTH {
-            out.extend(line.chars().take(WIDTH - 3));
-            out.push_str("...\n");
-        } else {
-            out.push_str(&line);
-            out.push('\n');
-        }
-    }
-    let column = origin.column as usize;
-    out.push_str(&format!("{}^ column {column}\n", " ".repeat(digits + column)));
-    out
 }
 
 #[cfg(test)]

@@ -64,6 +64,11 @@ const CONTROL: &[Control] = &[
     control("raw", &["executable"], false),
     control("script", &["cmd", "creates", "removes", "chdir", "executable", "decrypt"], false),
     control("set_fact", &["*"], false),
+    control(
+        "validate_argument_spec",
+        &["argument_spec", "provided_arguments", "validate_args_context"],
+        false,
+    ),
     control("set_stats", &["data", "per_host", "aggregate"], false),
     control(
         "template",

@@ -71,8 +71,12 @@ impl Reader<'_> {
 
     fn check_conditions(&mut self, conditions: &[Condition], at: &Origin) {
         for condition in conditions {
-            if let Condition::Broken(text, why) = condition {
-                self.doubt(at.clone(), format!("{why} in the condition `{text}`"));
+            match condition {
+                Condition::Broken(text, why) => {
+                    self.doubt(at.clone(), format!("{why} in the condition `{text}`"));
+                }
+                Condition::Template(value) => self.check_value(value, at),
+                Condition::Plain(_) | Condition::Expr(_) => {}
             }
         }
     }

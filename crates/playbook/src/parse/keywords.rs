@@ -66,10 +66,11 @@ pub(crate) fn take(common: &mut Common, key: &str, value: &Node, faults: Found<'
         "timeout" => common.timeout = plain(),
         "delegate_to" => common.delegate_to = plain(),
         "delegate_facts" => common.delegate_facts = plain(),
-        // Names of modules are looked up in every collection there is, so a search path for them
-        // has nothing to do.
-        "collections" => {}
+        "collections" => {
+            common.collections = list(value).iter().map(Value::to_text).collect();
+        }
         "throttle" => common.throttle = plain(),
+        "debugger" if value.is_null() => {}
         "debugger" => match value.as_str() {
             Some("always" | "on_failed" | "on_unreachable" | "on_skipped" | "never") => {
                 common.debugger = plain();
@@ -215,7 +216,12 @@ pub(crate) fn conditions(value: &Node) -> Vec<Condition> {
         Kind::Scalar(Value::Bool(truth)) => vec![Condition::Plain(*truth)],
         Kind::Scalar(scalar) => {
             let text = scalar.as_str().map_or_else(|| scalar.to_text(), str::to_owned);
-            vec![condition(&text, value)]
+            vec![match scalar {
+                Value::Str(own) if !own.is_own() => {
+                    Condition::Broken(text, crate::template::UNTRUSTED.to_owned())
+                }
+                _ => condition(&text, value),
+            }]
         }
         Kind::Map(_) => vec![Condition::Broken(
             value.to_value().to_text(),
@@ -224,18 +230,24 @@ pub(crate) fn conditions(value: &Node) -> Vec<Condition> {
     }
 }
 
+/// Does a template begin and end the text?
+pub(crate) fn is_whole_template(text: &str) -> bool {
+    let within = |open: &str, close: &str| text.starts_with(open) && text.ends_with(close);
+    within("{{", "}}") || within("{%", "%}") || within("{#", "#}")
+}
+
 fn condition(text: &str, value: &Node) -> Condition {
-    // Braces around the whole condition are superfluous and common.
     let bare = text.trim();
-    let inner = bare
-        .strip_prefix("{{")
-        .and_then(|rest| rest.strip_suffix("}}"))
-        .filter(|inner| !inner.contains("{{") && !inner.contains("}}"));
-    let source = inner.unwrap_or(bare);
-    if source.is_empty() {
-        return Condition::Plain(true);
+    if bare.is_empty() {
+        return Condition::Broken(
+            String::new(),
+            "Empty conditional expressions are not allowed.".to_owned(),
+        );
     }
-    match Expression::new(source, Some(value.at.clone())) {
+    if is_whole_template(bare) {
+        return Condition::Template(Value::trusted(bare, Some(value.at.clone())));
+    }
+    match Expression::new(bare, Some(value.at.clone())) {
         Ok(expression) => Condition::Expr(expression),
         Err(fault) => Condition::Broken(bare.to_owned(), fault.what),
     }

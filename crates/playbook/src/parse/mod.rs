@@ -165,6 +165,10 @@ pub(crate) struct Reader<'l> {
     pub(crate) doubts: Vec<LoadFault>,
     pub(crate) files: BTreeSet<PathBuf>,
     pub(crate) roles: BTreeSet<PathBuf>,
+    /// What is read is included by a run.
+    pub(crate) running: bool,
+    /// Collections in which a short name in the task at hand is looked for.
+    pub(crate) search: Vec<String>,
 }
 
 /// Deeper imports are refused; they are nearly always a circle.
@@ -179,7 +183,14 @@ impl<'l> Reader<'l> {
             doubts: Vec::new(),
             files: BTreeSet::new(),
             roles: BTreeSet::new(),
+            running: false,
+            search: Vec::new(),
         }
+    }
+
+    /// As [`Reader::new`], for what a run includes.
+    pub(crate) fn while_running(loader: &'l Loader) -> Self {
+        Self { running: true, ..Self::new(loader) }
     }
 
     fn next_id() -> usize {

@@ -3,7 +3,6 @@
 use super::keywords::take;
 use super::tree::{Block, Common, Condition, Node, Role, RoleUse, Task};
 use super::{Place, Reader};
-use crate::fault::LoadFault;
 use crate::inventory::read_vars;
 use crate::value::{Dict, Key, Value};
 use crate::yaml::{Kind, Node as Yaml};
@@ -18,7 +17,14 @@ pub(crate) struct Asked {
     pub(crate) defaults_from: Option<String>,
     pub(crate) handlers_from: Option<String>,
     pub(crate) params: Dict,
-    pub(crate) public: bool,
+    /// `vars` of an entry of `roles:`.
+    pub(crate) given: Dict,
+    /// A task asks for it.
+    pub(crate) pulled: bool,
+    /// What it is given is not compared with its argument specs.
+    pub(crate) unchecked: bool,
+    /// Its variables are seen outside of it; `None` leaves that to `ansible.cfg`.
+    pub(crate) public: Option<bool>,
     pub(crate) allow_duplicates: bool,
 }
 
@@ -31,7 +37,7 @@ impl Reader<'_> {
         place: &Place,
     ) -> Option<RoleUse> {
         let mut own = Common::default();
-        let mut asked = Asked { public: true, ..Asked::default() };
+        let mut asked = Asked::default();
         let mut name = None;
         match &node.kind {
             Kind::Map(entries) => {
@@ -46,7 +52,7 @@ impl Reader<'_> {
                         Some("tasks_from") => asked.tasks_from = value.scalar_text(),
                         Some("vars") => {
                             let vars = super::keywords::vars(value, &mut self.faults);
-                            asked.params.extend(vars);
+                            asked.given.extend(vars);
                         }
                         Some(word)
                             if word != "vars" && take(&mut own, word, value, &mut self.faults) => {}
@@ -97,7 +103,7 @@ impl Reader<'_> {
             );
             return None;
         }
-        let Some(path) = self.find_role(name, place) else {
+        let Some((path, collection)) = self.find_role(name, &common.collections, place) else {
             let shown = |path: &Path| {
                 std::path::absolute(path)
                     .unwrap_or_else(|_| path.to_path_buf())
@@ -111,6 +117,9 @@ impl Reader<'_> {
             return None;
         };
         self.roles.insert(path.clone());
+        // What a run reads later shows its variables to nobody, unless it is asked to.
+        let private = self.loader.world.config.private_role_vars.told().copied();
+        let public = asked.public.unwrap_or_else(|| private.map_or(!self.running, |yes| !yes));
         self.loader.modules.beside(&path);
         let short = path
             .file_name()
@@ -121,19 +130,24 @@ impl Reader<'_> {
             parents.push(Arc::clone(parent));
         }
         let meta = main_file(&path.join("meta"), "main").and_then(|file| self.document(&file));
-        let allow_duplicates = asked.allow_duplicates
-            || meta
-                .as_ref()
-                .and_then(|meta| meta.get("allow_duplicates"))
-                .is_some_and(|value| value.to_value().as_boolean() == Some(true));
-        if main_file(&path.join("meta"), "argument_specs").is_some()
-            || meta.as_ref().is_some_and(|meta| meta.get("argument_specs").is_some())
-        {
-            self.warnings.push(LoadFault::at(
-                at.at.clone(),
-                format!("the argument specs of role `{short}` are not checked yet"),
-            ));
-        }
+        // What a task says of it outranks what the role says.
+        let told = meta.as_ref().and_then(|meta| meta.get("allow_duplicates"));
+        let allow_duplicates = match asked.pulled {
+            true => asked.allow_duplicates,
+            false => told.is_some_and(|value| value.to_value().as_boolean() == Some(true)),
+        };
+        let mut collections: Vec<String> = collection.iter().cloned().collect();
+        let told = meta.as_ref().and_then(|meta| meta.get("collections"));
+        collections.extend(told.map(super::keywords::list).iter().flatten().map(Value::to_text));
+        // A role looks in its own collections, not in those of whoever uses it.
+        let common = &match common.collections == collections {
+            true => Arc::clone(common),
+            false => Arc::new(Common { collections, ..(**common).clone() }),
+        };
+        let spec = match asked.unchecked {
+            true => None,
+            false => self.argument_spec(&path, meta.as_ref(), asked.tasks_from.as_deref()),
+        };
         let inner = Place { depth: place.depth + 1, role: place.role.clone(), ..place.clone() };
         // Dependencies see the role that needs them as their parent.
         let shell = Arc::new(Role {
@@ -142,8 +156,11 @@ impl Reader<'_> {
             defaults: Dict::new(),
             vars: Dict::new(),
             params: asked.params.clone(),
+            given: asked.given.clone(),
+            pulled: asked.pulled,
+            collection: collection.clone(),
             parents: parents.clone(),
-            public: asked.public,
+            public,
             fingerprint: String::new(),
         });
         let dependencies: Vec<RoleUse> = meta
@@ -159,23 +176,29 @@ impl Reader<'_> {
             .collect();
         let mut defaults = Dict::new();
         let mut vars = Dict::new();
+        let own_defaults =
+            self.role_vars(&path.join("defaults"), asked.defaults_from.as_deref(), at);
+        let own_vars = self.role_vars(&path.join("vars"), asked.vars_from.as_deref(), at);
+        let config = &self.loader.world.config;
         for dependency in &dependencies {
-            defaults.extend(dependency.role.defaults.clone());
-            vars.extend(dependency.role.vars.clone());
+            config.lay_over(&mut defaults, &dependency.role.defaults);
+            config.lay_over(&mut vars, &dependency.role.vars);
         }
-        defaults.extend(self.role_vars(&path.join("defaults"), asked.defaults_from.as_deref(), at));
-        vars.extend(self.role_vars(&path.join("vars"), asked.vars_from.as_deref(), at));
+        config.lay_over(&mut defaults, &own_defaults);
+        config.lay_over(&mut vars, &own_vars);
         let mut known = (*place.known).clone();
         known.extend(defaults.clone());
         known.extend(vars.clone());
+        known.extend(asked.given.clone());
         known.extend(asked.params.clone());
         known.insert(Key::str("role_path"), Value::from(path.display().to_string()));
         known.insert(Key::str("role_name"), Value::str(&short));
         let fingerprint = format!(
-            "{}|{:?}|{:?}|{:?}|{:?}",
+            "{}|{:?}|{:?}|{:?}|{:?}|{:?}",
             path.display(),
             asked.tasks_from,
             asked.params,
+            asked.given,
             common.tags,
             common.when.iter().map(Condition::source).collect::<Vec<_>>()
         );
@@ -185,8 +208,11 @@ impl Reader<'_> {
             defaults,
             vars,
             params: asked.params.clone(),
+            given: asked.given.clone(),
+            pulled: asked.pulled,
+            collection: collection.clone(),
             parents,
-            public: asked.public,
+            public,
             fingerprint: fingerprint.clone(),
         });
         let place = Place {
@@ -195,26 +221,50 @@ impl Reader<'_> {
             depth: place.depth + 1,
             ..place.clone()
         };
-        let tasks = match part(&path.join("tasks"), asked.tasks_from.as_deref()) {
+        let mut tasks = match part(&path.join("tasks"), asked.tasks_from.as_deref()) {
             Ok(Some(file)) => self.task_file(&file, common, &place),
             Ok(None) => Vec::new(),
-            Err(file) => {
-                self.fault(at, format!("role `{name}` has no task file `{file}`"));
+            Err(what) => {
+                self.fault(at, what);
                 Vec::new()
             }
         };
+        if let Some(spec) = spec {
+            let entry = asked.tasks_from.as_deref().unwrap_or("main");
+            tasks.insert(0, validation(&spec, entry, &role, common, &place));
+        }
         let handlers = match part(&path.join("handlers"), asked.handlers_from.as_deref()) {
             Ok(Some(file)) => {
                 let place = Place { handlers: true, ..place.clone() };
                 self.task_file(&file, common, &place)
             }
             Ok(None) => Vec::new(),
-            Err(file) => {
-                self.fault(at, format!("role `{name}` has no handler file `{file}`"));
+            Err(what) => {
+                self.fault(at, what);
                 Vec::new()
             }
         };
         Some(RoleUse { role, dependencies, tasks, handlers, fingerprint, allow_duplicates })
+    }
+
+    /// What a role says of the arguments of one of its entries, if it says anything:
+    /// `meta/argument_specs.yml`, or where there is none `meta/main.yml`.
+    fn argument_spec(
+        &mut self,
+        role: &Path,
+        meta: Option<&Yaml>,
+        entry: Option<&str>,
+    ) -> Option<Yaml> {
+        let file = ["yml", "yaml", "json"]
+            .iter()
+            .map(|end| role.join("meta").join(format!("argument_specs.{end}")))
+            .find(|file| file.is_file());
+        let own = match file {
+            Some(file) => Some(self.document(&file)?),
+            None => None,
+        };
+        let specs = own.as_ref().or(meta)?.get("argument_specs")?;
+        specs.get(entry.unwrap_or("main")).filter(|spec| spec.as_map().is_some()).cloned()
     }
 
     fn role_vars(&mut self, directory: &Path, from: Option<&str>, at: &Yaml) -> Dict {
@@ -222,8 +272,8 @@ impl Reader<'_> {
             (None, true) => Some(directory.join("main")),
             _ => match part(directory, from) {
                 Ok(file) => file,
-                Err(file) => {
-                    self.fault(at, format!("`{file}` was not found in `{}`", directory.display()));
+                Err(what) => {
+                    self.fault(at, what);
                     None
                 }
             },
@@ -238,28 +288,48 @@ impl Reader<'_> {
         }
     }
 
-    fn find_role(&self, name: &str, place: &Place) -> Option<PathBuf> {
+    /// The directory of a role, and the collection that it lies in.
+    fn find_role(
+        &self,
+        name: &str,
+        collections: &[String],
+        place: &Place,
+    ) -> Option<(PathBuf, Option<String>)> {
+        let real = |path: PathBuf| std::fs::canonicalize(&path).unwrap_or(path);
+        let in_collection = |collection: &str, role: &str| -> Option<PathBuf> {
+            let below = Path::new("ansible_collections")
+                .join(collection.replace('.', "/"))
+                .join("roles")
+                .join(role.replace('.', "/"));
+            self.collection_places(place).map(|top| top.join(&below)).find(|path| path.is_dir())
+        };
+        if let [namespace, collection, role] = name.splitn(3, '.').collect::<Vec<_>>()[..] {
+            let collection = format!("{namespace}.{collection}");
+            if let Some(path) = in_collection(&collection, role) {
+                return Some((real(path), Some(collection)));
+            }
+        }
+        for collection in collections {
+            if let Some(path) = in_collection(collection, name) {
+                return Some((real(path), Some(collection.clone())));
+            }
+        }
         let mut candidates = Vec::new();
         if let Some(role) = &place.role {
             // Roles beside the one that asks.
             candidates.extend(role.path.parent().map(|siblings| siblings.join(name)));
             candidates.push(role.path.join("roles").join(name));
         }
-        if let [namespace, collection, role] = name.splitn(3, '.').collect::<Vec<_>>()[..] {
-            let below = Path::new("ansible_collections")
-                .join(namespace)
-                .join(collection)
-                .join("roles")
-                .join(role.replace('.', "/"));
-            candidates.push(place.playbook_dir.join("collections").join(&below));
-            let told = self.loader.world.config.collections_path.iter();
-            candidates.extend(told.map(|directory| Path::new(directory).join(&below)));
-        }
         candidates.push(place.playbook_dir.join("roles").join(name));
         candidates.extend(self.loader.roles_path.iter().map(|directory| directory.join(name)));
         candidates.push(place.playbook_dir.join(name));
-        let found = candidates.into_iter().find(|path| path.is_dir())?;
-        Some(std::fs::canonicalize(&found).unwrap_or(found))
+        Some((real(candidates.into_iter().find(|path| path.is_dir())?), None))
+    }
+
+    /// Directories that hold `ansible_collections`.
+    fn collection_places<'a>(&'a self, place: &'a Place) -> impl Iterator<Item = PathBuf> + 'a {
+        let told = self.loader.world.config.collections_path.iter().map(PathBuf::from);
+        std::iter::once(place.playbook_dir.join("collections")).chain(told)
     }
 
     /// What an `import_role` or `include_role` asks of its role.
@@ -269,8 +339,23 @@ impl Reader<'_> {
         at: &Yaml,
         place: &Place,
     ) -> Option<(String, Asked)> {
+        for word in ["tasks_from", "vars_from", "defaults_from", "handlers_from"] {
+            let odd = task.args.get(word).filter(|value| value.as_str().is_none());
+            if let Some(odd) = odd.filter(|odd| !odd.is_none()) {
+                let kind = odd.type_name();
+                self.fault(
+                    at,
+                    format!("Expected a string for {word} but got <class '{kind}'> instead"),
+                );
+                return None;
+            }
+        }
+        // What the task itself says may stand in the names.
+        let mut known = (*place.known).clone();
+        known.extend(task.common.vars.clone());
+        let place = &Place { known: Arc::new(known), ..place.clone() };
         let text = |reader: &mut Self, name: &str| -> Option<String> {
-            let value = task.args.get(name)?.clone();
+            let value = task.args.get(name).filter(|value| !value.is_none())?.clone();
             reader.known_text(&value, at, place, "the role of `import_role`")
         };
         let name = match text(self, "name").or_else(|| text(self, "role")) {
@@ -282,17 +367,20 @@ impl Reader<'_> {
                 return None;
             }
         };
+        let truth = |reader: &mut Self, name: &str| -> Option<bool> {
+            Value::from(text(reader, name)?).as_boolean()
+        };
         let asked = Asked {
             tasks_from: text(self, "tasks_from"),
             vars_from: text(self, "vars_from"),
             defaults_from: text(self, "defaults_from"),
             handlers_from: text(self, "handlers_from"),
             params: task.common.params.clone(),
-            public: task.args.get("public").is_some_and(|value| value.as_boolean() == Some(true)),
-            allow_duplicates: task
-                .args
-                .get("allow_duplicates")
-                .is_none_or(|value| value.as_boolean() != Some(false)),
+            given: Dict::new(),
+            pulled: true,
+            unchecked: truth(self, "rolespec_validate") == Some(false),
+            public: truth(self, "public"),
+            allow_duplicates: truth(self, "allow_duplicates") != Some(false),
         };
         Some((name, asked))
     }
@@ -308,9 +396,7 @@ impl Reader<'_> {
             self.fault(at, "`import_role` cannot loop; use `include_role`");
             return None;
         }
-        let (name, mut asked) = self.asked(task, at, place)?;
-        // A role that is imported shows its variables to the whole play.
-        asked.public = true;
+        let (name, asked) = self.asked(task, at, place)?;
         let common = Arc::new(own.within(&task.outer));
         let used = self.role(&name, asked, &common, at, place)?;
         Some(role_block(&used))
@@ -347,10 +433,50 @@ impl Reader<'_> {
     }
 }
 
+/// The task that compares what a role is given with what it asks for.
+fn validation(
+    spec: &Yaml,
+    entry: &str,
+    role: &Arc<Role>,
+    common: &Arc<Common>,
+    place: &Place,
+) -> Node {
+    let described = spec.get("short_description").and_then(Yaml::scalar_text);
+    let described = described.map(|text| format!(" - {text}")).unwrap_or_default();
+    let options = spec.get("options").filter(|options| !options.is_null()).map(Yaml::to_value);
+    let nothing = || Value::dict(Dict::new());
+    let about = Value::dict_of([
+        ("type", Value::str("role")),
+        ("name", Value::str(&role.name)),
+        ("argument_spec_name", Value::str(entry)),
+        ("path", Value::from(role.path.display().to_string())),
+    ]);
+    let provided = if role.pulled { nothing() } else { Value::dict(role.params.clone()) };
+    let args = [
+        ("argument_spec", options.unwrap_or_else(nothing)),
+        ("provided_arguments", provided),
+        ("validate_args_context", about),
+    ];
+    let own = Common { tags: vec![Value::str("always")], ..Common::default() };
+    let task = Task::made(
+        format!("Validating arguments against arg spec '{entry}'{described}"),
+        "validate_argument_spec",
+        args.into_iter().map(|(name, value)| (Key::str(name), value)).collect(),
+        Arc::new(own.within(common)),
+        spec.at.clone(),
+        place.dir.clone(),
+    );
+    Node::Task(Arc::new(Task { id: Reader::next_id(), role: Some(Arc::clone(role)), ..task }))
+}
+
 /// The tasks of a role and of what it depends on, as one block.
 pub(crate) fn role_block(used: &RoleUse) -> Node {
     let mut body: Vec<Node> = used.dependencies.iter().map(role_block).collect();
-    let own = Block { unit: Some(used.unit()), ..Block::plain(used.tasks.clone()) };
+    let own = Block {
+        unit: Some(used.unit()),
+        handlers: used.handlers.clone(),
+        ..Block::plain(used.tasks.clone())
+    };
     body.push(Node::Block(Arc::new(own)));
     Node::Block(Arc::new(Block { role: Some(Arc::clone(&used.role)), ..Block::plain(body) }))
 }
@@ -368,6 +494,24 @@ pub(crate) fn main_file(directory: &Path, name: &str) -> Option<PathBuf> {
 fn part(directory: &Path, from: Option<&str>) -> Result<Option<PathBuf>, String> {
     let Some(name) = from else { return Ok(main_file(directory, "main")) };
     let exact = directory.join(name);
-    let found = main_file(directory, name).or_else(|| exact.is_file().then_some(exact));
-    found.map(Some).ok_or_else(|| name.to_owned())
+    let found = exact.is_file().then_some(exact).or_else(|| main_file(directory, name));
+    let missing = || {
+        let shown = directory.file_name().map(|name| name.to_string_lossy().into_owned());
+        format!("Could not find specified file in role: {}/{name}", shown.unwrap_or_default())
+    };
+    let found = found.ok_or_else(missing)?;
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    match real(&found).starts_with(real(directory)) {
+        true => Ok(Some(found)),
+        false => Err(format!(
+            "Failed loading '{}' for role ({}) as it is not inside the expected role path: '{}'",
+            found.display(),
+            directory
+                .parent()
+                .and_then(Path::file_name)
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            directory.display()
+        )),
+    }
 }

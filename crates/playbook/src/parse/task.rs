@@ -118,7 +118,7 @@ impl Reader<'_> {
             part.map(|part| self.tasks(part, &common, &place)).unwrap_or_default()
         };
         let (body, rescue, always) = (read(parts[0]), read(parts[1]), read(parts[2]));
-        Some(Node::Block(Arc::new(Block { body, rescue, always, role: None, unit: None })))
+        Some(Node::Block(Arc::new(Block { rescue, always, ..Block::plain(body) })))
     }
 
     fn task(
@@ -131,10 +131,18 @@ impl Reader<'_> {
         let before = self.faults.len();
         let mut own = Common::default();
         let mut draft = Draft::default();
+        self.search = match entries.iter().find(|(key, _)| key.as_str() == Some("collections")) {
+            Some((_, value)) => list(value).iter().map(Value::to_text).collect(),
+            None => outer.collections.clone(),
+        };
         // What an action's text gives outranks `args`, so `args` goes first.
         if let Some((_, value)) = entries.iter().find(|(key, _)| key.as_str() == Some("args")) {
-            match value.to_value().as_dict() {
+            let args = value.to_value();
+            match args.as_dict() {
                 Some(args) => draft.args.extend(args.clone()),
+                None if args.is_lazy() => {
+                    draft.args.insert(Key::str("_variable_params"), args);
+                }
                 None => self.fault(value, "`args` is a dict of arguments"),
             }
         }
@@ -147,6 +155,17 @@ impl Reader<'_> {
             }
             return None;
         };
+        let inner = draft
+            .args
+            .keys()
+            .find_map(|key| Some(key.as_str()?).filter(|key| key.starts_with("_ansible_")));
+        if let Some(key) = inner.filter(|_| !catalog::is_command(catalog::short(&word))) {
+            let what = format!(
+                "Invalid parameter specified beginning with keyword '_ansible_' for action '{word}': '{key}'. The prefix '_ansible_' is reserved for internal use only."
+            );
+            self.faults.push(LoadFault::at(item.at.clone(), what));
+            return None;
+        }
         if self.loader.world.config.rejected_modules.contains(catalog::short(&word)) {
             let what = format!("module `{word}` is rejected by the plugin filters of ansible.cfg");
             self.faults.push(LoadFault::at(word_at, what));
@@ -232,9 +251,19 @@ impl Reader<'_> {
             return None;
         }
         match module.as_str() {
+            "import_tasks" if task.args.get("apply").is_some() => {
+                self.fault(item, format!("Invalid options for {}: apply", task.word));
+                None
+            }
             "import_tasks" => self.import_tasks(&task, own, item, place),
             "import_role" => self.import_role(&task, own, item, place),
             "include_tasks" => {
+                let named = ["file", "_raw_params", "_variable_params"];
+                let missing = |name: &&str| task.args.get(name).is_none_or(Value::is_none);
+                if task.args.as_dict().is_some() && named.iter().all(missing) {
+                    self.fault(item, format!("No file specified for {}", task.word));
+                    return None;
+                }
                 let apply = self.apply(entries, item);
                 Some(Node::Task(Arc::new(Task { action: Action::IncludeTasks { apply }, ..task })))
             }
@@ -346,8 +375,14 @@ impl Reader<'_> {
                     self.text_args(word, rest, value, draft);
                 }
                 for (key, value) in entries {
-                    if let Some(key) = key.as_str().filter(|key| *key != "module") {
-                        draft.args.insert(Key::str(key), value.to_value());
+                    match key.as_str() {
+                        None | Some("module") => {}
+                        Some("args") if value.as_map().is_some() => {
+                            draft
+                                .args
+                                .extend(value.to_value().as_dict().cloned().unwrap_or_default());
+                        }
+                        Some(key) => drop(draft.args.insert(Key::str(key), value.to_value())),
                     }
                 }
             }
@@ -433,7 +468,7 @@ impl Reader<'_> {
     }
 
     fn meaning(&self, word: &str) -> Result<(String, Option<Arc<Found>>), String> {
-        meaning(&self.loader.modules, word)
+        meaning(&self.loader.modules, word, &self.search)
     }
 
     fn loop_control(&mut self, value: &Yaml, control: &mut LoopControl) {
@@ -504,7 +539,7 @@ impl Reader<'_> {
         }
         let Some(file) = task.args.get("file").or_else(|| task.args.get("_raw_params")).cloned()
         else {
-            self.fault(item, "`import_tasks` needs the name of a file");
+            self.fault(item, format!("No file specified for {}", task.word));
             return None;
         };
         let mut known = (*place.known).clone();
@@ -512,7 +547,7 @@ impl Reader<'_> {
         let place = Place { known: Arc::new(known), ..place.clone() };
         let name = self.known_text(&file, item, &place, "the file of `import_tasks`")?;
         let Some(path) = find_tasks(&name, &place) else {
-            self.fault(item, format!("task file `{name}` was not found"));
+            self.fault(item, missing_file(&place, &name));
             return None;
         };
         let common = Arc::new(own.within(&task.outer));
@@ -522,11 +557,28 @@ impl Reader<'_> {
 }
 
 /// What a word in the place of an action means: its short name, and the program that is run where
-/// it is none of ours. Otherwise why it cannot be run.
+/// it is none of ours. Otherwise why it cannot be run. A short name is looked for in the collections
+/// of `search` first.
 pub(crate) fn meaning(
     modules: &Modules,
     word: &str,
+    search: &[String],
 ) -> Result<(String, Option<Arc<Found>>), String> {
+    if !word.contains('.') {
+        for collection in search {
+            if matches!(collection.as_str(), "ansible.builtin" | "ansible.legacy") {
+                break;
+            }
+            let full = format!("{collection}.{word}");
+            let ours = catalog::module(&full).map(|module| (module, None));
+            if let Some(found) = ours.or_else(|| {
+                let found = modules.find(&full).ok()?;
+                Some((word.to_owned(), Some(found)))
+            }) {
+                return Ok(found);
+            }
+        }
+    }
     let short = catalog::short(word);
     if catalog::find_control(short).is_some() {
         return Ok((short.to_owned(), None));
@@ -550,6 +602,19 @@ pub(crate) fn meaning(
 fn foreign_obstacle(task: &Task) -> Option<String> {
     task.foreign.as_ref()?.obstacle.clone()
 }
+
+/// What is said of a task file that is not there.
+pub(crate) fn missing_file(place: &Place, name: &str) -> String {
+    let path = place.playbook_dir.join(name);
+    let path = std::path::absolute(&path).unwrap_or(path).display().to_string();
+    let missing = format!("{MISSING} '{path}' on the Ansible Controller");
+    format!(
+        "{missing}: Unable to retrieve file contents.\n{missing}.\nIf you are using a module and expect the file to exist on the remote, see the remote_src option: [Errno 2] No such file or directory: '{path}'"
+    )
+}
+
+/// How it is said that a file is not there.
+pub(crate) const MISSING: &str = "Could not find or access";
 
 /// A task file by the name an include gives it.
 pub(crate) fn find_tasks(name: &str, place: &Place) -> Option<PathBuf> {

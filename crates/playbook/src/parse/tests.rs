@@ -175,7 +175,7 @@ fn faults_in_templates_and_included_roles_are_found_before_the_run() {
     for part in [
         "templates/a.j2:2:1: Unexpected end of template",
         "`nomodule`",
-        "`missing.yml` was not found",
+        "Could not find or access 'missing.yml'",
         "'unknown' is undefined",
         "the role 'nowhere' was not found",
     ] {

@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub(crate) enum Condition {
     Plain(bool),
     Expr(Expression),
+    /// A template that gives the answer, or the expression that does.
+    Template(Value),
     /// It cannot be read: what it says, and why. That matters when a run comes to it.
     Broken(String, String),
 }
@@ -23,6 +25,7 @@ impl Condition {
             Self::Plain(true) => "True",
             Self::Plain(false) => "False",
             Self::Expr(expression) => expression.source(),
+            Self::Template(value) => value.as_str().unwrap_or_default(),
             Self::Broken(text, _) => text,
         }
     }
@@ -59,6 +62,8 @@ pub(crate) struct Common {
     pub(crate) debugger: Option<Value>,
     pub(crate) delegate_to: Option<Value>,
     pub(crate) delegate_facts: Option<Value>,
+    /// Collections in which short names are looked for.
+    pub(crate) collections: Vec<String>,
 }
 
 impl Common {
@@ -84,6 +89,9 @@ impl Common {
                 own.clone_from(outer);
             }
         };
+        if self.collections.is_empty() {
+            self.collections.clone_from(&outer.collections);
+        }
         for (own, outer) in [
             (&mut self.become_it, &outer.become_it),
             (&mut self.become_user, &outer.become_user),
@@ -192,6 +200,40 @@ pub(crate) struct Task {
 }
 
 impl Task {
+    /// A task that nobody wrote.
+    pub(crate) fn made(
+        name: String,
+        module: &str,
+        args: Dict,
+        common: Arc<Common>,
+        origin: Origin,
+        dir: PathBuf,
+    ) -> Self {
+        Self {
+            id: usize::MAX,
+            name: Some(Value::from(name)),
+            word: format!("ansible.builtin.{module}"),
+            action: Action::Module(module.to_owned()),
+            foreign: None,
+            args: Value::dict(args),
+            outer: Arc::clone(&common),
+            common,
+            repeat: None,
+            register: None,
+            until: Vec::new(),
+            retries: None,
+            delay: None,
+            changed_when: None,
+            failed_when: None,
+            detach: None,
+            poll: None,
+            listen: Vec::new(),
+            origin,
+            role: None,
+            dir,
+        }
+    }
+
     /// The module, where it is certain which one it is.
     pub(crate) fn module(&self) -> Option<&str> {
         match &self.action {
@@ -208,7 +250,7 @@ impl Task {
 }
 
 /// Tasks with what is done when one fails, and what is done anyway.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Block {
     pub(crate) body: Vec<Node>,
     pub(crate) rescue: Vec<Node>,
@@ -217,6 +259,8 @@ pub(crate) struct Block {
     pub(crate) role: Option<Arc<Role>>,
     /// These are all the tasks of one role.
     pub(crate) unit: Option<Unit>,
+    /// The handlers of that role.
+    pub(crate) handlers: Vec<Node>,
 }
 
 /// A role as a host passes through it.
@@ -231,7 +275,7 @@ pub(crate) struct Unit {
 impl Block {
     /// A plain list of tasks.
     pub(crate) fn plain(body: Vec<Node>) -> Self {
-        Self { body, rescue: Vec::new(), always: Vec::new(), role: None, unit: None }
+        Self { body, ..Self::default() }
     }
 }
 
@@ -247,17 +291,33 @@ pub(crate) enum Node {
 pub(crate) struct Role {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
+    /// The collection it lies in.
+    pub(crate) collection: Option<String>,
     /// Defaults of its dependencies and its own.
     pub(crate) defaults: Dict,
     /// Variables of its dependencies and its own.
     pub(crate) vars: Dict,
-    /// Variables given where it is used.
+    /// Variables given where it is used, which outrank nearly all others.
     pub(crate) params: Dict,
+    /// `vars` where it is used, which outrank its own.
+    pub(crate) given: Dict,
+    /// A task pulled it in, not a list of roles.
+    pub(crate) pulled: bool,
     /// The roles it was pulled in by, outermost first.
     pub(crate) parents: Vec<Arc<Role>>,
     pub(crate) public: bool,
     /// As of [`RoleUse`].
     pub(crate) fingerprint: String,
+}
+
+impl Role {
+    /// Its name with that of its collection.
+    pub(crate) fn full(&self) -> String {
+        match &self.collection {
+            Some(collection) => format!("{collection}.{}", self.name),
+            None => self.name.clone(),
+        }
+    }
 }
 
 /// A role with what it does.
@@ -274,6 +334,17 @@ pub(crate) struct RoleUse {
 }
 
 impl RoleUse {
+    /// The names of all roles that it depends on, each once.
+    pub(crate) fn needs(&self, names: &mut Vec<String>) {
+        for one in &self.dependencies {
+            one.needs(names);
+            let name = one.role.full();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+
     pub(crate) fn unit(&self) -> Unit {
         Unit { fingerprint: self.fingerprint.clone(), allow_duplicates: self.allow_duplicates }
     }

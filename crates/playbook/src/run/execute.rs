@@ -1,5 +1,6 @@
 //! One task on one host: conditions, arguments, tries, what counts as changed and failed.
 
+use super::debugger::Next;
 use super::outcome::{Asked, Ended, Outcome, failed, flag, put, why};
 use super::reach::{Operator, Reach};
 use super::state::{HostState, Shared};
@@ -57,6 +58,23 @@ impl Told {
 impl<'r> Crew<'r> {
     /// Runs a task on a host, tells it, and remembers what it registers.
     pub(crate) async fn host_task(&self, task: &Task, scope: &TaskScope) -> Outcome {
+        let mut outcome = self.try_host_task(task, scope).await;
+        let mut changed: Option<Task> = None;
+        while self.debugs(task, scope, &outcome) {
+            let now = changed.get_or_insert_with(|| task.clone());
+            match self.debug_task(now, scope, &outcome).await {
+                Next::Continue => break,
+                Next::Redo => outcome = self.try_host_task(now, scope).await,
+                Next::Quit => {
+                    outcome.quit = true;
+                    break;
+                }
+            }
+        }
+        outcome
+    }
+
+    async fn try_host_task(&self, task: &Task, scope: &TaskScope) -> Outcome {
         let scope = scope.for_task(task);
         let mut told = match &task.repeat {
             None => {
@@ -145,6 +163,17 @@ impl<'r> Crew<'r> {
             Some(value) => truth(&context, Some(value)).unwrap_or(true),
             None => self.shared.options.no_log,
         };
+        let delegate = self.delegate(task, &context);
+        let delegated = match &delegate {
+            Ok(Some(host)) => Some(scope.delegated(host)),
+            _ => None,
+        };
+        let nowhere = delegate.is_err();
+        let scope = delegated.as_ref().unwrap_or(scope);
+        let context = match &delegated {
+            Some(scope) => scope.clone().context(),
+            None => context,
+        };
         match self.all_hold(&context, &task.common.when) {
             Ok(None) => {}
             Ok(Some(condition)) => {
@@ -157,10 +186,13 @@ impl<'r> Crew<'r> {
                 };
             }
         }
-        let mut told = match self.prepared(task, scope, &context).await {
+        let mut told = match self.prepared(task, scope, &context, delegate).await {
             Ok(told) => told,
             Err(result) => Told::plain(Outcome::of(result)),
         };
+        if let (None, Some(wanted), true) = (&told.delegate, &task.common.delegate_to, nowhere) {
+            told.delegate = wanted.as_str().map(str::to_owned);
+        }
         let hidden = told.outcome.result.shift_remove(NO_LOG).is_some_and(|hide| hide.is_true());
         told.no_log = no_log || hidden;
         if told.outcome.ended == Ended::Failed {
@@ -189,7 +221,18 @@ impl<'r> Crew<'r> {
             match condition {
                 Condition::Plain(true) => {}
                 Condition::Plain(false) => return Ok(Some("False".to_owned())),
-                Condition::Broken(_, why) => return Err(Fault::new(why.clone())),
+                Condition::Broken(text, why) => {
+                    let allowed = self.shared.world.config.allow_broken_conditionals.value
+                        || context.world.dialect == Dialect::Core214;
+                    if !(allowed && text.is_empty()) {
+                        return Err(Fault::new(why.clone()));
+                    }
+                }
+                Condition::Template(value) => {
+                    if !context.holds_value(value)? {
+                        return Ok(Some(condition.source().to_owned()));
+                    }
+                }
                 Condition::Expr(expression) => {
                     if !context.holds(expression)? {
                         return Ok(Some(expression.source().to_owned()));
@@ -200,11 +243,28 @@ impl<'r> Crew<'r> {
         Ok(None)
     }
 
+    /// The host that does the work of a task instead.
+    fn delegate(&self, task: &Task, context: &Context) -> Result<Option<Arc<HostState>>, Dict> {
+        let Some(value) = &task.common.delegate_to else { return Ok(None) };
+        let name = match context.finish(value) {
+            Ok(Value::Omit) => return Ok(None),
+            Ok(name) => name.to_text(),
+            Err(fault) => return Err(failed(format!("Task failed: {}", fault.what))),
+        };
+        if name.is_empty() {
+            let said = value.as_str().unwrap_or_default();
+            let what = format!("Task failed: Empty hostname produced from delegate_to: \"{said}\"");
+            return Err(failed(what));
+        }
+        Ok(Some(self.shared.host_at(&name)))
+    }
+
     async fn prepared(
         &self,
         task: &Task,
         scope: &TaskScope,
         context: &Context,
+        delegate: Result<Option<Arc<HostState>>, Dict>,
     ) -> Result<Told, Dict> {
         let keyword = |fault: Fault| failed(format!("Task failed: {}", fault.what));
         let wrong = |word: &str, fault: Fault| {
@@ -217,7 +277,7 @@ impl<'r> Crew<'r> {
                 let rejected = &self.shared.world.config.rejected_modules;
                 let meaning = match rejected.contains(catalog::short(&word)) {
                     true => None,
-                    false => meaning(&self.shared.modules, &word).ok(),
+                    false => meaning(&self.shared.modules, &word, &task.common.collections).ok(),
                 };
                 meaning.ok_or_else(|| {
                     failed(format!(
@@ -238,13 +298,7 @@ impl<'r> Crew<'r> {
             Some(value) => truth(context, Some(value)).map_err(|fault| wrong("diff", fault))?,
             None => scope.diff,
         };
-        let delegate = match &task.common.delegate_to {
-            Some(value) => {
-                let name = context.text(value).map_err(keyword)?;
-                (!name.is_empty()).then(|| self.shared.host(&name))
-            }
-            None => None,
-        };
+        let delegate = delegate?;
         let scope = TaskScope { check, diff, ..scope.clone() };
         let context = scope.clone().context();
         let (args, foreign) = self.arguments(task, module, named, &context)?;
@@ -389,158 +443,6 @@ impl<'r> Crew<'r> {
         if over && flag(&result, "failed") { late() } else { result }
     }
 
-    /// The scope in which `changed_when`, `failed_when` and `until` see the result.
-    fn with_result(&self, task: &Task, scope: &TaskScope, result: &Dict) -> TaskScope {
-        match &task.register {
-            Some(name) => scope.with(name, Value::dict(result.clone())),
-            None => scope.clone(),
-        }
-    }
-
-    /// Applies `changed_when` and `failed_when`.
-    fn judge(&self, task: &Task, scope: &TaskScope, result: &mut Dict) {
-        result.entry(Key::str("changed")).or_insert(Value::Bool(false));
-        if flag(result, "failed") {
-            let exception = Value::str("(traceback unavailable)");
-            result.entry(Key::str("exception")).or_insert(exception);
-        }
-        result.entry(Key::str("failed")).or_insert(Value::Bool(false));
-        for (conditions, name) in [(&task.changed_when, "changed"), (&task.failed_when, "failed")] {
-            let Some(conditions) = conditions else { continue };
-            if flag(result, "skipped") {
-                continue;
-            }
-            let context = self.with_result(task, scope, result).context();
-            match self.all_hold(&context, conditions) {
-                Ok(missing) => {
-                    // An empty list of conditions says nothing.
-                    if conditions.is_empty() {
-                        continue;
-                    }
-                    put(result, name, missing.is_none());
-                    if name == "failed" {
-                        put(result, "failed_when_result", missing.is_none());
-                        if missing.is_some()
-                            && let Some(exception) = result.shift_remove("exception")
-                        {
-                            put(result, "failed_when_suppressed_exception", exception);
-                        }
-                    }
-                }
-                Err(fault) => {
-                    put(result, "failed", true);
-                    put(result, &format!("{name}_when_result"), Value::from(fault.what.clone()));
-                    put(result, "msg", Value::from(format!("Task failed: {}", fault.what)));
-                }
-            }
-        }
-    }
-
-    /// Arguments rendered, those that are omitted left out, defaults for the module filled in; and
-    /// the program that takes them where our module does not.
-    fn arguments(
-        &self,
-        task: &Task,
-        module: &str,
-        mut foreign: Option<Arc<Found>>,
-        context: &Context,
-    ) -> Result<(Dict, Option<Arc<Found>>), Dict> {
-        let mut args = Dict::new();
-        let full = if task.word.contains('.') {
-            task.word.clone()
-        } else {
-            format!("ansible.builtin.{}", task.word)
-        };
-        let fault_of = |name: Option<&str>, fault: &Fault| {
-            let which = name
-                .map(|name| format!(" Error while resolving value for '{name}':"))
-                .unwrap_or_default();
-            failed(format!(
-                "Task failed: Finalization of task args for '{full}' failed:{which} {}",
-                fault.what
-            ))
-        };
-        for defaults in &task.common.module_defaults {
-            let defaults = context.finish(defaults).map_err(|fault| fault_of(None, &fault))?;
-            for (key, value) in defaults.as_dict().into_iter().flatten() {
-                let word = key.to_json_key();
-                if catalog::short(&word) == module
-                    && let Some(more) = value.as_dict()
-                {
-                    args.extend(more.clone());
-                }
-            }
-        }
-        let given = match &task.args {
-            whole if whole.as_str().is_some() => {
-                let value = context.finish(whole).map_err(|fault| fault_of(None, &fault))?;
-                match value.as_dict() {
-                    Some(entries) => entries.clone(),
-                    None => {
-                        return Err(failed(format!(
-                            "Task failed: the arguments of '{full}' are {}, not a dict",
-                            value.type_name()
-                        )));
-                    }
-                }
-            }
-            args => args.as_dict().cloned().unwrap_or_default(),
-        };
-        // What our module does not know Ansible's own may.
-        let known = |foreign: &mut Option<Arc<Found>>, key: &Key| {
-            let name = key.to_json_key();
-            if foreign.is_none() && !catalog::takes(module, &name) {
-                *foreign = self.shared.modules.core_knows(module, &name);
-                if foreign.is_none() && catalog::find_control(module).is_some() {
-                    return Err(failed(format!("Task failed: `{module}` has no argument `{key}`")));
-                }
-            }
-            Ok(())
-        };
-        for (key, value) in &given {
-            let name = key.to_json_key();
-            if name == "_variable_params" {
-                let value = context.finish(value).map_err(|fault| fault_of(Some(&name), &fault))?;
-                let Some(more) = value.as_dict() else {
-                    return Err(failed(format!(
-                        "Task failed: Finalization of task args for '{full}' failed: Task arguments template must resolve to a dictionary, not {}.",
-                        value.type_name()
-                    )));
-                };
-                for (key, value) in more {
-                    if !given.contains_key(key) {
-                        known(&mut foreign, key)?;
-                        args.insert(key.clone(), value.clone());
-                    }
-                }
-                continue;
-            }
-            // These look at their arguments themselves: `var` is a name, `that` a list of
-            // conditions, and what is undefined may be shown.
-            if matches!((module, name.as_str()), ("debug", "var") | ("assert", "that")) {
-                args.insert(key.clone(), value.clone());
-                continue;
-            }
-            let value = context.finish(value).map_err(|fault| fault_of(Some(&name), &fault))?;
-            if matches!(value, Value::Omit) {
-                args.shift_remove(key);
-                continue;
-            }
-            // Names within a dict that was rendered are data.
-            let key = if name.contains("{{") && task.args.as_str().is_none() {
-                let value = context
-                    .finish(&Value::trusted(&name, None))
-                    .map_err(|fault| fault_of(Some(&name), &fault))?;
-                Key::of(&value).unwrap_or_else(|| Key::from(value.to_text().as_str()))
-            } else {
-                key.clone()
-            };
-            known(&mut foreign, &key)?;
-            args.insert(key, value);
-        }
-        Ok((args, foreign))
-    }
-
     /// What an include asks for.
     fn include(&self, task: &Task, context: &Context) -> Result<Outcome, Dict> {
         let fault_of = |fault: Fault| failed(format!("Task failed: {}", fault.what));
@@ -603,7 +505,7 @@ impl<'r> Crew<'r> {
             },
         };
         match &task.role {
-            Some(role) => format!("{} : {bare}", role.name),
+            Some(role) => format!("{} : {bare}", role.full()),
             None => bare,
         }
     }

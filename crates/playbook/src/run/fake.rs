@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use updraft_base::Blame;
 use updraft_remote::{Output, RemoteError, Session};
-use updraft_wire::{Exec, Exit, ModuleRequest, ModuleResult, Peer, Put, Request, Response};
+use updraft_wire::{Exec, Exit, Job, ModuleRequest, ModuleResult, Peer, Put, Request, Response};
 
 /// One host.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(super) struct FakeHost {
     staged: Mutex<BTreeMap<String, Vec<u8>>>,
     peer: Peer,
     tries: Mutex<u64>,
+    /// How often a job is still found running, and what it gave.
+    jobs: Mutex<BTreeMap<String, (u32, Value)>>,
 }
 
 #[async_trait]
@@ -31,7 +33,11 @@ impl Session for FakeHost {
     async fn call(&self, request: Request, _within: Duration) -> Result<Response, RemoteError> {
         let Request::Module(request) = request else { panic!("only modules are asked for") };
         self.log.lock().unwrap().push(request.clone());
-        let result = self.run(&request);
+        let result = match (&request.job, request.name.as_str()) {
+            (Some(job), _) => self.begin(job, &request),
+            (None, "async_status") => self.status(&request),
+            (None, _) => self.run(&request),
+        };
         let Value::Object(result) = result else { panic!("a result is an object") };
         Ok(Response::Module(ModuleResult(result)))
     }
@@ -64,6 +70,33 @@ impl Session for FakeHost {
 }
 
 impl FakeHost {
+    /// A job: it is done when somebody asks for the second time.
+    fn begin(&self, job: &Job, request: &ModuleRequest) -> Value {
+        let id = format!("{}.1", job.id);
+        self.jobs.lock().unwrap().insert(id.clone(), (1, self.run(request)));
+        json!({"started": true, "finished": false, "ansible_job_id": id, "changed": true})
+    }
+
+    fn status(&self, request: &ModuleRequest) -> Value {
+        let id = request.args["jid"].as_str().unwrap();
+        let mut jobs = self.jobs.lock().unwrap();
+        match jobs.get_mut(id) {
+            None => json!({"failed": true, "finished": true, "msg": "could not find job"}),
+            Some(_) if request.args["mode"] == "cleanup" => {
+                jobs.remove(id);
+                json!({"erased": id})
+            }
+            Some((0, result)) => {
+                result["finished"] = true.into();
+                result.clone()
+            }
+            Some((left, _)) => {
+                *left -= 1;
+                json!({"started": true, "finished": false, "ansible_job_id": id})
+            }
+        }
+    }
+
     fn run(&self, request: &ModuleRequest) -> Value {
         let text = |name: &str| {
             request.args.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()

@@ -409,6 +409,23 @@ fn preserve_mode(args: &mut Dict, path: &Path) -> Result<(), Dict> {
     Ok(())
 }
 
+/// The name of this computer.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
+/// The name of a user of this computer, or the number where there is none.
+fn user_name(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let found = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    found.unwrap_or_else(|| uid.to_string())
+}
+
 /// The names that only template files see.
 fn template_context(call: &Call<'_>, path: &Path, src: &str, dest: &str) -> Context {
     let full =
@@ -419,7 +436,13 @@ fn template_context(call: &Call<'_>, path: &Path, src: &str, dest: &str) -> Cont
     };
     add("template_fullpath", Value::from(full));
     add("template_destpath", Value::str(dest));
-    let modified = std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    add("template_host", Value::from(host_name()));
+    let meta = std::fs::metadata(path).ok();
+    if let Some(meta) = &meta {
+        let uid = std::os::unix::fs::MetadataExt::uid(meta);
+        add("template_uid", Value::from(user_name(uid)));
+    }
+    let modified = meta.and_then(|meta| meta.modified().ok());
     if let Some(stamp) = modified.and_then(|time| updraft_base::Timestamp::try_from(time).ok()) {
         let at = stamp.to_zoned(jiff::tz::TimeZone::system()).datetime();
         add("template_mtime", crate::value::Moment::DateTime(at).into_value());

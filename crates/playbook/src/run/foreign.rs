@@ -13,7 +13,7 @@ use std::time::Duration;
 use updraft_base::Digest;
 use updraft_remote::Session;
 use updraft_wire::{
-    ForeignModule, ForeignOutput, ForeignStyle, ModuleRequest, Put, Request, Response,
+    ForeignModule, ForeignOutput, ForeignStyle, Job, ModuleRequest, Put, Request, Response,
 };
 
 /// The version of the language, which modules are told.
@@ -37,13 +37,19 @@ const SPECIAL_FS: &[&str] = &["fuse", "nfs", "vboxsf", "ramfs", "9p", "vfat"];
 
 impl Crew<'_> {
     /// Runs a program on the host that does the work.
-    pub(super) async fn foreign(&self, call: &Call<'_>, found: &Found, args: &Dict) -> Dict {
+    pub(super) async fn foreign(
+        &self,
+        call: &Call<'_>,
+        found: &Found,
+        args: &Dict,
+        job: Option<Job>,
+    ) -> Dict {
         let bundle = match self.bundle(call, found) {
             Ok(bundle) => bundle,
             Err(result) => return result,
         };
         let request = match self.foreign_request(call, found, &bundle, args) {
-            Ok(request) => request,
+            Ok(request) => ModuleRequest { job, ..request },
             Err(fault) => return failed(format!("Task failed: {}", fault.what)),
         };
         let session = match self.session(call).await {
@@ -172,6 +178,8 @@ pub(super) async fn ask(
     loop {
         match session.call(Request::Module(request.clone()), deadline).await {
             Ok(Response::Foreign(output)) => return result_of(&output, &request),
+            // It has begun in the background.
+            answered @ Ok(Response::Module(_)) => return super::remote::answer(answered),
             Ok(Response::Missing { digests }) if !brought => {
                 brought = true;
                 for digest in digests {

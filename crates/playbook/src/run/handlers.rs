@@ -2,27 +2,62 @@
 
 use crate::parse::tree::{Node, Task};
 use crate::template::Context;
+use crate::value::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// A handler, and the hosts that it was notified for.
+struct Handler {
+    task: Arc<Task>,
+    marks: BTreeSet<usize>,
+    /// The list that it stands in.
+    list: usize,
+}
 
 /// The handlers of a play, in the order they are defined.
 #[derive(Default)]
 pub(super) struct Handlers {
-    list: Vec<(Arc<Task>, BTreeSet<usize>)>,
+    list: Vec<Handler>,
+    /// How many lists of handlers were added.
+    lists: usize,
+    /// Handlers whose names could not be rendered when they were looked for, and why; told once.
+    pub(super) unusable: Vec<String>,
+    told: BTreeSet<usize>,
     /// Names that were notified since the last flush, for whom, and what they were rendered in.
     pending: Vec<(String, BTreeSet<usize>, Context)>,
 }
 
 impl Handlers {
+    /// Adds one list of handlers: those of the play, or of a role.
     pub(super) fn add(&mut self, nodes: &[Node]) {
+        self.lists += 1;
+        self.add_all(nodes);
+    }
+
+    /// Adds the handlers of the roles that are imported among some tasks.
+    pub(super) fn add_imported(&mut self, nodes: &[Node]) {
+        for node in nodes {
+            if let Node::Block(block) = node {
+                if !block.handlers.is_empty() {
+                    self.add(&block.handlers);
+                }
+                for part in [&block.body, &block.rescue, &block.always] {
+                    self.add_imported(part);
+                }
+            }
+        }
+    }
+
+    fn add_all(&mut self, nodes: &[Node]) {
         for node in nodes {
             match node {
                 Node::Task(task) => {
-                    if !self.list.iter().any(|(known, _)| known.id == task.id) {
-                        self.list.push((Arc::clone(task), BTreeSet::new()));
+                    if !self.list.iter().any(|known| known.task.id == task.id) {
+                        let (task, marks) = (Arc::clone(task), BTreeSet::new());
+                        self.list.push(Handler { task, marks, list: self.lists });
                     }
                 }
-                Node::Block(block) => self.add(&block.body),
+                Node::Block(block) => self.add_all(&block.body),
             }
         }
     }
@@ -48,40 +83,73 @@ impl Handlers {
         Ok(())
     }
 
-    /// The handlers of a name, of which the last one defined counts, and of a topic.
-    fn meant(&self, name: &str, context: &Context) -> BTreeSet<usize> {
+    fn look_for_unusable(&mut self, context: &Context) {
+        for (index, Handler { task, .. }) in self.list.iter().enumerate() {
+            let Some(name) = task.name.as_ref().filter(|name| name.is_lazy()) else { continue };
+            if !task.listen.is_empty() || self.told.contains(&index) {
+                continue;
+            }
+            if let Err(fault) = context.text(name) {
+                self.told.insert(index);
+                self.unusable.push(format!(
+                    "Handler '{}' is unusable because it has no listen topics and the name could not be templated (host-specific variables are not supported in handler names). The error: {}",
+                    name.as_str().unwrap_or_default(),
+                    fault.what
+                ));
+            }
+        }
+    }
+
+    /// The handler of a name, and those of a topic. Of several of one name the one in the last
+    /// list counts, and within a list the first.
+    fn meant(&mut self, name: &str, context: &Context) -> BTreeSet<usize> {
+        self.look_for_unusable(context);
+        let mut order: Vec<usize> = (0..self.list.len()).collect();
+        order.sort_by_key(|index| (std::cmp::Reverse(self.list[*index].list), *index));
+        let name_of = |task: &Task| -> Option<String> {
+            let own = task.name.as_ref()?;
+            context.text(own).ok()
+        };
         let named = |task: &Task| -> bool {
-            let Some(own) = &task.name else { return false };
-            let own =
-                context.text(own).unwrap_or_else(|_| own.as_str().unwrap_or_default().to_owned());
+            let Some(own) = name_of(task) else { return false };
+            let of_role = |role: &str| format!("{role} : {own}") == name;
             let with_role =
-                task.role.as_ref().is_some_and(|role| format!("{} : {own}", role.name) == name);
+                task.role.as_ref().is_some_and(|role| of_role(&role.name) || of_role(&role.full()));
             own == name || with_role
         };
         let listens = |task: &Task| {
-            task.listen.iter().any(|topic| {
-                let topic = context.finish(topic).unwrap_or_else(|_| topic.clone());
-                match topic.as_list() {
-                    Some(items) => items.iter().any(|item| item.to_text() == name),
-                    None => topic.to_text() == name,
-                }
-            })
+            let role = task.role.as_ref();
+            let is_topic = |topic: &Value| {
+                let topic = topic.to_text();
+                let of_role = |role: &str| format!("{role} : {topic}") == name;
+                topic == name
+                    || role.is_some_and(|role| of_role(&role.name) || of_role(&role.full()))
+            };
+            // Topics are never templates.
+            task.listen.iter().any(|topic| is_topic(&topic.as_written()))
         };
-        let by_name = self.list.iter().rposition(|(task, _)| named(task));
-        let by_topic = self
-            .list
-            .iter()
-            .enumerate()
-            .filter(|(_, (task, _))| listens(task))
-            .map(|(index, _)| index);
-        by_topic.chain(by_name).collect()
+        let mut meant = BTreeSet::new();
+        meant.extend(order.iter().copied().find(|index| named(&self.list[*index].task)));
+        let mut seen = BTreeSet::new();
+        for index in order.into_iter().filter(|index| listens(&self.list[*index].task)) {
+            if name_of(&self.list[index].task).is_none_or(|name| seen.insert(name)) {
+                meant.insert(index);
+            }
+        }
+        meant
+    }
+
+    /// Is there anything that a host was notified of?
+    pub(super) fn are_for(&self, host: usize) -> bool {
+        self.pending.iter().any(|(_, hosts, _)| hosts.contains(&host))
+            || self.list.iter().any(|handler| handler.marks.contains(&host))
     }
 
     /// Decides which handlers are meant by what was notified.
     pub(super) fn resolve(&mut self) {
         for (name, hosts, context) in std::mem::take(&mut self.pending) {
             for index in self.meant(&name, &context) {
-                self.list[index].1.extend(&hosts);
+                self.list[index].marks.extend(&hosts);
             }
         }
     }
@@ -92,7 +160,7 @@ impl Handlers {
         at: usize,
         hosts: &[usize],
     ) -> Option<(usize, Arc<Task>, Vec<usize>)> {
-        for (index, (task, marks)) in self.list.iter_mut().enumerate().skip(at) {
+        for (index, Handler { task, marks, .. }) in self.list.iter_mut().enumerate().skip(at) {
             let meant: Vec<usize> =
                 hosts.iter().copied().filter(|host| marks.contains(host)).collect();
             if !meant.is_empty() {

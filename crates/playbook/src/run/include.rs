@@ -7,8 +7,8 @@ use super::strategy::Batch;
 use crate::fault::LoadFault;
 use crate::output::{At, Broken, Event};
 use crate::parse::role::{Asked as AskedRole, role_block};
-use crate::parse::task::find_tasks;
-use crate::parse::tree::{Action, Common, Node, Task};
+use crate::parse::task::{MISSING, find_tasks, missing_file};
+use crate::parse::tree::{Action, Common, Node, RoleUse, Task};
 use crate::parse::{Place, Reader};
 use crate::value::{Dict, Key, Value};
 use crate::yaml::{Kind, Node as Yaml};
@@ -31,6 +31,9 @@ impl From<String> for IncludeFault {
 /// The first of what is wrong in a file that was read.
 fn unreadable(faults: Vec<LoadFault>, task: &Task) -> IncludeFault {
     let first = faults.into_iter().next();
+    if let Some(missing) = first.as_ref().filter(|fault| fault.what.starts_with(MISSING)) {
+        return IncludeFault::Host(missing.what.clone());
+    }
     let fault = first.unwrap_or_else(|| LoadFault::at(task.origin.clone(), "it cannot be read"));
     IncludeFault::Run(Broken::unreadable(fault))
 }
@@ -52,8 +55,6 @@ impl Batch<'_> {
         &mut self,
         task: &Arc<Task>,
         includes: Vec<(Asked, usize)>,
-        set: &[usize],
-        once: bool,
         handler: bool,
     ) -> (Loaded, bool) {
         let keyed = includes.into_iter().map(|(asked, index)| {
@@ -68,8 +69,8 @@ impl Batch<'_> {
         let mut loaded = Vec::new();
         let mut missing = false;
         for (_, members) in grouped(keyed) {
-            let hosts: Vec<usize> =
-                if once { set.to_vec() } else { members.iter().map(|(_, index)| *index).collect() };
+            // A task that runs once includes for the host that it ran for.
+            let hosts: Vec<usize> = members.iter().map(|(_, index)| *index).collect();
             let hosts = self.among(&hosts);
             if hosts.is_empty() || self.broken.is_some() {
                 break;
@@ -175,19 +176,14 @@ impl Batch<'_> {
     ) -> Result<Found, IncludeFault> {
         let place = Place { handlers: handler, ..self.place(task, &asked.vars) };
         let Some(path) = find_tasks(&asked.what, &place) else {
-            let name = std::path::absolute(place.dir.join(&asked.what))
-                .unwrap_or_else(|_| asked.what.clone().into());
-            return Err(format!(
-                "Could not find or access '{}' on the Ansible Controller.",
-                name.display()
-            )
-            .into());
+            return Err(missing_file(&place, &asked.what).into());
         };
-        let mut reader = Reader::new(&self.playbook.loader);
+        let mut reader = Reader::while_running(&self.playbook.loader);
         let nodes = reader.task_file(&path, &Self::around(task, asked, apply), &place);
         if !reader.faults.is_empty() {
             return Err(unreadable(reader.faults, task));
         }
+        self.handlers.add_imported(&nodes);
         let shown = std::path::absolute(&path).unwrap_or(path).display().to_string();
         Ok(Found { nodes, shown })
     }
@@ -202,14 +198,17 @@ impl Batch<'_> {
         let place = self.place(task, &asked.vars);
         let text =
             |name: &str| asked.args.get(name).filter(|value| !value.is_none()).map(Value::to_text);
-        let public = asked.args.get("public").and_then(Value::as_boolean).unwrap_or(false);
         let wanted = AskedRole {
             tasks_from: text("tasks_from"),
             vars_from: text("vars_from"),
             defaults_from: text("defaults_from"),
             handlers_from: text("handlers_from"),
             params: asked.vars.clone(),
-            public,
+            given: Dict::new(),
+            pulled: true,
+            unchecked: asked.args.get("rolespec_validate").and_then(Value::as_boolean)
+                == Some(false),
+            public: asked.args.get("public").and_then(Value::as_boolean),
             allow_duplicates: asked
                 .args
                 .get("allow_duplicates")
@@ -218,7 +217,7 @@ impl Batch<'_> {
         };
         let common = Self::around(task, asked, apply);
         let at = Yaml { at: task.origin.clone(), kind: Kind::Scalar(Value::None) };
-        let mut reader = Reader::new(&self.playbook.loader);
+        let mut reader = Reader::while_running(&self.playbook.loader);
         let used = reader.role(&asked.what, wanted, &common, &at, &place);
         let Some(used) = used else {
             let missing =
@@ -233,31 +232,21 @@ impl Batch<'_> {
         }
         for part in crate::parse::in_order(std::slice::from_ref(&used)) {
             self.handlers.add(&part.handlers);
+            self.handlers.add_imported(&part.tasks);
         }
-        if used.role.public {
-            self.publish(&used.role.defaults, &used.role.vars);
-        }
-        Ok(Found { nodes: vec![role_block(&used)], shown: used.role.name.clone() })
+        self.publish(&used);
+        Ok(Found { nodes: vec![role_block(&used)], shown: used.role.full() })
     }
 
-    /// Shows a role's variables to the rest of the play.
-    fn publish(&mut self, defaults: &Dict, vars: &Dict) {
-        let old = &self.vars;
-        let over = |old: &Dict, new: &Dict| -> Dict {
-            let mut all = old.clone();
-            all.extend(new.clone());
-            all
-        };
-        self.vars = Arc::new(super::vars::PlayVars {
-            dir: old.dir.clone(),
-            name: old.name.clone(),
-            vars: old.vars.clone(),
-            prompted: old.prompted.clone(),
-            role_defaults: over(&old.role_defaults, defaults),
-            role_vars: over(&old.role_vars, vars),
-            role_names: old.role_names.clone(),
-            batch: old.batch.clone(),
-            all: old.all.clone(),
-        });
+    /// Makes a role known to the rest of the play, with its variables if they are for all.
+    fn publish(&mut self, used: &RoleUse) {
+        let config = &self.crew.shared.world.config;
+        let vars = Arc::make_mut(&mut self.vars);
+        if used.role.public {
+            config.lay_over(&mut vars.role_defaults, &used.role.defaults);
+            config.lay_over(&mut vars.role_vars, &used.role.vars);
+        }
+        vars.role_names.push(used.role.full());
+        used.needs(&mut vars.needed_names);
     }
 }

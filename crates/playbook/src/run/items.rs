@@ -96,7 +96,8 @@ impl Crew<'_> {
         };
         let mut results = Vec::with_capacity(items.len());
         let mut all = Outcome::of(Dict::new());
-        let (mut any_failed, mut all_skipped, mut no_log) = (false, true, false);
+        let (mut any_failed, mut gone) = (false, false);
+        let (mut all_skipped, mut no_log) = (true, false);
         // A loop is ignored when each of its failures is.
         let mut ignored = true;
         for (index, item) in items.iter().enumerate() {
@@ -167,7 +168,9 @@ impl Crew<'_> {
             let outcome = told.outcome;
             all.changed |= outcome.changed;
             any_failed |= outcome.ended == Ended::Failed;
-            ignored &= outcome.ended != Ended::Failed || outcome.ignored;
+            gone |= outcome.ended == Ended::Unreachable;
+            ignored &=
+                !matches!(outcome.ended, Ended::Failed | Ended::Unreachable) || outcome.ignored;
             all_skipped &= outcome.ended == Ended::Skipped;
             all.includes.extend(outcome.includes);
             for name in outcome.notify {
@@ -175,14 +178,9 @@ impl Crew<'_> {
                     all.notify.push(name);
                 }
             }
-            let gone = outcome.ended == Ended::Unreachable;
             let mut result = outcome.result;
             result.shift_remove(SHOW);
             results.push(Value::dict(result));
-            if gone {
-                all.ended = Ended::Unreachable;
-                break;
-            }
             if !control.break_when.is_empty() {
                 let scope = match &task.register {
                     Some(name) => scope.with(name, results.last().cloned().unwrap_or_default()),
@@ -197,7 +195,6 @@ impl Crew<'_> {
         }
         put(&mut all.result, "results", Value::list(results));
         put(&mut all.result, "changed", all.changed);
-        let gone = all.ended == Ended::Unreachable;
         put(&mut all.result, "skipped", all_skipped);
         if any_failed {
             put(&mut all.result, "failed", true);
@@ -213,18 +210,15 @@ impl Crew<'_> {
             "All items completed"
         };
         put(&mut all.result, "msg", Value::str(msg));
-        if !gone {
-            all.ended = if any_failed {
-                Ended::Failed
-            } else if all_skipped {
-                Ended::Skipped
-            } else {
-                Ended::Well
-            };
-        }
+        all.ended = match () {
+            () if any_failed => Ended::Failed,
+            () if gone => Ended::Unreachable,
+            () if all_skipped => Ended::Skipped,
+            () => Ended::Well,
+        };
         let mut told = Told { outcome: all, delegate: None, no_log, always: false };
         self.settle(task, scope, &mut told);
-        if told.outcome.ended == Ended::Failed {
+        if matches!(told.outcome.ended, Ended::Failed | Ended::Unreachable) {
             told.outcome.ignored = ignored;
         }
         match told.outcome.ended {

@@ -1,194 +1,184 @@
 //! Tasks in the background: `async`, `poll` and `async_status`.
 //!
-//! A task in the background runs in its host's session while the play goes on. Those that are not
-//! done when the plays are over are waited for, as long as they may take.
+//! The agent runs them in processes of their own, which outlive the connection and the run. What
+//! became of one stands in a file on its host, where any later run finds it by its id.
 
 use super::execute::{Call, Crew, number};
 use super::outcome::{failed, flag, put};
+use crate::foreign::Found;
 use crate::output::Event;
+use crate::parse::catalog;
 use crate::parse::tree::Task;
 use crate::template::{Context, Fault};
-use crate::value::{Dict, Value};
-use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use futures::future::{BoxFuture, FutureExt as _};
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::value::{Dict, Key, Value};
 use std::time::Duration;
-use updraft_wire::Request;
+use updraft_wire::Job;
 
-/// What a task in the background gave, once it has.
-type Outcome = Arc<Mutex<Option<Dict>>>;
+/// Ids of jobs are drawn below this number, as Ansible draws them.
+const MOST_JOBS: u64 = 999_999_999_999;
 
-/// The tasks in the background of a run.
-pub(crate) struct Jobs {
-    /// By host and number.
-    known: Mutex<HashMap<(String, String), Outcome>>,
-    running: Mutex<Option<UnboundedSender<BoxFuture<'static, ()>>>>,
-    next: AtomicUsize,
-}
+/// Where Ansible keeps the files of jobs.
+const DIRECTORY: &str = "~/.ansible_async";
 
-impl Jobs {
-    /// No tasks yet, and where they will come from.
-    pub(crate) fn new() -> (Self, UnboundedReceiver<BoxFuture<'static, ()>>) {
-        let (sender, receiver) = unbounded();
-        let running = Mutex::new(Some(sender));
-        (Self { known: Mutex::default(), running, next: AtomicUsize::new(0) }, receiver)
-    }
+/// Actions that prepare something on this side and then leave a module of the host alone with it.
+const DETACHED: &[&str] = &["package", "uri"];
 
-    /// How many are not done. No more can be begun.
-    pub(crate) fn close(&self) -> usize {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.values().filter(|outcome| done(outcome).is_none()).count()
-    }
-
-    fn find(&self, host: &str, jid: &str) -> Option<Outcome> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&(host.to_owned(), jid.to_owned())).cloned()
-    }
-
-    fn forget(&self, host: &str, jid: &str) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.remove(&(host.to_owned(), jid.to_owned()));
-    }
-}
-
-fn done(outcome: &Outcome) -> Option<Dict> {
-    outcome.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-/// A result with what tells of the task in the background.
-fn told(mut result: Dict, jid: &str, finished: bool) -> Dict {
-    put(&mut result, "ansible_job_id", Value::str(jid));
-    put(&mut result, "started", true);
-    put(&mut result, "finished", finished);
-    put(&mut result, "results_file", Value::from(format!("~/.ansible_async/{jid}")));
-    result
-}
+/// Actions that do part of their work on this side, and so cannot go on without it. They are
+/// modules too.
+const ATTACHED: &[&str] = &["copy", "unarchive", "assemble"];
 
 /// How long a task may run in the background and how often to look, in seconds. `None` is the
 /// ordinary way.
-pub(super) fn background(task: &Task, context: &Context) -> Result<Option<(u64, u64)>, Fault> {
+fn background(task: &Task, context: &Context) -> Result<Option<(u64, u64)>, Fault> {
     let read = |value: &Option<Value>, default: f64| match value {
         Some(value) => number(context, value).map(|number| number.max(0.0)),
         None => Ok(default),
     };
     let seconds = read(&task.detach, 0.0)?;
-    // Ansible looks every 15 seconds where nobody says anything else.
-    let poll = read(&task.poll, 15.0)?;
+    let poll = read(&task.poll, *context.world.config.poll_interval as f64)?;
     Ok((seconds >= 1.0).then_some((seconds as u64, poll as u64)))
 }
 
 impl Crew<'_> {
-    /// Begins a module in the background, and waits for it where that is asked for.
-    pub(super) async fn in_background(&self, call: &Call<'_>, seconds: u64, poll: u64) -> Dict {
-        let bundle = match &call.foreign {
-            Some(found) => match self.bundle(call, found) {
-                Ok(bundle) => Some(bundle),
-                Err(result) => return result,
-            },
-            None => None,
-        };
-        let request = match (&call.foreign, &bundle) {
-            (Some(found), Some(bundle)) => self.foreign_request(call, found, bundle, &call.args),
-            _ => self.request(call, call.module, &call.args),
-        };
-        let mut request = match request {
-            Ok(request) => request,
-            Err(fault) => return failed(format!("Task failed: {}", fault.what)),
-        };
-        request.timeout = seconds;
-        let session = match self.session(call).await {
-            Ok(session) => session,
-            Err(result) => return result,
-        };
-        let host = call.worker_name();
-        let jobs = &self.shared.jobs;
-        let number = jobs.next.fetch_add(1, Ordering::Relaxed);
-        let jid = format!("j{:012}.{number}", self.shared.world.seed % 1_000_000_000_000);
-        let outcome = Outcome::default();
-        let keep = Arc::clone(&outcome);
-        // The agent gives up first; this is for an agent that does not answer.
-        let deadline = Duration::from_secs(seconds + 30);
-        let job = async move {
-            let result = match bundle {
-                Some(bundle) => {
-                    super::foreign::ask(session.as_ref(), request, &bundle, deadline).await
-                }
-                None => {
-                    super::remote::answer(session.call(Request::Module(request), deadline).await)
-                }
-            };
-            *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-        };
-        let running = jobs.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if running.is_none_or(|running| running.unbounded_send(job.boxed()).is_err()) {
-            return failed("the run is over; nothing can be begun any more");
+    /// Why a call cannot run in the background, if that is asked for.
+    pub(super) fn no_background(&self, call: &Call<'_>) -> Option<Dict> {
+        let attached = ATTACHED.contains(&call.module)
+            || catalog::find_control(call.module).is_some() && !DETACHED.contains(&call.module);
+        if call.foreign.is_some() || !attached {
+            return None;
         }
-        jobs.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert((host.clone(), jid.clone()), Arc::clone(&outcome));
-        let mut begun = told(Dict::new(), &jid, false);
-        put(&mut begun, "changed", true);
-        if poll == 0 {
-            return begun;
+        match background(call.task, call.context) {
+            Ok(None) => None,
+            Ok(Some(_)) => {
+                Some(failed(format!("This action ({}) does not support async.", call.task.word)))
+            }
+            Err(fault) => Some(failed(format!("Task failed: {}", fault.what))),
         }
-        let result = self.wait_for(&outcome, &host, &jid, seconds, poll).await;
-        jobs.forget(&host, &jid);
-        result
     }
 
-    async fn wait_for(
+    /// Runs the module that a task is about, in the background where that is asked for.
+    pub(super) async fn run_module(
         &self,
-        outcome: &Outcome,
-        host: &str,
-        jid: &str,
+        call: &Call<'_>,
+        foreign: Option<&Found>,
+        name: &str,
+        args: &Dict,
+    ) -> Dict {
+        match background(call.task, call.context) {
+            Ok(None) => match foreign {
+                Some(found) => self.foreign(call, found, args, None).await,
+                None => self.module(call, name, args).await,
+            },
+            Ok(Some((seconds, poll))) => {
+                let what = (foreign, name, args);
+                self.in_background(call, what, seconds, poll).await
+            }
+            Err(fault) => failed(format!("Task failed: {}", fault.what)),
+        }
+    }
+
+    /// Begins a module in the background, and waits for it where that is asked for.
+    async fn in_background(
+        &self,
+        call: &Call<'_>,
+        (foreign, name, args): (Option<&Found>, &str, &Dict),
         seconds: u64,
         poll: u64,
     ) -> Dict {
+        let directory = match self.jobs_directory(call) {
+            Ok(directory) => directory,
+            Err(fault) => return failed(format!("Task failed: {}", fault.what)),
+        };
+        let drawn = self.shared.world.commands.chance().below(MOST_JOBS);
+        let job = Job { id: format!("j{drawn}"), limit: seconds, directory };
+        let begun = match foreign {
+            Some(found) => self.foreign(call, found, args, Some(job)).await,
+            None => self.native(call, name, args, Some(job)).await,
+        };
+        let id = begun.get("ansible_job_id").map(Value::to_text);
+        let Some(id) = id.filter(|_| !flag(&begun, "failed")) else { return begun };
+        if poll == 0 {
+            return begun;
+        }
+        let result = self.wait_for(call, &id, seconds, poll).await;
+        if flag(&result, "finished") {
+            // Nobody else asks for it any more.
+            drop(self.ask_for(call, &id, "cleanup").await);
+        }
+        result
+    }
+
+    async fn wait_for(&self, call: &Call<'_>, id: &str, seconds: u64, poll: u64) -> Dict {
+        let host = call.worker_name();
         let say = |text: String| self.sink.event(Event::Said(text));
         let mut left = i64::try_from(seconds).unwrap_or(i64::MAX);
         while left > 0 {
             self.operator.sleep(Duration::from_secs(poll)).await;
-            tokio::task::yield_now().await;
-            if let Some(result) = done(outcome) {
+            let result = self.ask_for(call, id, "status").await;
+            if flag(&result, "finished") {
                 let word = if flag(&result, "failed") { "FAILED" } else { "OK" };
-                say(format!("ASYNC {word} on {host}: jid={jid}"));
-                return told(result, jid, true);
+                say(format!("ASYNC {word} on {host}: jid={id}"));
+                return result;
             }
             left -= i64::try_from(poll).unwrap_or(i64::MAX);
-            say(format!("ASYNC POLL on {host}: jid={jid} started=True finished=False"));
+            say(format!("ASYNC POLL on {host}: jid={id} started=True finished=False"));
         }
-        say(format!("ASYNC FAILED on {host}: jid={jid}"));
+        say(format!("ASYNC FAILED on {host}: jid={id}"));
         let mut result =
             failed(format!("async task did not complete within the requested time - {seconds}s"));
-        put(&mut result, "async_result", Value::dict(told(Dict::new(), jid, false)));
+        let last = self.ask_for(call, id, "status").await;
+        put(&mut result, "async_result", Value::dict(last));
         result
+    }
+
+    /// What the host says of a job.
+    async fn ask_for(&self, call: &Call<'_>, id: &str, mode: &str) -> Dict {
+        let directory = match self.jobs_directory(call) {
+            Ok(directory) => directory,
+            Err(fault) => return failed(format!("Task failed: {}", fault.what)),
+        };
+        let mut args = Dict::new();
+        put(&mut args, "jid", Value::str(id));
+        put(&mut args, "mode", Value::str(mode));
+        put(&mut args, "_async_dir", Value::from(directory));
+        let mut result = self.native(call, "async_status", &args, None).await;
+        if flag(&result, "unreachable") {
+            return result;
+        }
+        result.retain(|key, _| !key.as_str().is_some_and(|key| key.starts_with("_ansible_")));
+        for (name, empty) in [
+            ("stdout", Value::str("")),
+            ("stderr", Value::str("")),
+            ("finished", Value::Bool(false)),
+            ("changed", Value::Bool(false)),
+        ] {
+            result.entry(Key::str(name)).or_insert(empty);
+        }
+        for name in ["stdout", "stderr"] {
+            let text = result.get(name).map(Value::to_text).unwrap_or_default();
+            let lines = Value::list(text.lines().map(Value::str).collect());
+            result.entry(Key::from(format!("{name}_lines").as_str())).or_insert(lines);
+        }
+        result
+    }
+
+    /// Where the files of jobs lie on the host.
+    fn jobs_directory(&self, call: &Call<'_>) -> Result<String, Fault> {
+        let (_, context) = self.worker(call);
+        let told = context.var("ansible_async_dir")?.filter(|told| !told.is_none());
+        let of_environment = || self.shared.world.env.get("ANSIBLE_ASYNC_DIR").cloned();
+        let told = told.map(|told| told.to_text()).or_else(of_environment);
+        Ok(told.unwrap_or_else(|| DIRECTORY.to_owned()))
     }
 
     /// `async_status`
     pub(super) async fn async_status(&self, call: &Call<'_>) -> Dict {
-        // What is in the background has its turn first.
-        tokio::task::yield_now().await;
-        let jid = call.args.get("jid").map(Value::to_text).unwrap_or_default();
-        let host = call.worker_name();
-        let Some(outcome) = self.shared.jobs.find(&host, &jid) else {
-            return told(failed("could not find job"), &jid, true);
+        let text = |name: &str| call.args.get(name).map(Value::to_text).unwrap_or_default();
+        let mode = match text("mode").as_str() {
+            "cleanup" => "cleanup",
+            _ => "status",
         };
-        if call.args.get("mode").map(Value::to_text).as_deref() == Some("cleanup") {
-            self.shared.jobs.forget(&host, &jid);
-            let mut result = Dict::new();
-            put(&mut result, "ansible_job_id", Value::str(&jid));
-            put(&mut result, "erased", Value::from(format!("~/.ansible_async/{jid}")));
-            put(&mut result, "changed", false);
-            return result;
-        }
-        match done(&outcome) {
-            Some(result) => told(result, &jid, true),
-            None => told(super::actions::done(false), &jid, false),
-        }
+        self.ask_for(call, &text("jid"), mode).await
     }
 }
 

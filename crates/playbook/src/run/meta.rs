@@ -32,6 +32,7 @@ impl Batch<'_> {
                     let text = format!("{word} task does not support when conditional");
                     self.crew.sink.event(Event::Warning(text));
                 }
+                self.detail(&done(word, &self.names[index], task));
                 asked.meant.push(index);
                 continue;
             }
@@ -97,11 +98,7 @@ impl Batch<'_> {
                 self.over.store(true, Ordering::Relaxed);
             }
             "clear_facts" => {
-                for name in &self.names {
-                    let host = self.crew.shared.host(name);
-                    host.facts.clear();
-                    host.gathered.store(false, Ordering::Relaxed);
-                }
+                self.names.iter().for_each(|name| self.crew.shared.unlearn(name));
             }
             "clear_host_errors" => self.clear_errors(),
             "refresh_inventory" => {

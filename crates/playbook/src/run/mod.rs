@@ -7,6 +7,10 @@
 //! Never here: opening connections, starting processes, printing.
 
 mod actions;
+mod args;
+mod cache;
+mod count;
+mod debugger;
 mod execute;
 mod files;
 mod foreign;
@@ -15,6 +19,7 @@ mod handlers;
 mod include;
 mod items;
 mod jobs;
+mod judge;
 mod listing;
 mod meta;
 mod outcome;
@@ -36,13 +41,9 @@ use crate::inventory::{Inventory, VarsDir};
 use crate::output::{Event, Recap, Sink};
 use crate::parse::Playbook;
 use crate::value::Dict;
-use futures::future::Either;
-use futures::stream::StreamExt as _;
-use jobs::Jobs;
 use state::{Shared, Turns};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -91,8 +92,8 @@ pub struct RunOptions {
     pub any_errors_fatal: bool,
     /// A task that notifies a handler that is nowhere ends the run; otherwise it is a warning.
     pub error_on_missing_handler: bool,
-    /// Variables of roles are seen by tasks outside of them: `None` leaves it to how they are used.
-    pub private_role_vars: Option<bool>,
+    /// Forget the facts of hosts that earlier runs kept.
+    pub flush_cache: bool,
     /// Show nothing of any result, where a task does not say.
     pub no_log: bool,
     /// How long a task may take where it does not say, in seconds; 0 is for ever.
@@ -101,6 +102,8 @@ pub struct RunOptions {
     pub start_at: Option<String>,
     /// Ask before each task.
     pub step: bool,
+    /// Ask what to do about each task that fails, where nothing says otherwise.
+    pub debugger: bool,
     /// Reads the inventory anew, for `meta: refresh_inventory`.
     pub refresh: Option<Refresh>,
 }
@@ -144,11 +147,12 @@ impl RunOptions {
             gathering: Gathering::Implicit,
             any_errors_fatal: false,
             error_on_missing_handler: true,
-            private_role_vars: None,
+            flush_cache: false,
             no_log: false,
             task_timeout: 0,
             start_at: None,
             step: false,
+            debugger: false,
             refresh: None,
         }
     }
@@ -185,7 +189,13 @@ impl Playbook {
         for warning in &self.warnings {
             sink.event(Event::Warning(crate::output::warning_text(warning)));
         }
-        let (jobs, begun) = Jobs::new();
+        let (cache, warning) = cache::FactCache::of(&self.loader.world.config);
+        if let Some(warning) = warning {
+            sink.event(Event::Warning(warning));
+        }
+        if let (Some(cache), true) = (&cache, options.flush_cache) {
+            inventory.hosts().for_each(|host| cache.forget(host));
+        }
         let shared = Arc::new(Shared {
             inventory: RwLock::new(inventory.clone()),
             hosts: RwLock::default(),
@@ -198,9 +208,10 @@ impl Playbook {
             stats: Mutex::default(),
             start_at: Mutex::new(options.start_at.clone()),
             stepping: AtomicBool::new(options.step),
+            talk: tokio::sync::Mutex::default(),
             turns: Turns::new(options.forks),
             changes: Mutex::default(),
-            jobs,
+            cache,
         });
         let mut runner = plays::Runner {
             playbook: self,
@@ -212,21 +223,7 @@ impl Playbook {
             broken: None,
             verdict: 0,
         };
-        let mut background = pin!(begun.for_each_concurrent(None, |job| job));
-        {
-            let plays = pin!(runner.all());
-            // What is in the background goes on beside the plays.
-            match futures::future::select(plays, background.as_mut()).await {
-                Either::Left(_) | Either::Right(_) => {}
-            }
-        }
-        match runner.shared.jobs.close() {
-            0 => {}
-            left => sink.event(Event::Warning(format!(
-                "{left} tasks still run in the background; the run ends with them"
-            ))),
-        }
-        background.await;
+        runner.all().await;
         let mut recap = runner.shared.recap();
         recap.broken = runner.broken;
         recap.verdict = Some(runner.verdict);

@@ -22,6 +22,8 @@ pub(crate) struct Outcome {
     pub(crate) includes: Vec<Asked>,
     /// Handlers to be run.
     pub(crate) notify: Vec<String>,
+    /// Whoever runs the playbook wants it to end here.
+    pub(crate) quit: bool,
 }
 
 /// An include that a host asks for.
@@ -83,6 +85,7 @@ impl Outcome {
             ignored: false,
             includes: Vec::new(),
             notify: Vec::new(),
+            quit: false,
         }
     }
 }

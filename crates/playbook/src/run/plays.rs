@@ -36,7 +36,7 @@ enum Strategy {
 impl Strategy {
     fn of(name: &str) -> Result<Self, PlayFault> {
         match crate::parse::catalog::short(name) {
-            // The debug strategy is the linear one with a debugger, which asks for a terminal.
+            // The debug strategy is the linear one, with the debugger for what fails.
             "linear" | "debug" => Ok(Self::Linear),
             "free" => Ok(Self::Free),
             "host_pinned" => Ok(Self::HostPinned),
@@ -177,6 +177,7 @@ impl Runner<'_> {
             Some(value) => known.text(value).map_err(|fault| here(fault.what))?,
             None => self.options.strategy.clone(),
         };
+        let debugged = crate::parse::catalog::short(&strategy) == "debug";
         let strategy = Strategy::of(&strategy).map_err(here)?;
         let check = self.options.check;
         self.sink.event(Event::PlayBegan { name: name.clone(), check });
@@ -196,21 +197,27 @@ impl Runner<'_> {
         let roles = in_order(&play.roles);
         let mut role_defaults = Dict::new();
         let mut role_vars = Dict::new();
-        for used in &roles {
-            role_defaults.extend(used.role.defaults.clone());
-            role_vars.extend(used.role.vars.clone());
+        let config = &self.shared.world.config;
+        for used in roles.iter().filter(|used| used.role.public) {
+            config.lay_over(&mut role_defaults, &used.role.defaults);
+            config.lay_over(&mut role_vars, &used.role.vars);
         }
+        let mut role_names: Vec<String> = play.roles.iter().map(|used| used.role.full()).collect();
+        let mut needed_names = Vec::new();
+        play.roles.iter().for_each(|used| used.needs(&mut needed_names));
         // A role that is imported anywhere in the play shows its variables to all of it.
         let mut imported = Vec::new();
         let lists = [&play.pre_tasks, &play.tasks, &play.post_tasks, &play.handlers];
         lists.into_iter().for_each(|nodes| imported_roles(nodes, &mut imported));
         roles.iter().for_each(|used| imported_roles(&used.tasks, &mut imported));
         for role in imported {
-            role_defaults.extend(role.defaults.clone());
-            role_vars.extend(role.vars.clone());
+            if role.public {
+                config.lay_over(&mut role_defaults, &role.defaults);
+                config.lay_over(&mut role_vars, &role.vars);
+            }
+            let names = if role.pulled { &mut role_names } else { &mut needed_names };
+            names.push(role.full());
         }
-        let role_names: Vec<String> =
-            play.roles.iter().map(|used| used.role.name.clone()).collect();
         for (index, batch) in batches.into_iter().enumerate() {
             if index > 0 {
                 self.sink.event(Event::PlayBegan { name: name.clone(), check });
@@ -223,6 +230,8 @@ impl Runner<'_> {
                 role_defaults: role_defaults.clone(),
                 role_vars: role_vars.clone(),
                 role_names: role_names.clone(),
+                needed_names: needed_names.clone(),
+                debugged,
                 batch: batch.clone(),
                 all: all.clone(),
             });
@@ -338,6 +347,9 @@ impl Runner<'_> {
         let mut sizes = Vec::new();
         for value in &play.serial {
             let value = known.finish(value).map_err(|fault| fault.what)?;
+            if matches!(value, Value::Omit | Value::None) {
+                continue;
+            }
             let values = value.as_list().map_or_else(|| vec![value.clone()], <[Value]>::to_vec);
             for value in values {
                 let text = value.to_text();
@@ -466,7 +478,7 @@ pub(super) fn vars_files(play: &Play, scope: &TaskScope, strict: bool) -> Result
             if let Some(path) = path {
                 let more = read_vars(&path, &scope.shared.world.vault, &mut BTreeSet::new())
                     .map_err(|faults| Faults(faults).to_string())?;
-                vars.extend(more);
+                scope.shared.world.config.lay_over(&mut vars, &more);
                 found = true;
                 break;
             }
@@ -481,7 +493,7 @@ pub(super) fn vars_files(play: &Play, scope: &TaskScope, strict: bool) -> Result
 fn imported_roles<'n>(nodes: &'n [Node], found: &mut Vec<&'n Role>) {
     for node in nodes {
         if let Node::Block(block) = node {
-            found.extend(block.role.as_deref().filter(|role| role.public));
+            found.extend(block.role.as_deref());
             [&block.body, &block.rescue, &block.always]
                 .into_iter()
                 .for_each(|nodes| imported_roles(nodes, found));

@@ -1,18 +1,19 @@
 //! Modules on hosts: where they run, as whom, with what around them.
 
 use super::execute::{Call, Crew, truth};
-use super::outcome::{failed, put};
+use super::outcome::{failed, flag, put};
 use super::reach::HostTarget;
 use super::state::HostState;
 use super::vars::TaskScope;
 use crate::template::{Context, Fault};
-use crate::value::{Dict, Value};
+use crate::value::{Dict, Key, Value};
 use serde_json::Map;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use updraft_remote::{RemoteError, Session};
-use updraft_wire::{Become, ModuleRequest, Request, Response};
+use updraft_spec::Preset;
+use updraft_wire::{Become, Job, ModuleRequest, Request, Response};
 
 /// Variables that say how to connect.
 const CONNECTION: &[&str] = &[
@@ -59,15 +60,32 @@ impl Crew<'_> {
 
     /// Runs a module on the host that does the work.
     pub(super) async fn module(&self, call: &Call<'_>, name: &str, args: &Dict) -> Dict {
+        self.native(call, name, args, None).await
+    }
+
+    /// Runs one of our modules, or begins it as a job.
+    pub(super) async fn native(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+        args: &Dict,
+        job: Option<Job>,
+    ) -> Dict {
         let request = match self.request(call, name, args) {
-            Ok(request) => request,
+            Ok(request) => ModuleRequest { job, ..request },
             Err(fault) => return failed(format!("Task failed: {}", fault.what)),
         };
         let session = match self.session(call).await {
             Ok(session) => session,
             Err(result) => return result,
         };
-        self.ask(session.as_ref(), request).await
+        let mut result = self.ask(session.as_ref(), request).await;
+        // Only whoever asks for it is shown what a module was given.
+        if self.shared.options.verbosity >= 3 && !flag(&result, "unreachable") {
+            let shown = Value::dict_of([("module_args", module_args(name, args))]);
+            result.entry(Key::str("invocation")).or_insert(shown);
+        }
+        result
     }
 
     /// Runs a module in a session that is open.
@@ -100,6 +118,7 @@ impl Crew<'_> {
             become_user: self.become_user(call, &context)?,
             timeout,
             foreign: None,
+            job: None,
         })
     }
 
@@ -165,6 +184,30 @@ impl Crew<'_> {
             password,
         }))
     }
+}
+
+/// Every argument of one of our modules with what it has, secrets left out.
+fn module_args(module: &str, given: &Dict) -> Value {
+    let mut shown = given.clone();
+    for arg in updraft_spec::find(module).iter().flat_map(|spec| spec.all_args()) {
+        let names = || std::iter::once(arg.name).chain(arg.aliases.iter().copied());
+        let value = names().find_map(|name| given.get(name)).cloned();
+        let value = match (value, arg.preset) {
+            (Some(value), _) if arg.secret && !value.is_none() => {
+                names().for_each(|name| drop(shown.shift_remove(name)));
+                Value::str("VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
+            }
+            (Some(value), _) => value,
+            (None, Preset::None) => Value::None,
+            (None, Preset::Str(text)) => Value::str(text),
+            (None, Preset::Bool(truth)) => Value::Bool(truth),
+            (None, Preset::Int(number)) => Value::Int(number),
+            (None, Preset::List(items)) => Value::strings(items),
+            (None, Preset::Dict) => Value::dict(Dict::new()),
+        };
+        shown.insert(Key::str(arg.name), value);
+    }
+    Value::dict(shown)
 }
 
 /// `environment` of the play, the blocks and the task, the innermost on top.

@@ -58,10 +58,10 @@ impl Crew<'_> {
         args.shift_remove("use");
         let short = crate::parse::catalog::short(&manager);
         if crate::parse::catalog::module(short).is_some() {
-            return self.module(call, short, &args).await;
+            return self.run_module(call, None, short, &args).await;
         }
         match self.shared.modules.find(&manager) {
-            Ok(found) => self.foreign(call, &found, &args).await,
+            Ok(found) => self.run_module(call, Some(found.as_ref()), &found.name, &args).await,
             Err(_) => failed(format!(
                 "Could not find a matching action for the \"{manager}\" package manager."
             )),
@@ -89,7 +89,7 @@ impl Crew<'_> {
         let src = call.args.get("src").filter(|src| !src.is_none()).map(Value::to_text);
         match src {
             Some(src) if !remote => self.with_staged(call, "uri", &src, call.args.clone()).await,
-            _ => self.module(call, "uri", &call.args).await,
+            _ => self.run_module(call, None, "uri", &call.args).await,
         }
     }
 
@@ -111,10 +111,7 @@ impl Crew<'_> {
             Ok(place) => put(&mut args, "_updraft_staged", Value::from(place)),
             Err(result) => return result,
         }
-        match self.request(call, name, &args) {
-            Ok(request) => self.ask(session.as_ref(), request).await,
-            Err(fault) => failed(fault.what),
-        }
+        self.run_module(call, None, name, &args).await
     }
 
     pub(super) async fn assemble(&self, call: &Call<'_>) -> Dict {

@@ -1,7 +1,7 @@
 //! What a run knows: hosts with their facts and variables, counts.
 
 use super::RunOptions;
-use super::jobs::Jobs;
+use super::cache::FactCache;
 use crate::foreign::Modules;
 use crate::inventory::{Inventory, VarsDir, is_localhost};
 use crate::output::{Counts, Recap};
@@ -59,8 +59,6 @@ pub(crate) struct HostState {
     pub(crate) set: Cell,
     /// `include_vars`
     pub(crate) included: Cell,
-    /// Its facts were gathered in this run.
-    pub(crate) gathered: AtomicBool,
     /// No inventory lists it: it is this computer.
     pub(crate) implicit: bool,
 }
@@ -80,9 +78,11 @@ pub(crate) struct Shared {
     pub(crate) start_at: Mutex<Option<String>>,
     /// Ask before each task.
     pub(crate) stepping: AtomicBool,
+    /// Held by whoever talks to the person who runs the playbook.
+    pub(crate) talk: tokio::sync::Mutex<()>,
     pub(crate) turns: Turns,
-    /// Tasks in the background.
-    pub(crate) jobs: Jobs,
+    /// Where facts are kept between runs.
+    pub(crate) cache: Option<FactCache>,
     /// What was done to the inventory while running.
     pub(crate) changes: Mutex<Vec<Change>>,
 }
@@ -155,19 +155,61 @@ impl Shared {
 
     /// The state of a host, made when it is first needed.
     pub(crate) fn host(&self, name: &str) -> Arc<HostState> {
+        if let Some(known) = self.hosts.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Arc::clone(known);
+        }
         let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
         let state = hosts.entry(name.to_owned()).or_insert_with(|| {
+            let kept = self.cache.as_ref().and_then(|kept| kept.read(name, &*self.world.clock));
             Arc::new(HostState {
                 name: name.to_owned(),
                 inventory: RwLock::default(),
-                facts: Cell::default(),
+                facts: Cell(RwLock::new(Arc::new(kept.unwrap_or_default()))),
                 set: Cell::default(),
                 included: Cell::default(),
-                gathered: AtomicBool::new(false),
                 implicit: is_localhost(name) && !self.inventory().contains(name),
             })
         });
         Arc::clone(state)
+    }
+
+    /// The state of a host that is told by its name, or else by the address of one.
+    pub(crate) fn host_at(&self, name: &str) -> Arc<HostState> {
+        if !self.inventory().contains(name) {
+            let found = {
+                let inventory = self.inventory();
+                let is_there = |host: &&str| {
+                    let vars = inventory.host_vars(host, &self.beside, None);
+                    let address = vars.get("ansible_ssh_host").or_else(|| vars.get("ansible_host"));
+                    address.and_then(Value::as_str) == Some(name)
+                };
+                inventory.hosts().find(is_there).map(str::to_owned)
+            };
+            if let Some(found) = found {
+                return self.host(&found);
+            }
+        }
+        self.host(name)
+    }
+
+    /// Remembers facts of a host, and keeps them for other runs where that is asked for.
+    ///
+    /// # Errors
+    /// With a sentence, when they cannot be kept; then this run knows them all the same.
+    pub(crate) fn learn(&self, host: &HostState, facts: &Dict) -> Result<(), String> {
+        host.facts.add(facts);
+        match &self.cache {
+            Some(kept) => kept.write(&host.name, &host.facts.get()),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets what is known of a host.
+    pub(crate) fn unlearn(&self, host: &str) {
+        self.host(host).facts.clear();
+        if let Some(kept) = &self.cache {
+            kept.forget(host);
+        }
     }
 
     /// Is there such a host, in the inventory or by being this computer?

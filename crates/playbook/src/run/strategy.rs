@@ -2,6 +2,7 @@
 //! each host is a batch of its own.
 
 use super::Gathering;
+use super::cache::GATHERED;
 use super::execute::{Crew, truth};
 use super::handlers::Handlers;
 use super::outcome::{Ended, Outcome};
@@ -10,9 +11,8 @@ use super::tags;
 use super::vars::{PlayVars, TaskScope};
 use crate::fault::LoadFault;
 use crate::output::{Broken, Event};
-use crate::parse::tree::{Action, Block, Common, Node, Play, RoleUse, Task, Unit};
+use crate::parse::tree::{Block, Common, Node, Play, RoleUse, Task, Unit};
 use crate::parse::{Playbook, in_order};
-use crate::template::Context;
 use crate::value::{Dict, Key, Value};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
@@ -49,7 +49,7 @@ pub(super) struct Batch<'r> {
     files: Vec<Arc<Dict>>,
     pub(super) handlers: Handlers,
     /// How many blocks with a rescue are around.
-    rescues: usize,
+    pub(super) rescues: usize,
     /// Hosts that earlier batches lost, or others that run freely beside this one.
     pub(super) lost: Lost,
     /// Each host goes on for itself.
@@ -57,16 +57,16 @@ pub(super) struct Batch<'r> {
     /// One of the hosts that go on beside each other has ended the batch for all of them.
     pub(super) over: Arc<AtomicBool>,
     /// Roles of which a host has run a task, and those that it has run to their end.
-    touched: BTreeSet<(usize, String)>,
+    pub(super) touched: BTreeSet<(usize, String)>,
     completed: BTreeSet<(usize, String)>,
-    max_fail: Option<f64>,
+    pub(super) max_fail: Option<f64>,
     force_handlers: bool,
     pub(super) flushing: bool,
     /// Hosts whose failures were cleared since the innermost `always` began.
     forgiven: BTreeSet<usize>,
     /// Hosts that failed for good. Errors that are cleared do not bring them back into
     /// `ansible_play_hosts`.
-    removed: BTreeSet<usize>,
+    pub(super) removed: BTreeSet<usize>,
     pub(super) play_ended: bool,
     /// Something is wrong that belongs to no host.
     pub(super) broken: Option<Broken>,
@@ -86,6 +86,10 @@ impl<'r> Batch<'r> {
         let mut handlers = Handlers::default();
         for used in in_order(&play.roles) {
             handlers.add(&used.handlers);
+            handlers.add_imported(&used.tasks);
+        }
+        for nodes in [&play.pre_tasks, &play.tasks, &play.post_tasks] {
+            handlers.add_imported(nodes);
         }
         handlers.add(&play.handlers);
         let mut batch = Self {
@@ -176,6 +180,12 @@ impl<'r> Batch<'r> {
 
     /// Handlers that were notified, on hosts that failed only where that is asked for.
     async fn end_section(&mut self, everyone: &[usize]) {
+        for index in self.among(everyone) {
+            if self.handlers.are_for(index) {
+                let text = format!("META: triggered running handlers for {}", self.names[index]);
+                self.crew.sink.event(Event::Detail(2, text));
+            }
+        }
         self.flush(everyone).await;
         if self.force_handlers && self.broken.is_none() {
             let failed: Vec<usize> =
@@ -242,7 +252,7 @@ impl<'r> Batch<'r> {
             (_, Gathering::Smart) => (0..self.names.len())
                 .filter(|index| {
                     let host = self.crew.shared.host(&self.names[*index]);
-                    !host.gathered.load(Ordering::Relaxed)
+                    !host.facts.look(GATHERED).is_some_and(|yes| yes.is_true())
                 })
                 .collect(),
             _ => (0..self.names.len()).collect(),
@@ -260,29 +270,14 @@ impl<'r> Batch<'r> {
                 args.insert(Key::str(name), value.clone());
             }
         }
-        let task = Arc::new(Task {
-            id: usize::MAX,
-            name: Some(Value::str("Gathering Facts")),
-            word: "ansible.builtin.setup".to_owned(),
-            action: Action::Module("setup".to_owned()),
-            foreign: None,
-            args: Value::dict(args),
-            outer: Arc::clone(&common),
+        let task = Arc::new(Task::made(
+            "Gathering Facts".to_owned(),
+            "setup",
+            args,
             common,
-            repeat: None,
-            register: None,
-            until: Vec::new(),
-            retries: None,
-            delay: None,
-            changed_when: None,
-            failed_when: None,
-            detach: None,
-            poll: None,
-            listen: Vec::new(),
-            origin: self.play.origin.clone(),
-            role: None,
-            dir: self.play.dir.clone(),
-        });
+            self.play.origin.clone(),
+            self.play.dir.clone(),
+        ));
         self.task(&task, &everyone, false).await;
         Ok(())
     }
@@ -458,8 +453,11 @@ impl<'r> Batch<'r> {
                 .await
         };
         outcomes.sort_by_key(|(index, _)| *index);
+        if outcomes.iter().any(|(_, outcome)| outcome.quit) && self.broken.is_none() {
+            self.broken = Some(Broken::interrupted(task.origin.clone()));
+        }
         if once && let Some((from, outcome)) = outcomes.first() {
-            self.share(task, *from, outcome, set);
+            self.share(task, *from, outcome);
         }
         let mut includes = Vec::new();
         let mut fatal = false;
@@ -477,7 +475,7 @@ impl<'r> Batch<'r> {
                 self.crew.shared.keep_stats(stats, &names);
             }
         }
-        let (loaded, missing) = self.load_includes(task, includes, set, once, handler);
+        let (loaded, missing) = self.load_includes(task, includes, handler);
         self.after(task, &context, set, once, fatal || missing);
         for (nodes, hosts) in loaded {
             let hosts = self.among(&hosts);
@@ -485,141 +483,6 @@ impl<'r> Batch<'r> {
                 true => self.handler_nodes(&nodes, &hosts).await,
                 false => self.nodes(&nodes, hosts).await,
             }
-        }
-    }
-
-    /// Remembers who notified a handler.
-    fn notify(&mut self, task: &Task, name: &str, targets: &[usize]) {
-        let Some(&first) = targets.first() else { return };
-        let context = self.scope(first).for_task(task).context();
-        match self.handlers.notify(name, targets, &context, self.flushing) {
-            Ok(()) => self.crew.sink.event(Event::Detail(
-                2,
-                format!("Notification for handler {name} has been saved."),
-            )),
-            Err(what) if self.crew.shared.options.error_on_missing_handler => {
-                self.break_off(task, what);
-            }
-            Err(what) => self.crew.sink.event(Event::Warning(what)),
-        }
-    }
-
-    /// What a task that runs once gave is there for all.
-    fn share(&self, task: &Task, from: usize, outcome: &Outcome, set: &[usize]) {
-        for index in set.iter().copied().filter(|index| *index != from) {
-            let host = self.crew.shared.host(&self.names[index]);
-            if let Some(name) = &task.register {
-                host.set.put(name, Value::dict(outcome.result.clone()));
-            }
-            if let Some(facts) = outcome.result.get("ansible_facts").and_then(Value::as_dict) {
-                let is_set = task.module() == Some("set_fact");
-                if is_set { host.set.add(facts) } else { host.facts.add(facts) }
-            }
-        }
-    }
-
-    /// Counts an outcome and moves its host. `true` when it is a failure that counts.
-    pub(super) fn count(&mut self, task: &Task, index: usize, outcome: &Outcome) -> bool {
-        let name = self.names[index].clone();
-        if let Some(role) =
-            task.role.as_ref().filter(|_| matches!(outcome.ended, Ended::Well | Ended::Failed))
-        {
-            self.touched.insert((index, role.fingerprint.clone()));
-        }
-        let stats = &self.crew.shared;
-        let changed = u64::from(outcome.changed);
-        match outcome.ended {
-            Ended::Well if !outcome.includes.is_empty() => false,
-            Ended::Well => {
-                stats.count(&name, |counts| {
-                    counts.ok += 1;
-                    counts.changed += changed;
-                });
-                false
-            }
-            Ended::Skipped => {
-                stats.count(&name, |counts| counts.skipped += 1);
-                false
-            }
-            Ended::Failed if outcome.ignored => {
-                stats.count(&name, |counts| {
-                    counts.ok += 1;
-                    counts.ignored += 1;
-                    counts.changed += changed;
-                });
-                false
-            }
-            Ended::Failed => {
-                let rescued = self.rescues > 0;
-                stats.count(
-                    &name,
-                    |counts| if rescued { counts.rescued += 1 } else { counts.failed += 1 },
-                );
-                match rescued {
-                    true => self.tell_rescue(task, index, outcome),
-                    false => drop(self.removed.insert(index)),
-                }
-                self.flow[index] = Flow::Failed;
-                true
-            }
-            Ended::Unreachable if outcome.ignored => {
-                stats.count(&name, |counts| {
-                    counts.ok += 1;
-                    counts.ignored += 1;
-                });
-                false
-            }
-            Ended::Unreachable => {
-                stats.count(&name, |counts| counts.unreachable += 1);
-                self.flow[index] = Flow::Gone;
-                true
-            }
-        }
-    }
-
-    /// What failed, for the tasks that rescue it.
-    fn tell_rescue(&self, task: &Task, index: usize, outcome: &Outcome) {
-        let host = self.crew.shared.host(&self.names[index]);
-        let context = self.scope(index).for_task(task).context();
-        let shown = self.crew.shown_name(task, &context);
-        let bare = task.name.as_ref().map_or(Value::str(""), |_| {
-            Value::str(shown.rsplit_once(" : ").map_or(shown.as_str(), |(_, bare)| bare))
-        });
-        let about = Value::dict_of([
-            ("name", bare),
-            ("action", Value::str(&task.word)),
-            ("args", Value::dict(Dict::new())),
-        ]);
-        host.set.put("ansible_failed_task", about);
-        host.set.put("ansible_failed_result", Value::dict(outcome.result.clone()));
-    }
-
-    /// Stops everybody where one failure, or too many, must.
-    fn after(&mut self, task: &Task, context: &Context, set: &[usize], once: bool, fatal: bool) {
-        if !fatal || self.free {
-            return;
-        }
-        let options = &self.crew.shared.options;
-        let strict = match &task.common.any_errors_fatal {
-            Some(value) => truth(context, Some(value)).unwrap_or(false),
-            None => options.any_errors_fatal,
-        };
-        let lost =
-            self.flow.iter().filter(|flow| matches!(flow, Flow::Failed | Flow::Gone)).count();
-        let too_many =
-            self.max_fail.is_some_and(|most| lost as f64 * 100.0 / self.names.len() as f64 > most);
-        if strict || once {
-            for index in self.among(set) {
-                self.flow[index] = Flow::Failed;
-            }
-        }
-        if too_many {
-            for index in self.running() {
-                self.flow[index] = Flow::Failed;
-            }
-        }
-        if too_many && self.running().is_empty() && self.rescues == 0 {
-            self.crew.sink.event(Event::NoHostsLeft);
         }
     }
 

@@ -2,14 +2,14 @@
 
 use super::state::{HostState, Shared, groups_value};
 use crate::parse::tree::{Common, Role, Task};
-use crate::template::{Context, Fault, Interp, Scope};
+use crate::template::{Context, Fault, Interp, Scope, combine_dicts};
 use crate::value::{Call, Dict, Key, Object, Value};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 /// What the play adds to the variables of its hosts.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct PlayVars {
     pub(crate) dir: PathBuf,
     pub(crate) name: String,
@@ -19,6 +19,10 @@ pub(crate) struct PlayVars {
     pub(crate) role_defaults: Dict,
     pub(crate) role_vars: Dict,
     pub(crate) role_names: Vec<String>,
+    /// The strategy of the play asks what to do about tasks that fail.
+    pub(crate) debugged: bool,
+    /// The roles that these depend on.
+    pub(crate) needed_names: Vec<String>,
     /// Hosts of the batch and of the play.
     pub(crate) batch: Vec<String>,
     pub(crate) all: Vec<String>,
@@ -52,6 +56,20 @@ impl TaskScope {
         scope
     }
 
+    /// The same for a task that another host carries out, with that host's variables.
+    pub(crate) fn delegated(&self, host: &Arc<HostState>) -> Self {
+        let own = Self { host: Arc::clone(host), inventory: Arc::default(), ..self.clone() };
+        let own = own.with("inventory_hostname", Value::str(&self.host.name));
+        let vars = Value::Object(Arc::new(AllVars { scope: own }));
+        let all = Dict::from_iter([(Key::str(&host.name), vars)]);
+        self.with("ansible_delegated_vars", Value::dict(all))
+    }
+
+    /// All variables, as one value.
+    pub(crate) fn all_vars(&self) -> Value {
+        Value::Object(Arc::new(AllVars { scope: self.clone() }))
+    }
+
     pub(crate) fn context(self) -> Context {
         let world = Arc::clone(&self.shared.world);
         Context { scope: Arc::new(self), world }
@@ -74,6 +92,12 @@ impl TaskScope {
 
     fn roles(&self) -> impl Iterator<Item = &Arc<Role>> {
         self.role.iter().chain(self.role.iter().flat_map(|role| role.parents.iter().rev()))
+    }
+
+    /// The roles whose tasks included or imported the role of the task, the nearest first.
+    fn includers(&self) -> Vec<&Arc<Role>> {
+        let chain: Vec<&Arc<Role>> = self.roles().collect();
+        chain.windows(2).filter(|pair| pair[0].pulled).map(|pair| pair[1]).collect()
     }
 
     fn magic(&self, name: &str) -> Option<Value> {
@@ -120,31 +144,32 @@ impl TaskScope {
             "ansible_play_hosts_all" => names(&self.play.all),
             "ansible_play_role_names" | "role_names" => names(&self.play.role_names),
             "ansible_role_names" => {
-                let mut all = self.play.role_names.clone();
-                all.extend(
-                    self.role
-                        .iter()
-                        .map(|role| role.name.clone())
-                        .filter(|name| !self.play.role_names.contains(name)),
-                );
-                names(&all)
+                let all = [&self.play.needed_names[..], &self.play.role_names].concat();
+                let mut seen = BTreeSet::new();
+                Value::strings(all.iter().filter(|name| seen.insert(*name)))
             }
-            "ansible_dependent_role_names" => Value::list(Vec::new()),
+            "ansible_dependent_role_names" => names(&self.play.needed_names),
             "role_path" => path(&self.role.as_ref()?.path),
-            "role_name" | "ansible_role_name" => Value::str(&self.role.as_ref()?.name),
-            "ansible_parent_role_names" => names(
-                &self
-                    .role
-                    .as_ref()?
-                    .parents
-                    .iter()
-                    .rev()
-                    .map(|role| role.name.clone())
-                    .collect::<Vec<_>>(),
-            ),
-            "ansible_parent_role_paths" => Value::list(
-                self.role.as_ref()?.parents.iter().rev().map(|role| path(&role.path)).collect(),
-            ),
+            "role_name" => Value::str(&self.role.as_ref()?.name),
+            "ansible_role_name" => Value::from(self.role.as_ref()?.full()),
+            "ansible_collection_name" => match &self.role.as_ref()?.collection {
+                Some(collection) => Value::str(collection),
+                None => Value::None,
+            },
+            "ansible_parent_role_names" => {
+                let parents = self.includers();
+                if parents.is_empty() {
+                    return None;
+                }
+                Value::strings(parents.iter().map(|role| role.full()))
+            }
+            "ansible_parent_role_paths" => {
+                let parents = self.includers();
+                if parents.is_empty() {
+                    return None;
+                }
+                Value::list(parents.iter().map(|role| path(&role.path)).collect())
+            }
             "ansible_check_mode" => Value::Bool(self.check),
             "ansible_diff_mode" => Value::Bool(self.diff),
             "ansible_forks" => Value::from(self.shared.options.forks),
@@ -205,6 +230,43 @@ impl TaskScope {
         places.find(|place| place.is_file()).map(|place| Value::from(place.display().to_string()))
     }
 
+    /// What the places say that a variable may come from, from the strongest to the weakest, as
+    /// Ansible documents the precedence of variables.
+    fn layers<'s>(&'s self, name: &'s str) -> impl Iterator<Item = Value> + 's {
+        let one = |found: Option<&Value>| found.cloned().into_iter();
+        let injected = self.shared.world.config.facts_as_vars.value;
+        let facts = (injected || name == "ansible_local").then_some(&self.host.facts);
+        one(self.shared.extra_vars.get(name))
+            .chain(one(self.common.params.get(name)))
+            .chain(self.roles().filter_map(move |role| role.params.get(name).cloned()))
+            .chain(later(move || self.host.set.look(name)))
+            .chain(later(move || self.host.included.look(name)))
+            .chain(later(move || self.common.vars.get(name).cloned()))
+            .chain(
+                self.roles()
+                    .flat_map(move |role| [&role.given, &role.vars])
+                    .filter_map(move |vars| vars.get(name).cloned()),
+            )
+            .chain(later(move || self.play.role_vars.get(name).cloned()))
+            .chain(later(move || self.files.get(name).cloned()))
+            .chain(later(move || self.play.prompted.get(name).cloned()))
+            .chain(later(move || self.play.vars.get(name).cloned()))
+            .chain(later(move || facts?.look(name)))
+            // It is a variable in any case, be it an empty one.
+            .chain(later(move || {
+                (!injected && name == "ansible_local").then(|| Value::dict(Dict::new()))
+            }))
+            .chain(later(move || self.inventory().get(name).cloned()))
+            .chain(later(move || self.role.as_ref()?.defaults.get(name).cloned()))
+            .chain(
+                self.role
+                    .iter()
+                    .flat_map(|role| role.parents.iter().rev())
+                    .filter_map(move |role| role.defaults.get(name).cloned()),
+            )
+            .chain(later(move || self.play.role_defaults.get(name).cloned()))
+    }
+
     /// What is there though nobody said it.
     fn fallback(&self, name: &str) -> Option<Value> {
         Some(match name {
@@ -227,8 +289,12 @@ impl TaskScope {
     }
 }
 
+/// One value, looked up when it is asked for.
+fn later<F: FnOnce() -> Option<Value>>(look: F) -> impl Iterator<Item = Value> {
+    std::iter::once_with(look).flatten()
+}
+
 impl Scope for TaskScope {
-    // From the strongest to the weakest, as Ansible documents the precedence of variables.
     fn get(&self, name: &str) -> Option<Value> {
         if let Some(value) = self.over.get(name) {
             return Some(value.clone());
@@ -236,39 +302,20 @@ impl Scope for TaskScope {
         if let Some(value) = self.magic(name) {
             return Some(value);
         }
-        let found = self
-            .shared
-            .extra_vars
-            .get(name)
-            .or_else(|| self.common.params.get(name))
-            .or_else(|| self.roles().find_map(|role| role.params.get(name)));
-        if let Some(value) = found {
-            return Some(value.clone());
+        let mut layers = self.layers(name);
+        let mut found = layers.next();
+        if self.shared.world.config.merges() {
+            for under in layers {
+                let merged = match (&found, under.as_dict()) {
+                    (Some(over), Some(under)) => over.as_dict().map(|over| (over, under)),
+                    _ => None,
+                };
+                // What is no dict hides all below it.
+                let Some((over, under)) = merged else { break };
+                found = Some(Value::dict(combine_dicts(under, over, true, "replace")));
+            }
         }
-        if let Some(value) = self.host.set.look(name).or_else(|| self.host.included.look(name)) {
-            return Some(value);
-        }
-        let found = self
-            .common
-            .vars
-            .get(name)
-            .or_else(|| self.roles().find_map(|role| role.vars.get(name)))
-            .or_else(|| self.play.role_vars.get(name))
-            .or_else(|| self.files.get(name))
-            .or_else(|| self.play.prompted.get(name))
-            .or_else(|| self.play.vars.get(name));
-        if let Some(value) = found {
-            return Some(value.clone());
-        }
-        if let Some(value) = self.host.facts.look(name) {
-            return Some(value);
-        }
-        self.inventory()
-            .get(name)
-            .or_else(|| self.role.as_ref().and_then(|role| role.defaults.get(name)))
-            .or_else(|| self.play.role_defaults.get(name))
-            .cloned()
-            .or_else(|| self.fallback(name))
+        found.or_else(|| self.fallback(name))
     }
 
     fn names(&self) -> Vec<Arc<str>> {
@@ -282,6 +329,7 @@ impl Scope for TaskScope {
         add(&self.common.vars);
         for role in self.roles() {
             add(&role.params);
+            add(&role.given);
             add(&role.vars);
             add(&role.defaults);
         }
@@ -291,7 +339,9 @@ impl Scope for TaskScope {
         add(&self.files);
         add(&self.play.prompted);
         add(&self.play.vars);
-        add(&self.host.facts.get());
+        if self.shared.world.config.facts_as_vars.value {
+            add(&self.host.facts.get());
+        }
         add(self.inventory());
         add(&self.play.role_defaults);
         for name in [
@@ -423,7 +473,7 @@ impl Object for AllVars {
     }
 
     fn items(&self) -> Option<Vec<Value>> {
-        Some(self.scope.names().into_iter().map(Value::Str).collect())
+        Some(self.scope.names().into_iter().map(|name| Value::Str(name.into())).collect())
     }
 
     fn as_dict(&self) -> Option<Dict> {

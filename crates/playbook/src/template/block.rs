@@ -107,7 +107,7 @@ impl Interp<'_> {
 
     fn statement(&mut self, statement: &Stmt) -> Result<Flow, Fault> {
         match statement {
-            Stmt::Text(text) => self.out.push(Value::Str(Arc::clone(text))),
+            Stmt::Text(text) => self.out.push(Value::Str(text.into())),
             Stmt::Out(expr) => {
                 let value = self.eval(expr)?;
                 self.out.push(value);

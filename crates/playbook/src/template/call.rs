@@ -60,7 +60,7 @@ impl<'a> Interp<'a> {
                     if let Some(result) = object.method(self, method, &call)? {
                         return Ok(result);
                     }
-                    return match object.attr(self, &Value::Str(Arc::clone(method)))? {
+                    return match object.attr(self, &Value::Str(method.into()))? {
                         Some(value) => self.call_value(&value, &call),
                         None => Err(Fault::new(format!(
                             "'{}' object has no attribute '{method}'",
@@ -76,7 +76,7 @@ impl<'a> Interp<'a> {
                 if let Some(result) = methods::call(self, &receiver, method, &call)? {
                     return Ok(result);
                 }
-                let value = self.item(&receiver, &Value::Str(Arc::clone(method)))?;
+                let value = self.item(&receiver, &Value::Str(method.into()))?;
                 self.call_value(&value, &call)
             }
             other => {
@@ -105,7 +105,7 @@ impl<'a> Interp<'a> {
                 self.rebind(name, value);
                 Ok(())
             }
-            Expr::Attr(base, name) => self.store_item(base, Value::Str(Arc::clone(name)), value),
+            Expr::Attr(base, name) => self.store_item(base, Value::Str(name.into()), value),
             Expr::Item(base, key) => {
                 let key = self.eval_defined(key)?;
                 self.store_item(base, key, value)
@@ -190,7 +190,7 @@ impl Object for MacroValue {
 
     fn attr(&self, _cx: &mut Interp<'_>, name: &Value) -> Result<Option<Value>, Fault> {
         Ok(match name.as_str() {
-            Some("name") => Some(Value::Str(Arc::clone(&self.one.name))),
+            Some("name") => Some(Value::Str((&self.one.name).into())),
             Some("arguments") => {
                 Some(Value::strings(self.one.params.iter().map(|param| &param.name)))
             }

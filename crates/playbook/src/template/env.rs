@@ -7,6 +7,7 @@ use super::{Expression, Fault, Interp, Syntax, Template, parse};
 use crate::config::Config;
 use crate::value::{Lazy, Value};
 use crate::vault::Vault;
+use crate::yaml::Origin;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -128,13 +129,16 @@ impl Context {
     /// # Errors
     /// When something is undefined or fails.
     pub fn evaluate(&self, expression: &Expression) -> Result<Value, Fault> {
-        let mut interp = Interp::new(self);
-        let run = |interp: &mut Interp<'_>| {
+        Self::run(&mut Interp::new(self), expression)
+    }
+
+    fn run(interp: &mut Interp<'_>, expression: &Expression) -> Result<Value, Fault> {
+        let mut run = || {
             let value = interp.eval(&expression.tree)?;
             let value = interp.deep(&value)?;
             interp.leave(value)
         };
-        run(&mut interp).map_err(|fault| fault.rendering("expression").at(expression.origin()))
+        run().map_err(|fault| fault.rendering("expression").at(expression.origin()))
     }
 
     /// The value of an expression; undefined is given as such.
@@ -157,34 +161,41 @@ impl Context {
     /// # Errors
     /// When it is undefined, fails, or is not boolean.
     pub fn holds(&self, condition: &Expression) -> Result<bool, Fault> {
-        let is_template =
-            matches!(&*condition.tree, Expr::Const(Value::Str(text)) if Template::is_one(text));
-        let value = match &*condition.tree {
-            // A condition that is text in quotes, or a variable that holds an expression.
-            Expr::Const(Value::Str(text)) if Template::is_one(text) => {
-                self.finish(&Value::trusted(text, condition.origin().cloned()))?
+        let mut interp = Interp::new(self);
+        interp.in_condition = true;
+        let value = Self::run(&mut interp, condition).map_err(|fault| {
+            let what = if fault.undefined {
+                format!("Error while evaluating conditional: {}", fault.what)
+            } else {
+                fault.what.clone()
+            };
+            Fault { what, ..fault }
+        })?;
+        match value {
+            Value::Bool(truth) => Ok(truth),
+            other => {
+                let rendered = matches!(&*condition.tree, Expr::Const(Value::Str(text)) if Template::is_one(text));
+                self.judge(&other, condition.source(), condition.origin(), rendered)
             }
-            _ => self.evaluate(condition).map_err(|fault| {
-                let what = if fault.undefined {
-                    format!("Error while evaluating conditional: {}", fault.what)
-                } else {
-                    fault.what.clone()
-                };
-                Fault { what, ..fault }
-            })?,
-        };
-        let value = match value {
-            Value::Bool(truth) => return Ok(truth),
-            other => other,
-        };
-        let classic = match &value {
-            Value::Str(text) if is_template => holds_text(text),
+        }
+    }
+
+    /// Whether a condition holds that gave something else than yes or no: the dialects differ.
+    fn judge(
+        &self,
+        value: &Value,
+        text: &str,
+        at: Option<&Origin>,
+        rendered: bool,
+    ) -> Result<bool, Fault> {
+        let classic = match value {
+            Value::Str(text) if rendered => holds_text(text),
             other => Some(other.is_true()),
         };
         if let Some(differences) = &self.world.differences {
             differences.note(Difference {
-                at: condition.origin().cloned(),
-                text: condition.source().to_owned(),
+                at: at.cloned(),
+                text: text.to_owned(),
                 core214: match classic {
                     Some(true) => "it holds".to_owned(),
                     Some(false) => "it does not hold".to_owned(),
@@ -193,20 +204,68 @@ impl Context {
                 core219: format!("an error: it is no bool but {}", value.type_name()),
             });
         }
-        match (self.world.dialect, classic, value) {
-            (Dialect::Core214, Some(holds), _) => Ok(holds),
-            (Dialect::Core214, None, _) => Err(Fault::new(
+        match (self.world.dialect, classic) {
+            (Dialect::Core214, Some(holds)) => Ok(holds),
+            (Dialect::Core214, None) => Err(Fault::new(
                 "The text that a condition's template gives is data and not evaluated again; write the condition without braces",
             )
-            .at(condition.origin())),
-            (Dialect::Core219, _, other) => Err(Fault::new(format!(
+            .at(at)),
+            (Dialect::Core219, _) if self.world.config.allow_broken_conditionals.value => {
+                Ok(value.is_true())
+            }
+            (Dialect::Core219, _) => Err(Fault::new(format!(
                 "Conditional result ({}) was derived from value of type '{}'{}. Conditionals must have a boolean result.",
-                if other.is_true() { "True" } else { "False" },
-                other.type_name(),
-                condition.origin().map(|at| format!(" at '{at}'")).unwrap_or_default(),
+                if value.is_true() { "True" } else { "False" },
+                value.type_name(),
+                at.map(|at| format!(" at '{at}'")).unwrap_or_default(),
             ))
-            .at(condition.origin())),
+            .at(at)),
         }
+    }
+
+    /// Whether a condition holds that is a value: text of a playbook's own is an expression, a
+    /// template gives the answer or such text.
+    ///
+    /// # Errors
+    /// As of [`Context::holds`], and when it is nobody's own text.
+    pub(crate) fn holds_value(&self, condition: &Value) -> Result<bool, Fault> {
+        let (value, rendered) = match condition {
+            Value::Lazy(_)
+                if condition
+                    .as_str()
+                    .is_some_and(|text| crate::parse::keywords::is_whole_template(text.trim())) =>
+            {
+                (self.finish(condition)?, true)
+            }
+            other => (other.clone(), false),
+        };
+        let classic = self.world.dialect == Dialect::Core214;
+        let lenient = classic || self.world.config.allow_broken_conditionals.value;
+        let empty = value.is_none() || value.as_str().is_some_and(|text| text.trim().is_empty());
+        let text = condition.as_str().unwrap_or_default();
+        match &value {
+            Value::Bool(truth) => Ok(*truth),
+            _ if empty && lenient => Ok(true),
+            _ if empty => Err(Fault::told("Empty conditional expressions are not allowed.")),
+            Value::Str(said) if !said.is_own() && classic => {
+                self.judge(&value, text, condition.origin(), rendered)
+            }
+            Value::Str(said) if !said.is_own() => Err(Fault::told(super::UNTRUSTED)),
+            _ if value.as_str().is_some() => {
+                let own = value.as_str().unwrap_or_default();
+                self.holds(&super::Expression::new(own.trim(), condition.origin().cloned())?)
+            }
+            other if lenient || rendered => self.judge(other, text, condition.origin(), rendered),
+            _ => Err(Fault::told("Conditional expressions must be strings.")),
+        }
+    }
+
+    /// What a template stands for: of a list or dict its elements as they are written.
+    ///
+    /// # Errors
+    /// When rendering fails.
+    pub(crate) fn container(&self, value: &Value) -> Result<Value, Fault> {
+        Interp::new(self).shallow(value)
     }
 
     /// Renders the text of a template file.
@@ -231,6 +290,17 @@ impl Context {
 }
 
 impl Value {
+    /// Where it stands, if it is a template.
+    fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Lazy(lazy) => match &**lazy {
+                Lazy::Text(template) => template.origin(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Every template within, for checks before a run.
     pub(crate) fn templates<'a>(&'a self, found: &mut Vec<&'a Template>) {
         let Self::Lazy(lazy) = self else { return };

@@ -25,6 +25,8 @@ pub struct Interp<'a> {
     pub(crate) parent: Option<Arc<Vec<Stmt>>>,
     pub(crate) blocks: HashMap<Arc<str>, Vec<Arc<Vec<Stmt>>>>,
     pub(crate) in_block: Vec<(Arc<str>, usize)>,
+    /// It is a condition, in which text with a template in it is rendered.
+    pub(crate) in_condition: bool,
 }
 
 impl<'a> Interp<'a> {
@@ -40,6 +42,7 @@ impl<'a> Interp<'a> {
             parent: None,
             blocks: HashMap::new(),
             in_block: Vec::new(),
+            in_condition: false,
         }
     }
 
@@ -214,6 +217,10 @@ impl<'a> Interp<'a> {
     /// The value of an expression, defined or not; containers may still be lazy inside.
     pub(crate) fn eval(&mut self, expr: &Expr) -> Result<Value, Fault> {
         match expr {
+            Expr::Const(Value::Str(text)) if self.in_condition && Template::is_one(text) => {
+                let value = Value::trusted(text, None);
+                self.deep(&value)
+            }
             Expr::Const(value) => Ok(value.clone()),
             Expr::Name(name) => self.name(name),
             Expr::Attr(base, name) => {
@@ -403,7 +410,7 @@ impl<'a> Interp<'a> {
         {
             return Ok(super::methods::bound(base.clone(), name));
         }
-        self.item(base, &Value::Str(Arc::clone(name)))
+        self.item(base, &Value::Str(name.into()))
     }
 
     /// `base[key]`: entries first.

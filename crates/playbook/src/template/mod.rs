@@ -38,11 +38,14 @@ mod wrap;
 pub(crate) use dialect::fact;
 pub use dialect::{Dialect, Difference, Differences};
 pub use env::{Context, NoScope, Outside, Ran, Scope, World};
-pub(crate) use filters::{combine_dicts, encode, plain, sha1_hex};
+pub(crate) use filters::{combine_dicts, encode, human_to_bytes, plain, sha1_hex};
 pub use interp::{Frame, Interp};
 pub use lex::SyntaxFault;
 pub(crate) use lookups::{find_file, run as run_lookup};
 pub(crate) use pattern::fnmatch;
+
+/// Text that is no playbook's own was to be read as an expression.
+pub(crate) const UNTRUSTED: &str = "Encountered untrusted template or expression.";
 
 pub(crate) use time::strftime;
 

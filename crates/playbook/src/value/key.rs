@@ -30,7 +30,7 @@ impl Key {
             Value::None => Some(Self::None),
             Value::Bool(truth) => Some(Self::Bool(*truth)),
             Value::Int(number) => Some(Self::Int(*number)),
-            Value::Str(text) => Some(Self::Str(Arc::clone(text))),
+            Value::Str(text) => Some(Self::Str(text.shared())),
             Value::Float(number) => Some(Self::Str(text::float_text(*number).into())),
             Value::Tuple(_) => Some(Self::Str(value.repr().into())),
             _ => None,
@@ -43,7 +43,7 @@ impl Key {
             Self::None => Value::None,
             Self::Bool(truth) => Value::Bool(*truth),
             Self::Int(number) => Value::Int(*number),
-            Self::Str(text) => Value::Str(Arc::clone(text)),
+            Self::Str(text) => Value::Str(text.into()),
         }
     }
 

@@ -12,6 +12,7 @@ mod moment;
 mod number;
 mod object;
 mod order;
+mod own;
 mod text;
 mod yaml_out;
 
@@ -21,6 +22,7 @@ pub(crate) use moment::Moment;
 pub(crate) use number::{parse_float, parse_int};
 pub use object::{Call, Object};
 pub(crate) use order::compare;
+pub use own::Text;
 pub(crate) use text::float_text;
 pub(crate) use yaml_out::{YamlStyle, to_yaml};
 
@@ -46,7 +48,7 @@ pub enum Value {
     /// A number with a fraction.
     Float(f64),
     /// Finished text.
-    Str(Arc<str>),
+    Str(Text),
     /// Text, list or dict from a playbook in which something is still to be rendered.
     Lazy(Arc<Lazy>),
     /// A list whose elements are finished.
@@ -95,7 +97,7 @@ pub struct Missing {
 impl Value {
     /// Finished text.
     pub fn str(text: impl AsRef<str>) -> Self {
-        Self::Str(Arc::from(text.as_ref()))
+        Self::Str(Text::from(text.as_ref()))
     }
 
     /// Something that is not there.
@@ -152,7 +154,7 @@ impl Value {
         if Template::is_one(text) {
             Self::Lazy(Arc::new(Lazy::Text(Template::new(text, origin))))
         } else {
-            Self::str(text)
+            Self::Str(Text::own(text))
         }
     }
 

@@ -260,11 +260,14 @@ fn scalar(
             }
         }
         (true, "binary") => {
-            let plain: String = text.split_whitespace().collect();
+            // As Python does it: what is no letter of the alphabet counts for nothing.
+            let plain: String = text
+                .chars()
+                .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '='))
+                .collect();
             base64::Engine::decode(&base64::engine::general_purpose::STANDARD, plain)
                 .ok()
-                .and_then(|bytes| String::from_utf8(bytes).ok())
-                .map(Value::from)
+                .map(|bytes| Value::from(String::from_utf8_lossy(&bytes).into_owned()))
                 .ok_or_else(|| LoadFault::at(at.clone(), "this !!binary is not base64 of text"))
         }
         (false, "unsafe") => Ok(Value::str(text)),

@@ -6,8 +6,10 @@ use super::done;
 use crate::fault::{Faults, LoadFault};
 use crate::inventory::{read_vars, sorted_entries};
 use crate::output::{Event, NO_LOG, SHOW, SHOW_DEBUG, warning_text};
-use crate::parse::keywords::{is_identifier, reserved};
-use crate::template::{Dialect, Difference, Expression, Interp, combine_dicts, fact, find_file};
+use crate::parse::keywords::{is_identifier, is_whole_template, reserved};
+use crate::template::{
+    Dialect, Difference, Expression, Interp, UNTRUSTED, combine_dicts, fact, find_file,
+};
 use crate::value::{Dict, Key, Value};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -26,37 +28,56 @@ impl Crew<'_> {
             return result;
         }
         put(&mut result, SHOW, Value::str(SHOW_DEBUG));
-        let Some(var) = call.args.get("var") else {
-            let msg = call.args.get("msg").cloned().unwrap_or_else(|| Value::str("Hello world!"));
-            put(&mut result, "msg", msg);
-            return result;
-        };
-        // `var` is the name of what to show, or an expression; a template gives the name.
-        let name = match call.context.finish(var) {
-            Ok(Value::Str(name)) if var.is_lazy() && !is_path(&name) => {
-                return failed(format!("Task failed: Invalid variable expression: {name}"));
-            }
-            Ok(Value::Str(name)) => name.to_string(),
-            Ok(other) => {
-                put(&mut result, &other.to_text(), other.clone());
+        let name = match call.args.get("var") {
+            Some(Value::None) | None => {
+                let msg = call.args.get("msg").cloned();
+                put(&mut result, "msg", msg.unwrap_or_else(|| Value::str("Hello world!")));
                 return result;
             }
-            Err(fault) => return failed(format!("Task failed: {}", fault.what)),
+            Some(Value::Str(name)) => name,
+            Some(other) => {
+                return failed(format!(
+                    "argument 'var' is of type {} and we were unable to convert to _check_type_str_no_conversion: '{}' is not a string and conversion is not allowed",
+                    other.type_name(),
+                    other.to_text()
+                ));
+            }
         };
-        let expression = match Expression::new(&name, None) {
+        if call.args.contains_key("msg") {
+            return failed("parameters are mutually exclusive: msg|var");
+        }
+        let wrong = |what: &str| {
+            failed(format!("Task failed: Error while resolving `var` expression: {what}"))
+        };
+        // 2.14 takes the name of a variable from anybody.
+        let classic = call.context.world.dialect == Dialect::Core214;
+        let may_be_read = name.is_own() || classic && is_path(name);
+        if !may_be_read {
+            return wrong(UNTRUSTED);
+        }
+        let expression = match Expression::new(name, None) {
             Ok(expression) => expression,
-            Err(fault) => return failed(format!("Task failed: {}", fault.what)),
+            Err(fault) => return wrong(&fault.what),
         };
+        let mut seen = Seen::default();
         let value = match call.context.evaluate_soft(&expression) {
-            Ok(value) => visible(value),
-            Err(fault) if fault.undefined => Value::from(format!("<< error 1 - {} >>", fault.what)),
-            Err(fault) => return failed(format!("Task failed: {}", fault.what)),
+            Ok(Value::Omit) => {
+                seen.warnings.push(Value::str("The result of the `var` expression could not be omitted; a placeholder was used instead."));
+                Value::str("<<Omit>>")
+            }
+            Ok(value) => seen.visible(value),
+            Err(fault) if fault.undefined => Value::from(seen.missing(&fault.what)),
+            Err(fault) => return wrong(&fault.what),
         };
         let value = match &value {
             Value::Object(_) | Value::Tuple(_) => call.context.finish(&value).unwrap_or(value),
             _ => value,
         };
-        put(&mut result, &name, value);
+        put(&mut result, name, value);
+        let warnings = seen.warnings();
+        if !warnings.is_empty() {
+            put(&mut result, "warnings", Value::list(warnings));
+        }
         result
     }
 
@@ -89,7 +110,7 @@ impl Crew<'_> {
         self.warn_of_names(call, &facts);
         host.set.add(&facts);
         if cacheable {
-            host.facts.add(&facts);
+            self.learn(host, &facts);
         }
         let mut result = done(false);
         put(&mut result, "ansible_facts", Value::dict(facts));
@@ -147,37 +168,21 @@ impl Crew<'_> {
         let text = |name: &str| call.args.get(name).filter(|value| !value.is_none()).cloned();
         let quiet = text("quiet").and_then(|value| value.as_boolean()).unwrap_or(false);
         let that = call.args.get("that").cloned().unwrap_or_default();
-        // The list may come from a variable; its elements are conditions, not values.
-        let that = match &that {
-            Value::Lazy(_) if that.as_str().is_some() => match call.context.finish(&that) {
-                // What a host said is data, and data is never evaluated.
-                Ok(value) if holds_text(&value) => match own_conditions(call, &that) {
-                    Some(own) => own,
-                    None => {
-                        return failed(
-                            "Task failed: Encountered untrusted template or expression.",
-                        );
-                    }
-                },
-                Ok(value) => value,
-                Err(fault) => return failed(format!("Task failed: {}", fault.what)),
+        // A template that stands for a list: its elements are conditions, not values.
+        let that = match that.as_str().filter(|text| that.is_lazy() && is_whole_template(text)) {
+            Some(_) => match call.context.container(&that) {
+                Ok(found) if found.as_list().is_some() => found,
+                _ => that,
             },
-            _ => that,
+            None => that,
         };
         let conditions = that.as_list().map_or_else(|| vec![that.clone()], <[Value]>::to_vec);
         for condition in conditions {
-            let (shown, held) = match &condition {
-                Value::Bool(truth) => (Value::Bool(*truth), Ok(*truth)),
-                other => {
-                    let source = other.as_str().map_or_else(|| other.to_text(), str::to_owned);
-                    let bare = source.trim();
-                    let inner = bare.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
-                    let inner = inner.filter(|inner| !inner.contains("{{")).unwrap_or(bare);
-                    let held = Expression::new(inner, None)
-                        .and_then(|expression| call.context.holds(&expression));
-                    (Value::from(source), held)
-                }
+            let shown = match &condition {
+                Value::Lazy(_) => condition.as_written(),
+                _ => condition.clone(),
             };
+            let held = call.context.holds_value(&condition);
             match held {
                 Ok(true) => {}
                 Ok(false) => {
@@ -334,39 +339,52 @@ fn load(call: &Call<'_>, path: &Path, read: &mut BTreeSet<PathBuf>) -> Result<Di
         .map_err(|faults| Faults(faults).to_string())
 }
 
-/// Is it text, or a list with text in it?
-fn holds_text(value: &Value) -> bool {
-    let text = |value: &Value| matches!(value, Value::Str(_));
-    text(value) || value.as_list().is_some_and(|items| items.iter().any(text))
-}
-
-/// The conditions that a variable of the playbook holds, as they are written there; `None` where
-/// they may come from a host.
-fn own_conditions(call: &Call<'_>, that: &Value) -> Option<Value> {
-    let name = that.as_str()?.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
-    let host = &call.scope.host;
-    let said = [host.set.look(name), host.facts.look(name), call.scope.over.get(name).cloned()];
-    if !is_identifier(name) || said.iter().any(Option::is_some) {
-        return None;
-    }
-    // Text with braces in it may render to what a host said.
-    call.context.scope.get(name).filter(|value| matches!(value, Value::Str(_) | Value::List(_)))
-}
-
 /// A variable and what is reached in it by names and numbers alone: `x.y[0]`, `x[y.z]`.
 fn is_path(text: &str) -> bool {
     text.split(['.', '[', ']'])
         .all(|part| part.chars().all(|c| c.is_ascii_digit()) || is_identifier(part))
 }
 
-/// What is undefined within, as the sentence about it.
-fn visible(value: Value) -> Value {
-    match &value {
-        Value::Undefined(missing) => Value::from(format!("<< error 1 - {} >>", missing.why)),
-        Value::List(items) => Value::list(items.iter().cloned().map(visible).collect()),
-        Value::Dict(entries) => Value::dict(
-            entries.iter().map(|(key, value)| (key.clone(), visible(value.clone()))).collect(),
-        ),
-        _ => value,
+/// What `debug` met that is not there.
+#[derive(Default)]
+struct Seen {
+    missing: Vec<String>,
+    warnings: Vec<Value>,
+}
+
+impl Seen {
+    /// What stands for something that is not there.
+    fn missing(&mut self, why: &str) -> String {
+        self.missing.push(why.to_owned());
+        format!("<< error {} - {why} >>", self.missing.len())
+    }
+
+    /// What is undefined within, as the sentence about it.
+    fn visible(&mut self, value: Value) -> Value {
+        match &value {
+            Value::Undefined(missing) => Value::from(self.missing(&missing.why)),
+            Value::List(items) => {
+                Value::list(items.iter().map(|item| self.visible(item.clone())).collect())
+            }
+            Value::Dict(entries) => Value::dict(
+                entries
+                    .iter()
+                    .map(|(key, value)| (key.clone(), self.visible(value.clone())))
+                    .collect(),
+            ),
+            _ => value,
+        }
+    }
+
+    fn warnings(mut self) -> Vec<Value> {
+        if !self.missing.is_empty() {
+            let count = updraft_base::counted(self.missing.len(), "template error");
+            let mut text = format!("Encountered {count}.");
+            for (index, why) in self.missing.iter().enumerate() {
+                text.push_str(&format!("\nerror {} - {why}", index + 1));
+            }
+            self.warnings.push(Value::from(text));
+        }
+        self.warnings
     }
 }

@@ -2,9 +2,13 @@
 
 mod data;
 mod hosts;
+mod spec;
 
+use super::cache::GATHERED;
 use super::execute::{Call, Crew};
 use super::outcome::{failed, flag, put};
+use super::state::HostState;
+use crate::output::Event;
 use crate::parse::catalog;
 use crate::value::{Dict, Value};
 
@@ -12,12 +16,9 @@ impl Crew<'_> {
     /// Carries out one call.
     pub(super) async fn act(&self, call: Call<'_>) -> Dict {
         let mut result = match call.module {
+            _ if let Some(result) = self.no_background(&call) => result,
             _ if let Some(found) = &call.foreign => {
-                match super::jobs::background(call.task, call.context) {
-                    Ok(None) => self.foreign(&call, found, &call.args).await,
-                    Ok(Some((seconds, poll))) => self.in_background(&call, seconds, poll).await,
-                    Err(fault) => failed(format!("Task failed: {}", fault.what)),
-                }
+                self.run_module(&call, Some(found.as_ref()), &found.name, &call.args).await
             }
             "debug" => self.debug(&call),
             "set_fact" => self.set_fact(&call),
@@ -28,6 +29,7 @@ impl Crew<'_> {
             }
             "include_vars" => self.include_vars(&call),
             "set_stats" => self.set_stats(&call),
+            "validate_argument_spec" => self.validate_argument_spec(&call),
             "add_host" => self.add_host(&call),
             "group_by" => self.group_by(&call),
             "pause" => self.pause(&call).await,
@@ -42,14 +44,7 @@ impl Crew<'_> {
             "assemble" => self.assemble(&call).await,
             "uri" => self.uri(&call).await,
             "async_status" => self.async_status(&call).await,
-            name => {
-                let args = call.args.clone();
-                match super::jobs::background(call.task, call.context) {
-                    Ok(None) => self.module(&call, name, &args).await,
-                    Ok(Some((seconds, poll))) => self.in_background(&call, seconds, poll).await,
-                    Err(fault) => failed(format!("Task failed: {}", fault.what)),
-                }
-            }
+            name => self.run_module(&call, None, name, &call.args).await,
         };
         if !matches!(call.module, "set_fact" | "include_vars") {
             self.keep_facts(&call, &result);
@@ -71,9 +66,23 @@ impl Crew<'_> {
             call.task.common.delegate_facts.as_ref().is_some_and(|value| {
                 super::execute::truth(call.context, Some(value)).unwrap_or(false)
             });
-        match (&call.delegate, for_delegate) {
-            (Some(host), true) => host.facts.add(facts),
-            _ => call.scope.host.facts.add(facts),
+        let host = match (&call.delegate, for_delegate) {
+            (Some(host), true) => host,
+            _ => &call.scope.host,
+        };
+        let play_gathers = call.module == "setup" && call.task.id == usize::MAX;
+        if play_gathers || call.task.word.ends_with("gather_facts") {
+            let mut facts = facts.clone();
+            put(&mut facts, GATHERED, true);
+            return self.learn(host, &facts);
+        }
+        self.learn(host, facts);
+    }
+
+    /// Remembers facts of a host.
+    pub(in crate::run) fn learn(&self, host: &HostState, facts: &Dict) {
+        if let Err(what) = self.shared.learn(host, facts) {
+            self.sink.event(Event::Warning(what));
         }
     }
 }

@@ -249,9 +249,6 @@ fn documents(text: &str) -> Result<Vec<Value>, Fault> {
 
 /// The value with every template turned into plain text.
 pub(crate) fn plain(value: &Value) -> Value {
-    if !value.is_lazy() {
-        return value.clone();
-    }
     match (value.as_list(), value.as_dict(), value.as_str()) {
         (Some(items), ..) => Value::list(items.iter().map(plain).collect()),
         (_, Some(entries), _) => {

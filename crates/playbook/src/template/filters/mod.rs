@@ -10,6 +10,7 @@ mod text;
 pub(crate) use data::{decode, encode, plain, sha1_hex};
 pub(crate) use dicts::combine_dicts;
 pub(crate) use lists::{product, sorted};
+pub(crate) use numbers::human_to_bytes;
 pub(crate) use paths::expand_user;
 
 use super::{Fault, Interp, methods};

@@ -238,7 +238,11 @@ const WORDS: [(char, &str); 9] = [
     ('Y', "yotta"),
 ];
 
-fn human_to_bytes(text: &str, default_unit: Option<&str>, bits: bool) -> Result<i64, String> {
+pub(crate) fn human_to_bytes(
+    text: &str,
+    default_unit: Option<&str>,
+    bits: bool,
+) -> Result<i64, String> {
     let shown = text;
     let text = text.trim_end();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

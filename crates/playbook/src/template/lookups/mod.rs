@@ -4,6 +4,7 @@
 //! world.
 
 mod commands;
+mod config;
 mod files;
 mod password;
 mod sequence;
@@ -120,6 +121,7 @@ fn find(name: &str) -> Option<Lookup> {
             }
             Ok(out)
         },
+        "config" => config::lookup,
         "password" => password::lookup,
         "template" => files::template,
         "fileglob" => files::fileglob,

@@ -1,0 +1,154 @@
+//! The arguments of a task: what `module_defaults` give, what the task says, rendered.
+
+use super::execute::Crew;
+use super::outcome::failed;
+use crate::foreign::Found;
+use crate::parse::catalog;
+use crate::parse::tree::Task;
+use crate::template::{Context, Fault};
+use crate::value::{Dict, Key, Value};
+use std::sync::Arc;
+
+/// Arguments, and the program that takes them where none of our modules does.
+type Arguments = (Dict, Option<Arc<Found>>);
+
+impl Crew<'_> {
+    /// What `module_defaults` give the module: what the innermost of them say of a name or a group
+    /// counts alone, and what is said of the module outranks what is said of its groups.
+    fn module_defaults(
+        &self,
+        task: &Task,
+        module: &str,
+        foreign: Option<&Found>,
+        context: &Context,
+    ) -> Result<Dict, Fault> {
+        let mut args = Dict::new();
+        if task.common.module_defaults.is_empty() {
+            return Ok(args);
+        }
+        let modules = &self.shared.modules;
+        let action = modules.full_name(foreign.map_or(module, |found| &found.name));
+        let mut groups = Dict::new();
+        let mut own = Value::None;
+        for defaults in &task.common.module_defaults {
+            let defaults = context.finish(defaults)?;
+            for (key, value) in defaults.as_dict().into_iter().flatten() {
+                let word = key.to_json_key();
+                match word.strip_prefix("group/") {
+                    Some(group) if modules.group_has(group, &action) => {
+                        groups.insert(key.clone(), value.clone());
+                    }
+                    Some(_) => {}
+                    None if catalog::short(&word) == module
+                        || modules.full_name(&word) == action =>
+                    {
+                        own = value.clone();
+                    }
+                    None => {}
+                }
+            }
+        }
+        for defaults in groups.values().chain([&own]) {
+            args.extend(defaults.as_dict().cloned().unwrap_or_default());
+        }
+        Ok(args)
+    }
+
+    /// Arguments rendered, those that are omitted left out, defaults for the module filled in; and
+    /// the program that takes them where our module does not.
+    pub(super) fn arguments(
+        &self,
+        task: &Task,
+        module: &str,
+        mut foreign: Option<Arc<Found>>,
+        context: &Context,
+    ) -> Result<Arguments, Dict> {
+        let full = if task.word.contains('.') {
+            task.word.clone()
+        } else {
+            format!("ansible.builtin.{}", task.word)
+        };
+        let fault_of = |name: Option<&str>, fault: &Fault| {
+            let which = name
+                .map(|name| format!(" Error while resolving value for '{name}':"))
+                .unwrap_or_default();
+            failed(format!(
+                "Task failed: Finalization of task args for '{full}' failed:{which} {}",
+                fault.what
+            ))
+        };
+        let mut args = self
+            .module_defaults(task, module, foreign.as_deref(), context)
+            .map_err(|fault| fault_of(None, &fault))?;
+        let given = match &task.args {
+            whole if whole.as_str().is_some() => {
+                let value = context.finish(whole).map_err(|fault| fault_of(None, &fault))?;
+                match value.as_dict() {
+                    Some(entries) => entries.clone(),
+                    None => {
+                        return Err(failed(format!(
+                            "Task failed: the arguments of '{full}' are {}, not a dict",
+                            value.type_name()
+                        )));
+                    }
+                }
+            }
+            args => args.as_dict().cloned().unwrap_or_default(),
+        };
+        // What our module does not know Ansible's own may.
+        let known = |foreign: &mut Option<Arc<Found>>, key: &Key| {
+            let name = key.to_json_key();
+            if foreign.is_none() && !catalog::takes(module, &name) {
+                *foreign = self.shared.modules.core_knows(module, &name);
+                if foreign.is_none() && catalog::find_control(module).is_some() {
+                    return Err(failed(format!("Task failed: `{module}` has no argument `{key}`")));
+                }
+            }
+            Ok(())
+        };
+        for (key, value) in &given {
+            let name = key.to_json_key();
+            if name == "_variable_params" {
+                let value = context.finish(value).map_err(|fault| fault_of(Some(&name), &fault))?;
+                if matches!(value, Value::Omit) {
+                    continue;
+                }
+                let Some(more) = value.as_dict() else {
+                    return Err(failed(format!(
+                        "Task failed: Finalization of task args for '{full}' failed: Task args must resolve to a 'dict' not '{}'.",
+                        value.type_name()
+                    )));
+                };
+                for (key, value) in more {
+                    if !given.contains_key(key) {
+                        known(&mut foreign, key)?;
+                        args.insert(key.clone(), value.clone());
+                    }
+                }
+                continue;
+            }
+            // It looks at its conditions itself.
+            if matches!((module, name.as_str()), ("assert", "that")) {
+                args.insert(key.clone(), value.clone());
+                continue;
+            }
+            let value = context.finish(value).map_err(|fault| fault_of(Some(&name), &fault))?;
+            if matches!(value, Value::Omit) {
+                args.shift_remove(key);
+                continue;
+            }
+            // Names within a dict that was rendered are data.
+            let key = if name.contains("{{") && task.args.as_str().is_none() {
+                let value = context
+                    .finish(&Value::trusted(&name, None))
+                    .map_err(|fault| fault_of(Some(&name), &fault))?;
+                Key::of(&value).unwrap_or_else(|| Key::from(value.to_text().as_str()))
+            } else {
+                key.clone()
+            };
+            known(&mut foreign, &key)?;
+            args.insert(key, value);
+        }
+        Ok((args, foreign))
+    }
+}

@@ -1,0 +1,56 @@
+//! What a task says of its own result: `changed_when` and `failed_when`.
+
+use super::execute::Crew;
+use super::outcome::{flag, put};
+use super::vars::TaskScope;
+use crate::parse::tree::Task;
+use crate::value::{Dict, Key, Value};
+
+impl Crew<'_> {
+    /// The scope in which `changed_when`, `failed_when` and `until` see the result.
+    pub(super) fn with_result(&self, task: &Task, scope: &TaskScope, result: &Dict) -> TaskScope {
+        match &task.register {
+            Some(name) => scope.with(name, Value::dict(result.clone())),
+            None => scope.clone(),
+        }
+    }
+
+    /// Applies `changed_when` and `failed_when`.
+    pub(super) fn judge(&self, task: &Task, scope: &TaskScope, result: &mut Dict) {
+        result.entry(Key::str("changed")).or_insert(Value::Bool(false));
+        if flag(result, "failed") {
+            let exception = Value::str("(traceback unavailable)");
+            result.entry(Key::str("exception")).or_insert(exception);
+        }
+        result.entry(Key::str("failed")).or_insert(Value::Bool(false));
+        for (conditions, name) in [(&task.changed_when, "changed"), (&task.failed_when, "failed")] {
+            let Some(conditions) = conditions else { continue };
+            if flag(result, "skipped") {
+                continue;
+            }
+            let context = self.with_result(task, scope, result).context();
+            match self.all_hold(&context, conditions) {
+                Ok(missing) => {
+                    // An empty list of conditions says nothing.
+                    if conditions.is_empty() {
+                        continue;
+                    }
+                    put(result, name, missing.is_none());
+                    if name == "failed" {
+                        put(result, "failed_when_result", missing.is_none());
+                        if missing.is_some()
+                            && let Some(exception) = result.shift_remove("exception")
+                        {
+                            put(result, "failed_when_suppressed_exception", exception);
+                        }
+                    }
+                }
+                Err(fault) => {
+                    put(result, "failed", true);
+                    put(result, &format!("{name}_when_result"), Value::from(fault.what.clone()));
+                    put(result, "msg", Value::from(format!("Task failed: {}", fault.what)));
+                }
+            }
+        }
+    }
+}
