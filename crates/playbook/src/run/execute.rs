@@ -163,12 +163,24 @@ impl<'r> Crew<'r> {
             Some(value) => truth(&context, Some(value)).unwrap_or(true),
             None => self.shared.options.no_log,
         };
-        let delegate = self.delegate(task, &context);
-        let delegated = match &delegate {
-            Ok(Some(host)) => Some(scope.delegated(host)),
-            _ => None,
+        // Who does the work is settled before whether there is any.
+        let delegate = match self.delegate(task, &context) {
+            Ok(delegate) => delegate,
+            Err(result) => {
+                // 2.14 looks at the condition first.
+                if context.world.dialect == Dialect::Core214
+                    && let Ok(Some(condition)) = self.all_hold(&context, &task.common.when)
+                {
+                    let outcome = Outcome::of(skipped(&context, condition));
+                    return Told { no_log, ..Told::plain(outcome) };
+                }
+                let wanted = task.common.delegate_to.as_ref().and_then(Value::as_str);
+                let outcome = Outcome::of(result);
+                let delegate = wanted.map(str::to_owned);
+                return Told { no_log, delegate, ..Told::plain(outcome) };
+            }
         };
-        let nowhere = delegate.is_err();
+        let delegated = delegate.as_ref().map(|host| scope.delegated(host));
         let scope = delegated.as_ref().unwrap_or(scope);
         let context = match &delegated {
             Some(scope) => scope.clone().context(),
@@ -190,9 +202,6 @@ impl<'r> Crew<'r> {
             Ok(told) => told,
             Err(result) => Told::plain(Outcome::of(result)),
         };
-        if let (None, Some(wanted), true) = (&told.delegate, &task.common.delegate_to, nowhere) {
-            told.delegate = wanted.as_str().map(str::to_owned);
-        }
         let hidden = told.outcome.result.shift_remove(NO_LOG).is_some_and(|hide| hide.is_true());
         told.no_log = no_log || hidden;
         if told.outcome.ended == Ended::Failed {
@@ -264,7 +273,7 @@ impl<'r> Crew<'r> {
         task: &Task,
         scope: &TaskScope,
         context: &Context,
-        delegate: Result<Option<Arc<HostState>>, Dict>,
+        delegate: Option<Arc<HostState>>,
     ) -> Result<Told, Dict> {
         let keyword = |fault: Fault| failed(format!("Task failed: {}", fault.what));
         let wrong = |word: &str, fault: Fault| {
@@ -298,7 +307,6 @@ impl<'r> Crew<'r> {
             Some(value) => truth(context, Some(value)).map_err(|fault| wrong("diff", fault))?,
             None => scope.diff,
         };
-        let delegate = delegate?;
         let scope = TaskScope { check, diff, ..scope.clone() };
         let context = scope.clone().context();
         let (args, foreign) = self.arguments(task, module, named, &context)?;

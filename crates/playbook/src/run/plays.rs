@@ -531,6 +531,7 @@ pub(super) fn host_scope(
         diff: shared.options.diff,
         over: Dict::new(),
         left,
+        delegate: None,
         inventory: Arc::default(),
     }
 }

@@ -42,6 +42,7 @@ impl Crew<'_> {
             Some(host) => {
                 let scope = TaskScope {
                     host: Arc::clone(host),
+                    delegate: None,
                     inventory: Arc::default(),
                     ..call.scope.clone()
                 };

@@ -627,3 +627,12 @@ fn what_needs_this_side_does_not_go_to_the_background() {
     );
     assert_eq!(ran.text.matches("does not support async.").count(), 4, "{}", ran.text);
 }
+
+#[test]
+fn facts_that_are_there_are_not_gathered_again_where_that_is_smart() {
+    let play = "- hosts: all\n  tasks: [{meta: noop}]\n- hosts: all\n  tasks: [{meta: clear_facts}]\n- hosts: all\n  tasks: [{meta: noop}]\n";
+    let smart = |options: &mut RunOptions| options.gathering = Gathering::Smart;
+    let ran = Case::new(play).options(smart).run();
+    let gathered = ran.net.log("h1").iter().filter(|(name, _)| name == "setup").count();
+    assert_eq!(gathered, 2, "once before they are cleared and once after: {}", ran.text);
+}

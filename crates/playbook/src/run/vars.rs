@@ -45,6 +45,8 @@ pub(crate) struct TaskScope {
     pub(crate) over: Dict,
     /// Hosts of the play that have not failed.
     pub(crate) left: Arc<Vec<String>>,
+    /// The host that does the work instead.
+    pub(crate) delegate: Option<Arc<HostState>>,
     /// What the inventory says, looked up once.
     pub(crate) inventory: Arc<OnceLock<Arc<Dict>>>,
 }
@@ -58,11 +60,17 @@ impl TaskScope {
 
     /// The same for a task that another host carries out, with that host's variables.
     pub(crate) fn delegated(&self, host: &Arc<HostState>) -> Self {
-        let own = Self { host: Arc::clone(host), inventory: Arc::default(), ..self.clone() };
+        let own = Self {
+            host: Arc::clone(host),
+            delegate: None,
+            inventory: Arc::default(),
+            ..self.clone()
+        };
         let own = own.with("inventory_hostname", Value::str(&self.host.name));
         let vars = Value::Object(Arc::new(AllVars { scope: own }));
         let all = Dict::from_iter([(Key::str(&host.name), vars)]);
-        self.with("ansible_delegated_vars", Value::dict(all))
+        let delegate = Some(Arc::clone(host));
+        Self { delegate, ..self.with("ansible_delegated_vars", Value::dict(all)) }
     }
 
     /// All variables, as one value.
@@ -270,7 +278,15 @@ impl TaskScope {
     /// What is there though nobody said it.
     fn fallback(&self, name: &str) -> Option<Value> {
         Some(match name {
-            "ansible_host" => Value::str(&self.host.name),
+            "ansible_host" => match &self.delegate {
+                None => Value::str(&self.host.name),
+                Some(host) => {
+                    let vars = self.shared.inventory_vars(host, &self.play.dir);
+                    let told = ["ansible_ssh_host", "ansible_host"];
+                    let address = told.iter().find_map(|name| vars.get(*name)).cloned();
+                    address.unwrap_or_else(|| Value::str(&host.name))
+                }
+            },
             "ansible_connection" => match &self.common.connection {
                 Some(connection) => connection.clone(),
                 None => Value::str(self.shared.options.connection.as_deref().unwrap_or("ssh")),
@@ -373,6 +389,7 @@ impl HostVars {
             common: Arc::new(Common::default()),
             role: None,
             over: Dict::new(),
+            delegate: None,
             inventory: Arc::default(),
             ..self.scope.clone()
         };
