@@ -61,7 +61,6 @@ pub(crate) fn begin(
         return Ok(missing);
     }
     let directory = expand(&job.directory)?;
-    // What modules say may be for nobody else.
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -152,11 +151,9 @@ pub(crate) fn run() -> Result<(), String> {
     Ok(())
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all, for nobody else to read: what modules say may be secret.
 fn write(file: &Path, content: &Value) -> Result<(), String> {
-    let fresh = PathBuf::from(format!("{}.tmp", file.display()));
-    let written = fs::write(&fresh, content.to_string()).and_then(|()| fs::rename(&fresh, file));
-    written.map_err(|fault| format!("cannot write `{}`: {fault}", file.display()))
+    files::write(file, content.to_string().as_bytes(), 0o600).map_err(|failure| failure.message)
 }
 
 fn carry_out(request: &ModuleRequest) -> Map<String, Value> {
