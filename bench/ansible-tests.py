@@ -28,6 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "target/peers"
 # What runs modules on the host.
 PYTHON = os.environ.get("TESTS_PYTHON", str(PEERS / "bin/python"))
+PYTHON_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 # All four, so that Ansible's own never answer in our stead.
 SHIMS = ["ansible", "ansible-playbook", "ansible-inventory", "ansible-vault"]
 # The whole of a target; the longest of the reference takes two minutes on two slow cores.
@@ -99,6 +100,17 @@ def shims(folder):
     return folder
 
 
+def tools(folder, source):
+    """What ansible-test puts in PATH for its targets, and `sudo` where root has none."""
+    folder.mkdir(parents=True)
+    injector = source / "test/lib/ansible_test/_util/target/injector"
+    (folder / "virtualenv.sh").symlink_to(injector / "virtualenv.sh")
+    if os.geteuid() == 0 and shutil.which("sudo") is None:
+        (folder / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
+        (folder / "sudo").chmod(0o755)
+    return folder
+
+
 def words_of(target):
     aliases = target / "aliases"
     lines = aliases.read_text().splitlines() if aliases.exists() else []
@@ -139,6 +151,9 @@ def run_target(who, path, source, name):
             "LC_ALL": "C.UTF-8",
             "LANG": "C.UTF-8",
             "TERM": "dumb",
+            # As ansible-test: no configuration but what a target names.
+            "ANSIBLE_CONFIG": str(source / "test/lib/ansible_test/_data/ansible.cfg"),
+            "ANSIBLE_TEST_PYTHON_VERSION": PYTHON_VERSION,
             "OUTPUT_DIR": str(out),
             "INVENTORY_PATH": str(tree / "inventory"),
             "ANSIBLE_TEST_PYTHON_INTERPRETER": PYTHON,
@@ -230,7 +245,9 @@ def main():
     given, source, targets = asked(__doc__, "ansible-tests.json", TARGETS)
     results = {}
     with tempfile.TemporaryDirectory() as folder:
-        paths = {"updraft": shims(pathlib.Path(folder) / "bin"), "ansible": PEERS / "bin"}
+        folder = pathlib.Path(folder)
+        beside = tools(folder / "tools", source)
+        paths = {"updraft": f"{shims(folder / 'bin')}:{beside}", "ansible": beside}
         for who in ["ansible", "updraft"] if given.who == "both" else [given.who]:
             with concurrent.futures.ThreadPoolExecutor(given.width) as pool:
                 run = lambda name: run_target(who, paths[who], source, name)  # noqa: E731

@@ -7,6 +7,7 @@ mod agent;
 mod args;
 mod commands;
 mod env;
+mod log;
 mod shims;
 mod timings;
 mod ui;

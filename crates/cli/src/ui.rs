@@ -121,12 +121,14 @@ impl Terminal {
     /// Something that deserves a look and stops nothing.
     pub(crate) fn warn(self, message: &str) {
         let mark = if self.shim { "[WARNING]" } else { "warning" };
+        crate::log::keep(&format!("[WARNING]: {message}\n\n"));
         eprintln!("{}: {message}", self.paint("1;35", mark));
     }
 
     /// An error that is only text.
     pub(crate) fn complain_text(self, message: &str, hint: Option<&str>) {
         let mark = if self.shim { "[ERROR]" } else { "error" };
+        crate::log::keep(&format!("[ERROR]: {message}\n"));
         eprintln!("{}: {message}", self.paint("1;31", mark));
         if let Some(hint) = hint {
             eprintln!("{}: {hint}", self.paint("1;36", "help"));
@@ -165,12 +167,14 @@ fn columns() -> usize {
 
 /// Prints data.
 pub(crate) fn out(text: &str) {
+    crate::log::keep(text);
     // A reader that went away, as `head` does, wants no more of it.
     drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
 /// Prints what is not data, as it is.
 pub(crate) fn tell(text: &str) {
+    crate::log::keep(text);
     // As for `out`; both must come in the order in which they were said.
     drop(std::io::stdout().flush());
     drop(std::io::stderr().write_all(text.as_bytes()));
@@ -192,6 +196,7 @@ pub(crate) fn json(value: &impl serde::Serialize) {
 
 /// Tells people something.
 pub(crate) fn say(text: &str) {
+    crate::log::keep(text);
     eprintln!("{text}");
 }
 

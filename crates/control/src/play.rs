@@ -289,6 +289,10 @@ pub struct PlayRequest {
     pub options: RunOptions,
     /// How to show it.
     pub screen: ScreenOptions,
+    /// What is told to [`PlayRequest::log`] alone: what `-v` so many times would show besides.
+    pub log_verbosity: u8,
+    /// Keeps what is not shown.
+    pub log: fn(&str),
     /// Only check that they can be read.
     pub syntax_check: bool,
     /// Only tell what there is, in this order: hosts, tasks, tags.
@@ -299,10 +303,18 @@ pub struct PlayRequest {
 struct PersonSink {
     screen: Mutex<Screen>,
     print: fn(&Piece),
+    /// Details of these verbosities are not shown, but kept.
+    kept: std::ops::RangeInclusive<u8>,
+    log: fn(&str),
 }
 
 impl Sink for PersonSink {
     fn event(&self, event: Event) {
+        if let Event::Detail(level, text) = &event
+            && self.kept.contains(level)
+        {
+            (self.log)(text);
+        }
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         screen.pieces(&event).iter().for_each(self.print);
     }
@@ -344,7 +356,12 @@ pub async fn play(
         machines: machines.into_iter().collect(),
         open: tokio::sync::Mutex::default(),
     };
-    let sink = PersonSink { screen: Mutex::new(Screen::new(request.screen)), print };
+    let sink = PersonSink {
+        screen: Mutex::new(Screen::new(request.screen)),
+        print,
+        kept: request.screen.verbosity.saturating_add(1)..=request.log_verbosity,
+        log: request.log,
+    };
     playbook
         .run(&request.inventory, &hosts, operator, &request.options, &sink)
         .await

@@ -130,6 +130,12 @@ pub(crate) async fn run(cli: Cli) -> u8 {
             return ASKED;
         }
     };
+    if let Some(path) = config.log_path.as_deref().filter(|_| speaks_ansible(&cli.command))
+        && let Err(error) = crate::log::begin(path.as_ref(), &env::login(), Arc::new(SystemClock))
+    {
+        // As Ansible: what cannot be kept is shown all the same.
+        terminal.warn(&format!("log file at '{path}' is not writeable: {error}"));
+    }
     config.warnings.iter().for_each(|warning| terminal.warn(warning));
     let settings = Settings {
         home: env::home(),
@@ -190,6 +196,15 @@ pub(crate) async fn run(cli: Cli) -> u8 {
     };
     match ended {
         Ok(code) | Err(Ended(code)) => code,
+    }
+}
+
+/// Does Ansible have a command for this, which `log_path` is about?
+fn speaks_ansible(command: &Command) -> bool {
+    match command {
+        Command::Exec(args) => args.is_ad_hoc(),
+        Command::Play(_) | Command::Inventory(_) | Command::Vault(_) | Command::Galaxy(_) => true,
+        _ => false,
     }
 }
 

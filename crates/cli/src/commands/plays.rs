@@ -251,6 +251,8 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         inventory: found.inventory,
         options,
         screen,
+        log_verbosity: u8::try_from(*config.log_verbosity).unwrap_or(0),
+        log: crate::log::keep,
         syntax_check: args.syntax_check,
         list: PlayListing { hosts: args.list_hosts, tasks: args.list_tasks, tags: args.list_tags },
     };

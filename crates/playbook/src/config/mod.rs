@@ -126,6 +126,9 @@ settings! {
     /// Say so when no inventory was read and only `localhost` is there.
     inventory_unparsed_warning: bool = truth(["ANSIBLE_INVENTORY_UNPARSED_WARNING"],
         [("inventory", "inventory_unparsed_warning")], true);
+    /// What inventory scripts write to standard error is shown though they went well.
+    script_stderr: bool = truth(["ANSIBLE_INVENTORY_PLUGIN_SCRIPT_STDERR"],
+        [("inventory_plugin_script", "always_show_stderr")], true);
     /// Ends of names of files that are no inventories, in a directory of them.
     inventory_ignored_ends: Vec<String> = list(["ANSIBLE_INVENTORY_IGNORE"],
         [("defaults", "inventory_ignore_extensions"), ("inventory", "ignore_extensions")],
@@ -228,6 +231,11 @@ settings! {
         [("defaults", "bin_ansible_callbacks")], false);
     /// A file that keeps what is printed.
     log_path: Option<String> = place(["ANSIBLE_LOG_PATH"], [("defaults", "log_path")]);
+    /// What the file keeps besides: as much as `-v` so many times would show.
+    log_verbosity: i64 = number(["ANSIBLE_LOG_VERBOSITY"], [("defaults", "log_verbosity")], 0);
+    /// Conditions and variables that will mean something else one day are told.
+    deprecation_warnings: bool = truth(["ANSIBLE_DEPRECATION_WARNINGS"],
+        [("defaults", "deprecation_warnings")], true);
     /// Have modules tell how files change, without `--diff`.
     diff_always: bool = truth(["ANSIBLE_DIFF_ALWAYS"], [("diff", "always")], false);
     /// Whether and when facts are gathered: `implicit`, `explicit` or `smart`.
@@ -273,6 +281,9 @@ settings! {
     /// What a key does that a dict has twice: `warn`, `error` or `ignore`.
     duplicate_dict_key: String = text(["ANSIBLE_DUPLICATE_YAML_DICT_KEY"],
         [("defaults", "duplicate_dict_key")], "warn");
+    /// Text that is no UTF-8 is refused where modules and JSON bring it.
+    strict_utf8: bool = truth(["ANSIBLE_MODULE_STRICT_UTF8_RESPONSE"],
+        [("defaults", "module_strict_utf8_response")], true);
     /// Nothing of results is shown.
     no_log: bool = truth(["ANSIBLE_NO_LOG"], [("defaults", "no_log")], false);
     /// How long a task may take, in seconds; 0 is for ever.

@@ -45,6 +45,10 @@ pub(super) fn read(
         Some(true) => inventory.read_beside(&reading.world.vault)?,
         _ => Vec::new(),
     };
+    let sealed = inventory.sealed_for(inventory.hosts(), &beside.iter().collect::<Vec<_>>());
+    if !sealed.is_empty() {
+        return Err(sealed);
+    }
     let options = Options {
         strict: truth("strict").unwrap_or(false),
         extra: truth("use_extra_vars").unwrap_or(false),

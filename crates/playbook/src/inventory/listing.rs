@@ -79,6 +79,8 @@ impl<'a> Listing<'a> {
         let beside = inventory.read_beside(vault).map_err(Faults)?;
         let playbook = options.playbook_dir.as_ref().map(|dir| VarsDir::read(dir, vault));
         let playbook = playbook.transpose().map_err(Faults)?;
+        let dirs: Vec<&VarsDir> = beside.iter().chain(&playbook).collect();
+        Faults::check(inventory.sealed_for(inventory.hosts(), &dirs))?;
         Ok(Self { inventory, beside, playbook, options })
     }
 

@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 /// Runs inventory scripts. Whoever may start processes implements it.
 pub trait Scripts: Send + Sync {
-    /// Standard output of `script` with `args`.
+    /// What `script` says to `args`.
     ///
     /// # Errors
     /// With one sentence on why it failed.
-    fn run(&self, script: &Path, args: &[&str]) -> Result<String, String>;
+    fn run(&self, script: &Path, args: &[&str]) -> Result<script::Said, String>;
 }
 
 /// What inventories are read with.
@@ -233,8 +233,9 @@ impl Plugin {
             Self::AdvancedHostList => {
                 advanced_host_list(inventory, source).map_err(|what| vec![LoadFault::bare(what)])
             }
-            Self::Script => script::read(inventory, path, reading.scripts)
-                .map_err(|what| vec![LoadFault::bare(what)]),
+            Self::Script => {
+                script::read(inventory, path, reading).map_err(|what| vec![LoadFault::bare(what)])
+            }
             Self::Ini => ini::read(inventory, source, &text(path, reading)?),
             Self::Toml => toml::read(inventory, source, &text(path, reading)?),
             Self::Yaml => match document(path, reading)? {

@@ -22,6 +22,7 @@ pub use listing::{Listing, ListingOptions};
 pub(crate) use literal::parse as python_literal;
 pub use load::{Reading, Scripts};
 pub(crate) use pattern::is_localhost;
+pub use script::Said;
 pub use vars::VarsDir;
 pub(crate) use vars::{read_vars, sorted_entries};
 

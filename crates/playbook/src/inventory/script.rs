@@ -3,10 +3,23 @@
 //! The person chose to run them, so their answers are theirs: text with `{{` is a template, as it
 //! is in every other inventory, unless it is marked as unsafe.
 
-use super::{Inventory, Scripts};
-use crate::value::{Dict, Key, Value};
-use serde_json::Value as Json;
+use super::{Inventory, Reading};
+use crate::template::plain;
+use crate::value::{Dict, Key, Marked, Value};
+use serde_json::{Map, Value as Json};
 use std::path::Path;
+
+/// What an inventory script wrote.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// Its answer.
+    pub stdout: String,
+    /// What it says to the person.
+    pub stderr: String,
+}
+
+/// A text is about variables, or about anything that an inventory holds.
+const PROFILE: &str = "inventory_legacy";
 
 pub(super) fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
@@ -17,51 +30,113 @@ pub(super) fn is_executable(path: &Path) -> bool {
 pub(super) fn read(
     inventory: &mut Inventory,
     path: &Path,
-    scripts: Option<&dyn Scripts>,
+    reading: &Reading<'_>,
 ) -> Result<(), String> {
     let name = path.display();
-    let scripts = scripts
+    let scripts = reading
+        .scripts
         .ok_or_else(|| format!("inventory `{name}` is a script, and nothing here may run it"))?;
     let said = scripts.run(path, &["--list"])?;
-    let said: Json = serde_json::from_str(&said)
-        .map_err(|error| format!("Inventory script result could not be parsed as JSON. {error}"))?;
-    let Some(entries) = said.as_object() else {
-        return Err("Value is not a dict.".to_owned());
-    };
-    let meta = match entries.get("_meta") {
-        None => None,
-        Some(meta) => match meta.get("hostvars") {
-            Some(Json::Object(vars)) => Some(vars),
-            _ => {
-                return Err("Value contains '_meta.hostvars' which is not a 'dict'.".to_owned());
-            }
-        },
-    };
+    let entries = list(&said.stdout).map_err(|what| explained(&what, &said))?;
+    if *reading.world.config.script_stderr && !said.stderr.trim().is_empty() {
+        inventory.warn(said.stderr.trim_end());
+    }
     let mut hosts: Vec<String> = Vec::new();
-    for (group, body) in entries.iter().filter(|(name, _)| *name != "_meta") {
-        group_of(inventory, group, body, &mut hosts)?;
+    let mut meta = None;
+    for (group, body) in &entries {
+        if group != "_meta" {
+            group_of(inventory, group, body, &mut hosts)?;
+            continue;
+        }
+        meta = Some(match body.get("hostvars") {
+            Some(Json::Object(vars)) => vars,
+            other => return Err(wrong("_meta.hostvars", other, "dict")),
+        });
     }
     for host in hosts {
         let vars = match meta {
             Some(meta) => meta.get(&host).cloned(),
             None => {
                 let said = scripts.run(path, &["--host", &host])?;
-                let read = |text: &str| serde_json::from_str::<Json>(text);
-                match said.trim().is_empty() {
-                    true => None,
-                    false => Some(read(&said).map_err(|error| {
-                        format!(
-                            "Inventory script result for host '{host}' could not be parsed as JSON. {error}"
-                        )
-                    })?),
-                }
+                of_host(&said.stdout).map_err(|error| {
+                    let what = format!(
+                        "Inventory script result for host '{host}' could not be parsed as JSON. {error}"
+                    );
+                    explained(&what, &said)
+                })?
             }
         };
-        if let Some(vars) = vars.as_ref().and_then(Json::as_object) {
-            inventory.hosts[&host].vars.extend(dict(vars));
+        match vars {
+            None => {}
+            Some(Json::Object(vars)) => inventory.hosts[&host].vars.extend(dict(&vars)?),
+            Some(other) => {
+                return Err(format!(
+                    "Invalid data from file, expected dictionary and got:\n\n{other}"
+                ));
+            }
         }
     }
     Ok(())
+}
+
+/// What went wrong, with what the script said of it.
+fn explained(what: &str, said: &Said) -> String {
+    match said.stderr.trim() {
+        "" => what.to_owned(),
+        told => format!("{what} Standard error from inventory script: {told}"),
+    }
+}
+
+/// The answer to `--list`.
+fn list(said: &str) -> Result<Map<String, Json>, String> {
+    let no_decoder =
+        |why: String| format!("Unable to get JSON decoder for inventory script result. {why}");
+    let parsed = serde_json::from_str(said)
+        .map_err(|error| no_decoder(format!("Value could not be parsed as JSON. {error}")))?;
+    let Json::Object(entries) = parsed else {
+        return Err(no_decoder(format!("Value is '{}' instead of 'dict'.", kind(&parsed))));
+    };
+    match entries.get("_meta") {
+        None => {}
+        Some(Json::Object(meta)) => match meta.get("profile") {
+            None => {}
+            Some(Json::String(profile)) if profile == PROFILE => {}
+            Some(Json::String(profile)) if profile.starts_with("inventory_") => {
+                return Err(no_decoder(format!("Unknown profile name '{profile}'.")));
+            }
+            Some(Json::String(profile)) => {
+                return Err(no_decoder(format!(
+                    "Non-inventory profile '{profile}' is not allowed."
+                )));
+            }
+            other => return Err(no_decoder(wrong("_meta.profile", other, "str"))),
+        },
+        other => return Err(no_decoder(wrong("_meta", other, "dict"))),
+    }
+    Ok(match Value::marked(&entries, None) {
+        Marked::Wrongly(what) => {
+            return Err(format!("Inventory script result could not be parsed as JSON. {what}"));
+        }
+        Marked::As(_) | Marked::Not => entries,
+    })
+}
+
+/// The answer to `--host`, if there is one.
+fn of_host(said: &str) -> serde_json::Result<Option<Json>> {
+    match said.trim().is_empty() {
+        true => Ok(None),
+        false => serde_json::from_str(said).map(Some),
+    }
+}
+
+/// Python's name of the type of what JSON holds.
+fn kind(json: &Json) -> &'static str {
+    Value::from(json.clone()).type_name()
+}
+
+fn wrong(place: &str, found: Option<&Json>, wanted: &str) -> String {
+    let found = found.map_or("NoneType", kind);
+    format!("Value contains '{place}' which is '{found}' instead of '{wanted}'.")
 }
 
 fn group_of(
@@ -77,20 +152,21 @@ fn group_of(
             hosts.push(host.to_owned());
         }
     };
+    let only_hosts = Map::from_iter([("hosts".to_owned(), body.clone())]);
     let entries = match body {
         Json::Object(entries) => entries,
-        Json::Array(names) => {
-            names.iter().filter_map(Json::as_str).for_each(|host| add(inventory, host));
-            return Ok(());
+        other => {
+            let kind = kind(other);
+            inventory.warn(format!("Group '{group}' was converted to 'dict' from '{kind}'."));
+            &only_hosts
         }
-        _ => return Err(format!("Value contains '{group}.hosts' which is not a 'list'.")),
     };
     if !["hosts", "vars", "children"].iter().any(|word| entries.contains_key(*word)) {
         inventory.warn(format!(
             "Treating malformed group '{group}' as the sole host of that group. Variables provided in this manner cannot be templated."
         ));
         add(inventory, name);
-        let vars = Value::from(entries.clone());
+        let vars = plain(&Value::dict(dict(entries)?));
         inventory.groups[&group].vars.extend(vars.as_dict().cloned().unwrap_or_default());
         return Ok(());
     }
@@ -99,14 +175,12 @@ fn group_of(
         Some(Json::Array(names)) => {
             names.iter().filter_map(Json::as_str).for_each(|host| add(inventory, host));
         }
-        Some(_) => {
-            return Err(format!("Value contains '{group}.hosts' which is not a 'list'."));
-        }
+        other => return Err(wrong(&format!("{group}.hosts"), other, "list")),
     }
     match entries.get("vars") {
         None => {}
-        Some(Json::Object(vars)) => inventory.groups[&group].vars.extend(dict(vars)),
-        Some(_) => return Err(format!("Value contains '{group}.vars' which is not a 'dict'.")),
+        Some(Json::Object(vars)) => inventory.groups[&group].vars.extend(dict(vars)?),
+        other => return Err(wrong(&format!("{group}.vars"), other, "dict")),
     }
     for child in entries.get("children").and_then(Json::as_array).into_iter().flatten() {
         if let Some(child) = child.as_str() {
@@ -117,25 +191,22 @@ fn group_of(
     Ok(())
 }
 
-fn dict(entries: &serde_json::Map<String, Json>) -> Dict {
-    entries.iter().map(|(key, value)| (Key::str(key), trusted(value))).collect()
+fn dict(entries: &Map<String, Json>) -> Result<Dict, String> {
+    entries.iter().map(|(key, value)| Ok((Key::str(key), trusted(value)?))).collect()
 }
 
 /// The value, with templates in it unless it is marked as unsafe.
-fn trusted(json: &Json) -> Value {
-    match json {
+fn trusted(json: &Json) -> Result<Value, String> {
+    Ok(match json {
         Json::String(text) => Value::trusted(text, None),
-        Json::Array(items) => Value::list(items.iter().map(trusted).collect()),
-        Json::Object(entries) => {
-            let only = |name: &str| entries.get(name).filter(|_| entries.len() == 1);
-            if let Some(Json::String(text)) = only("__ansible_unsafe") {
-                return Value::str(text);
+        Json::Array(items) => Value::list(items.iter().map(trusted).collect::<Result<_, _>>()?),
+        Json::Object(entries) => match Value::marked(entries, None) {
+            Marked::As(value) => value,
+            Marked::Not => Value::dict(dict(entries)?),
+            Marked::Wrongly(what) => {
+                return Err(format!("Inventory script result could not be parsed as JSON. {what}"));
             }
-            if let Some(Json::String(text)) = only("__ansible_vault") {
-                return Value::vaulted(text, None);
-            }
-            Value::dict(dict(entries))
-        }
+        },
         other => Value::from(other.clone()),
-    }
+    })
 }

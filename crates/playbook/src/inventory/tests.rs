@@ -248,17 +248,16 @@ fn a_graph_shows_groups_before_hosts_and_variables_where_they_were_given() {
     assert_eq!(listing.graph("nope", false), None);
 }
 
-struct Said;
+struct Says(&'static str);
 
-impl Scripts for Said {
-    fn run(&self, _script: &std::path::Path, args: &[&str]) -> Result<String, String> {
-        Ok(match args {
-            ["--list"] => r#"{"web": {"hosts": ["s1"], "vars": {"a": "{{ yes }}", "c": {"__ansible_unsafe": "{{ not }}"}}}, "_meta": {"hostvars": {"s1": {"b": 1}}}}"#,
-            _ => "{}",
-        }
-        .to_owned())
+impl Scripts for Says {
+    fn run(&self, _script: &std::path::Path, args: &[&str]) -> Result<Said, String> {
+        let stdout = if args == ["--list"] { self.0 } else { "" }.to_owned();
+        Ok(Said { stdout, stderr: "a word\n".to_owned() })
     }
 }
+
+const SAYS: &str = r#"{"web": {"hosts": ["s1"], "vars": {"a": "{{ yes }}", "c": {"__ansible_unsafe": "{{ not }}"}}}, "_meta": {"hostvars": {"s1": {"b": 1}}}}"#;
 
 #[test]
 fn a_script_is_trusted_but_for_what_it_marks() {
@@ -268,13 +267,35 @@ fn a_script_is_trusted_but_for_what_it_marks() {
     std::fs::write(&script, "#!/bin/sh\necho {\n").unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     let source = script.display().to_string();
-    let inventory = load_with(&[&source], Config::default(), Some(&Said));
+    let inventory = load_with(&[&source], Config::default(), Some(&Says(SAYS)));
     let vars = inventory.host_vars("s1", &[], None);
     assert!(vars["a"].is_lazy(), "an answer is a template as it is in Ansible");
     assert!(!vars["c"].is_lazy(), "what is marked as unsafe became a template");
     assert_eq!(vars["b"], Value::Int(1));
+    assert!(inventory.warnings.contains("a word"), "{:?}", inventory.warnings);
     let told = load(&[&source]).warnings;
     assert!(told.iter().any(|told| told.contains("is a script, and nothing here may run it")));
+    // The sentences of ansible-core 2.19.14.
+    for (said, why) in [
+        ("i am not JSON", "Value could not be parsed as JSON."),
+        ("\"x\"", "Value is 'str' instead of 'dict'."),
+        (r#"{"_meta": "x"}"#, "Value contains '_meta' which is 'str' instead of 'dict'."),
+        (r#"{"_meta": {"profile": 1}}"#, "'_meta.profile' which is 'int' instead of 'str'."),
+        (r#"{"_meta": {"profile": "x"}}"#, "Non-inventory profile 'x' is not allowed."),
+        (r#"{"_meta": {"profile": "inventory_x"}}"#, "Unknown profile name 'inventory_x'."),
+        (r#"{"__ansible_vault": 1}"#, "Inventory script result could not be parsed as JSON."),
+        (r#"{"_meta": {"hostvars": []}}"#, "'_meta.hostvars' which is 'list' instead of 'dict'."),
+        (r#"{"g": null}"#, "'g.hosts' which is 'NoneType' instead of 'list'."),
+        (r#"{"g": "x"}"#, "Group 'g' was converted to 'dict' from 'str'."),
+        (r#"{"g": {"vars": []}}"#, "'g.vars' which is 'list' instead of 'dict'."),
+        (
+            r#"{"g": ["h"], "_meta": {"hostvars": {"h": []}}}"#,
+            "Invalid data from file, expected dictionary and got",
+        ),
+    ] {
+        let told = load_with(&[&source], Config::default(), Some(&Says(said))).warnings;
+        assert!(told.iter().any(|told| told.contains(why)), "{said}: {told:?}");
+    }
 }
 
 proptest::proptest! {

@@ -2,7 +2,7 @@
 
 use super::{Inventory, ini};
 use crate::fault::LoadFault;
-use crate::value::{Dict, Key, Value};
+use crate::value::{Dict, Key, Moment, Value};
 use toml::Value as Toml;
 
 pub(super) fn read(
@@ -83,7 +83,17 @@ fn value_of(toml: &Toml) -> Value {
         Toml::Integer(number) => Value::Int(*number),
         Toml::Float(number) => Value::Float(*number),
         Toml::Boolean(truth) => Value::Bool(*truth),
-        Toml::Datetime(moment) => Value::from(moment.to_string()),
+        Toml::Datetime(moment) => {
+            let (text, kind) = (
+                moment.to_string(),
+                match (moment.date, moment.time) {
+                    (Some(_), None) => "date",
+                    (None, _) => "time",
+                    _ => "datetime",
+                },
+            );
+            Moment::parse_iso(kind, &text).map_or_else(|| Value::from(text), Moment::into_value)
+        }
         Toml::Array(items) => Value::list(items.iter().map(value_of).collect()),
         Toml::Table(entries) => Value::dict(dict(entries)),
     }

@@ -14,50 +14,71 @@ pub struct VarsDir {
     hosts: HashMap<String, Dict>,
     /// Every file that was read.
     pub files: BTreeSet<PathBuf>,
+    /// What no password opens. It matters to the hosts that it is about alone.
+    sealed: Vec<Sealed>,
+}
+
+/// A file of variables that no password opens.
+#[derive(Clone, Debug)]
+struct Sealed {
+    host: bool,
+    name: String,
+    fault: LoadFault,
 }
 
 impl VarsDir {
     /// Reads what lies in `directory/group_vars` and `directory/host_vars`.
     ///
+    /// What cannot be decrypted is left out until somebody needs it: [`Inventory::sealed_for`].
+    ///
     /// # Errors
     /// With everything in them that cannot be read.
     pub fn read(directory: &Path, vault: &Vault) -> Result<Self, Vec<LoadFault>> {
+        let mut dir = Self::default();
         let mut faults = Vec::new();
-        let mut files = BTreeSet::new();
-        let groups = named_files(&directory.join("group_vars"), vault, &mut files, &mut faults);
-        let hosts = named_files(&directory.join("host_vars"), vault, &mut files, &mut faults);
-        if faults.is_empty() { Ok(Self { groups, hosts, files }) } else { Err(faults) }
+        dir.groups = dir.named_files(&directory.join("group_vars"), vault, false, &mut faults);
+        dir.hosts = dir.named_files(&directory.join("host_vars"), vault, true, &mut faults);
+        if faults.is_empty() { Ok(dir) } else { Err(faults) }
     }
-}
 
-fn named_files(
-    directory: &Path,
-    vault: &Vault,
-    files: &mut BTreeSet<PathBuf>,
-    faults: &mut Vec<LoadFault>,
-) -> HashMap<String, Dict> {
-    let mut found: HashMap<String, Dict> = HashMap::new();
-    for path in sorted_entries(directory) {
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        if name.starts_with('.') || name.ends_with('~') {
-            continue;
+    fn named_files(
+        &mut self,
+        directory: &Path,
+        vault: &Vault,
+        host: bool,
+        faults: &mut Vec<LoadFault>,
+    ) -> HashMap<String, Dict> {
+        let mut found: HashMap<String, Dict> = HashMap::new();
+        for path in sorted_entries(directory) {
+            let Some(file) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            if file.starts_with('.') || file.ends_with('~') {
+                continue;
+            }
+            let name = if path.is_dir() { file } else { vars_name(file) }.to_owned();
+            match read_vars(&path, vault, &mut self.files) {
+                Ok(vars) => found.entry(name).or_default().extend(vars),
+                Err(more) => {
+                    let (sealed, other) = more.into_iter().partition(LoadFault::is_sealed);
+                    let sealed: Vec<LoadFault> = sealed;
+                    faults.extend::<Vec<_>>(other);
+                    self.sealed.extend(sealed.into_iter().map(|fault| Sealed {
+                        host,
+                        name: name.clone(),
+                        fault,
+                    }));
+                }
+            }
         }
-        let key = if path.is_dir() { Some(name) } else { vars_name(name) };
-        let Some(key) = key.map(str::to_owned) else { continue };
-        match read_vars(&path, vault, files) {
-            Ok(vars) => found.entry(key).or_default().extend(vars),
-            Err(more) => faults.extend(more),
-        }
+        found
     }
-    found
 }
 
 /// The name a variables file is for: `web` of `web`, `web.yml`, `web.yaml` and `web.json`.
-fn vars_name(file: &str) -> Option<&str> {
+fn vars_name(file: &str) -> &str {
     match file.rsplit_once('.') {
-        Some((name, "yml" | "yaml" | "json")) => Some(name),
+        Some((name, "yml" | "yaml" | "json")) => name,
         // Names of hosts hold dots, so a file without one of the three is a name as a whole.
-        _ => Some(file),
+        _ => file,
     }
 }
 
@@ -133,6 +154,31 @@ impl Inventory {
             }
         }
         if faults.is_empty() { Ok(dirs) } else { Err(faults) }
+    }
+
+    /// What no password opens of the variables of these hosts, each thing once.
+    pub(crate) fn sealed_for<'h>(
+        &self,
+        hosts: impl IntoIterator<Item = &'h str>,
+        dirs: &[&VarsDir],
+    ) -> Vec<LoadFault> {
+        let sealed = || dirs.iter().flat_map(|dir| &dir.sealed);
+        if sealed().next().is_none() {
+            return Vec::new();
+        }
+        let (mut names, mut groups) = (BTreeSet::new(), BTreeSet::from(["all".to_owned()]));
+        for host in hosts {
+            groups.extend(self.groups_of(host));
+            names.insert(host);
+        }
+        let mut faults = Vec::new();
+        for Sealed { host, name, fault } in sealed() {
+            let needed = if *host { names.contains(name.as_str()) } else { groups.contains(name) };
+            if needed && !faults.contains(fault) {
+                faults.push(fault.clone());
+            }
+        }
+        faults
     }
 
     /// What is said of a host itself.

@@ -141,6 +141,8 @@ pub enum Event {
     Said(String),
     /// Something deserves a look.
     Warning(String),
+    /// Something will mean something else one day.
+    Deprecated(LoadFault),
     /// Something went wrong that belongs to no host.
     Fault(LoadFault),
     /// Something for those who asked to be told more, with how often they must have said `-v`.

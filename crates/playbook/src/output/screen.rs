@@ -267,6 +267,11 @@ impl Screen {
             }
             Event::Detail(..) => Vec::new(),
             Event::Warning(text) => self.warning(text).into_iter().collect(),
+            Event::Deprecated(fault) => {
+                let told = self.told.insert(format!("{fault}"));
+                let text = format!("[DEPRECATION WARNING]: {}", warning_text(fault));
+                told.then(|| Piece::error(self.line(Colour::Purple, &text))).into_iter().collect()
+            }
             Event::Fault(fault) => {
                 let text = format!("{}\n", fault_text(fault).trim_end_matches('\n'));
                 vec![Piece::error(self.paint(Colour::Red, &text))]

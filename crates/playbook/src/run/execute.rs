@@ -5,6 +5,7 @@ use super::outcome::{Asked, Ended, Outcome, failed, flag, put, why};
 use super::reach::{Operator, Reach};
 use super::state::{HostState, Shared};
 use super::vars::TaskScope;
+use crate::fault::LoadFault;
 use crate::foreign::Found;
 use crate::output::{At, Event, NO_LOG, SHOW, Sink};
 use crate::parse::catalog;
@@ -225,11 +226,11 @@ impl<'r> Crew<'r> {
         &self,
         context: &Context,
         conditions: &[Condition],
-    ) -> Result<Option<String>, Fault> {
+    ) -> Result<Option<Value>, Fault> {
         for condition in conditions {
             match condition {
                 Condition::Plain(true) => {}
-                Condition::Plain(false) => return Ok(Some("False".to_owned())),
+                Condition::Plain(false) => return Ok(Some(Value::Bool(false))),
                 Condition::Broken(text, why) => {
                     let allowed = self.shared.world.config.allow_broken_conditionals.value
                         || context.world.dialect == Dialect::Core214;
@@ -238,13 +239,14 @@ impl<'r> Crew<'r> {
                     }
                 }
                 Condition::Template(value) => {
+                    self.braces_are_deprecated(value);
                     if !context.holds_value(value)? {
-                        return Ok(Some(condition.source().to_owned()));
+                        return Ok(Some(Value::str(condition.source())));
                     }
                 }
                 Condition::Expr(expression) => {
                     if !context.holds(expression)? {
-                        return Ok(Some(expression.source().to_owned()));
+                        return Ok(Some(Value::str(condition.source())));
                     }
                 }
             }
@@ -266,6 +268,16 @@ impl<'r> Crew<'r> {
             return Err(failed(what));
         }
         Ok(Some(self.shared.host_at(&name)))
+    }
+
+    fn braces_are_deprecated(&self, condition: &Value) {
+        let mut found = Vec::new();
+        condition.templates(&mut found);
+        if *self.shared.world.config.deprecation_warnings {
+            let what = "Conditionals should not be surrounded by templating delimiters such as {{ }} or {% %}. This feature will be removed from ansible-core version 2.23.";
+            let at = found.first().and_then(|template| template.origin()).cloned();
+            self.sink.event(Event::Deprecated(LoadFault { at, what: what.to_owned() }));
+        }
     }
 
     async fn prepared(
@@ -520,13 +532,13 @@ impl<'r> Crew<'r> {
 }
 
 /// The result of a task whose condition did not hold.
-pub(super) fn skipped(context: &Context, condition: String) -> Dict {
+pub(super) fn skipped(context: &Context, condition: Value) -> Dict {
     let mut result = Dict::new();
     put(&mut result, "changed", false);
     put(&mut result, "skipped", true);
     put(&mut result, "skip_reason", Value::str("Conditional result was False"));
     if context.world.dialect == Dialect::Core219 {
-        put(&mut result, "false_condition", Value::from(condition));
+        put(&mut result, "false_condition", condition);
     }
     result
 }

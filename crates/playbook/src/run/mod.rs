@@ -186,6 +186,16 @@ impl Playbook {
             }
         }
         Faults::check(faults)?;
+        // What cannot be decrypted matters to the hosts that it is about.
+        let named: Vec<String> = match plays::hosts_of_plays(self, inventory, options) {
+            Ok(hosts) => hosts.into_iter().flatten().collect(),
+            Err(_) => inventory.hosts().map(str::to_owned).collect(),
+        };
+        let read: Vec<&VarsDir> = beside.iter().chain(dirs.values()).collect();
+        Faults::check(inventory.sealed_for(named.iter().map(String::as_str), &read))?;
+        for fault in inventory.sealed_for(inventory.hosts(), &read) {
+            sink.event(Event::Warning(crate::output::warning_text(&fault)));
+        }
         for warning in &self.warnings {
             sink.event(Event::Warning(crate::output::warning_text(warning)));
         }

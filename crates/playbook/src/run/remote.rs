@@ -5,6 +5,7 @@ use super::outcome::{failed, flag, put};
 use super::reach::HostTarget;
 use super::state::HostState;
 use super::vars::TaskScope;
+use crate::output::Event;
 use crate::template::{Context, Fault};
 use crate::value::{Dict, Key, Value};
 use serde_json::Map;
@@ -56,7 +57,11 @@ impl Crew<'_> {
         let (host, context) = self.worker(call);
         let target = target(&host.name, &context)
             .map_err(|fault| failed(format!("Task failed: {}", fault.what)))?;
-        self.reach.session(&target).await.map_err(|error| unreachable(&updraft_base::chain(&error)))
+        let session = self.reach.session(&target).await;
+        let session = session.map_err(|error| unreachable(&updraft_base::chain(&error)))?;
+        let text = format!("<{}> EXEC {}", host.name, call.task.word);
+        self.sink.event(Event::Detail(3, text));
+        Ok(session)
     }
 
     /// Runs a module on the host that does the work.

@@ -507,10 +507,8 @@ impl Object for AllVars {
     fn finished(&self, cx: &mut Interp<'_>) -> Result<Option<Value>, Fault> {
         let mut all = Dict::new();
         for name in self.scope.names() {
-            if let Ok(Some(value)) = self.one(cx, &name)
-                && !value.is_undefined()
-            {
-                all.insert(Key::Str(name), value);
+            if let Some(value) = self.one(cx, &name)? {
+                all.insert(Key::Str(name), cx.leave(value)?);
             }
         }
         Ok(Some(Value::dict(all)))

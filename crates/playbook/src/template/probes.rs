@@ -5,6 +5,10 @@ use super::filters::required;
 use super::{Fault, Interp, ops, pattern, url, version};
 use crate::value::{Call, Value};
 use std::cmp::Ordering;
+use std::io::Read as _;
+
+/// Bytes of a file that show whether it is encrypted.
+const VAULT_MARK: u64 = 32;
 
 /// A test: what stands before `is`, and the arguments.
 type Probe = fn(&mut Interp<'_>, &Value, &Call) -> Result<bool, Fault>;
@@ -252,9 +256,20 @@ fn find(name: &str) -> Option<Probe> {
         "urn" => {
             |_, value, _| Ok(value.as_str().is_some_and(|text| url::split(text).scheme == "urn"))
         }
-        "vault_encrypted" | "vaulted_file" => {
-            |_, value, _| Ok(value.to_text().starts_with("$ANSIBLE_VAULT;"))
-        }
+        "vault_encrypted" => |cx, value, _| {
+            cx.defined(value)?;
+            let vault = &cx.context().world.vault;
+            Ok(matches!(value, Value::Str(text) if vault.sealed(&text.shared()).is_some()))
+        },
+        "vaulted_file" => |_, value, _| {
+            let mut start = Vec::new();
+            let opened = std::fs::File::open(value.to_text());
+            let read = opened.and_then(|file| file.take(VAULT_MARK).read_to_end(&mut start));
+            read.map_err(|error| {
+                Fault::new(format!("Cannot test if the file {} is a vault: {error}", value.repr()))
+            })?;
+            Ok(crate::vault::is_encrypted(&start))
+        },
         _ => return None,
     })
 }

@@ -33,7 +33,40 @@ impl From<Map<String, serde_json::Value>> for Value {
     }
 }
 
+/// Whether an object of JSON is one of the marks that Ansible writes for values that JSON lacks.
+pub(crate) enum Marked {
+    /// It is an object.
+    Not,
+    /// It stands for this.
+    As(Value),
+    /// It is one of the marks with something in it that cannot be.
+    Wrongly(String),
+}
+
 impl Value {
+    /// What `{"__ansible_unsafe": …}` and `{"__ansible_vault": …}` stand for.
+    pub(crate) fn marked(
+        entries: &Map<String, serde_json::Value>,
+        at: Option<&crate::yaml::Origin>,
+    ) -> Marked {
+        let told = ["__ansible_unsafe", "__ansible_vault"]
+            .iter()
+            .find_map(|mark| Some((*mark, entries.get(*mark)?)));
+        match told {
+            None => Marked::Not,
+            Some(("__ansible_unsafe", serde_json::Value::String(text))) => {
+                Marked::As(Self::str(text))
+            }
+            Some((_, serde_json::Value::String(text))) => {
+                Marked::As(Self::vaulted(text, at.cloned()))
+            }
+            Some((mark, other)) => {
+                let kind = Self::from(other.clone()).type_name();
+                Marked::Wrongly(format!("{mark} is <class '{kind}'> not <class 'str'>"))
+            }
+        }
+    }
+
     /// The value as JSON; what JSON does not know becomes its text.
     pub fn to_json(&self) -> serde_json::Value {
         match self {
@@ -48,7 +81,7 @@ impl Value {
             Self::Object(object) => match (object.as_dict(), object.items()) {
                 (Some(entries), _) => json_entries(&entries),
                 (None, Some(items)) => items.iter().map(Self::to_json).collect(),
-                (None, None) => object.text().into(),
+                (None, None) => object.json_text().into(),
             },
             Self::Lazy(lazy) => match &**lazy {
                 Lazy::Text(template) => template.source().to_owned().into(),

@@ -16,15 +16,15 @@ mod own;
 mod text;
 mod yaml_out;
 
-pub(crate) use json::{Indent, python_json, python_json_with};
+pub(crate) use json::{Indent, Marked, python_json, python_json_with};
 pub use key::Key;
 pub(crate) use moment::Moment;
 pub(crate) use number::{parse_float, parse_int};
-pub use object::{Call, Object};
+pub use object::{Call, Object, Rank};
 pub(crate) use order::compare;
 pub use own::Text;
 pub(crate) use text::float_text;
-pub(crate) use yaml_out::{YamlStyle, to_yaml};
+pub(crate) use yaml_out::{YamlStyle, canonical_yaml, to_yaml};
 
 use crate::template::Template;
 use indexmap::IndexMap;

@@ -41,6 +41,24 @@ impl Call {
     }
 }
 
+/// A place in an order: only those of one kind are equal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rank {
+    /// What is put in order: `date`, `datetime`, `aware`, `time`, `delta`.
+    pub kind: &'static str,
+    /// The place, in seconds for times.
+    pub place: f64,
+}
+
+impl Rank {
+    /// Python's order; `None` where it has none. A date begins where its day begins.
+    pub(crate) fn compare(self, other: Self) -> Option<std::cmp::Ordering> {
+        let days = |kind: &str| matches!(kind, "date" | "datetime");
+        let comparable = self.kind == other.kind || (days(self.kind) && days(other.kind));
+        comparable.then(|| self.place.partial_cmp(&other.place)).flatten()
+    }
+}
+
 /// A value that decides itself what it answers.
 pub trait Object: Send + Sync {
     /// Python's name of the type.
@@ -116,8 +134,13 @@ pub trait Object: Send + Sync {
     }
 
     /// Where it stands in the order of its kind, for comparisons.
-    fn rank(&self) -> Option<f64> {
+    fn rank(&self) -> Option<Rank> {
         None
+    }
+
+    /// The text that it becomes in JSON.
+    fn json_text(&self) -> String {
+        self.text()
     }
 
     /// The same macro, seeing the other names of the template it was imported from.

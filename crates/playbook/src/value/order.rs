@@ -43,7 +43,7 @@ pub(crate) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
             }
             Some(a.len().cmp(&b.len()))
         }
-        (Value::Object(a), Value::Object(b)) => a.rank()?.partial_cmp(&b.rank()?),
+        (Value::Object(a), Value::Object(b)) => a.rank()?.compare(b.rank()?),
         (a, b) => a.as_float()?.partial_cmp(&b.as_float()?),
     }
 }

@@ -5,6 +5,7 @@
 
 use super::{Dict, Lazy, Value};
 use crate::yaml::resolve_plain;
+use std::cmp::Ordering;
 
 /// PyYAML's `best_width`.
 const WIDTH: usize = 80;
@@ -41,9 +42,24 @@ pub(crate) fn to_yaml(value: &Value, style: YamlStyle) -> String {
     if !out.out.ends_with('\n') {
         out.out.push('\n');
     }
+    // Blank lines at the end of a block are its own, up to a mark that it ends.
+    let open = matches!(value, Value::Str(text) if text.ends_with("\n\n"));
+    if open && style.quote == Some('|') {
+        out.out.push_str("\n...\n");
+    }
     if style.end {
         out.out.push_str("...\n");
     }
+    out.out
+}
+
+/// The value as YAML that leaves nothing to be guessed: every tag is there, everything stands in
+/// brackets.
+pub(crate) fn canonical_yaml(value: &Value, style: YamlStyle) -> String {
+    let width = style.width.unwrap_or(WIDTH);
+    let mut out = Writer { out: "---\n".to_owned(), column: 0, style, width };
+    out.canonical(value, 0);
+    out.out.push('\n');
     out.out
 }
 
@@ -108,15 +124,7 @@ impl Writer {
                 }
             }
             Value::Dict(entries) => {
-                let mut entries: Vec<_> = entries.iter().map(|(k, v)| (k.to_value(), v)).collect();
-                // As Python's sort, which gives up on keys that cannot be compared.
-                let comparable =
-                    entries.windows(2).all(|pair| super::compare(&pair[0].0, &pair[1].0).is_some());
-                if self.style.sorted && comparable {
-                    entries.sort_by(|a, b| {
-                        super::compare(&a.0, &b.0).unwrap_or(std::cmp::Ordering::Equal)
-                    });
-                }
+                let entries = self.in_order(entries);
                 if self.flow(value, in_flow) {
                     self.flow_dict(&entries, indent);
                 } else {
@@ -128,6 +136,68 @@ impl Writer {
                 self.node(&Value::dict(entries), indent, in_map, in_flow, is_key);
             }
             scalar => self.scalar(scalar, indent, in_flow, is_key),
+        }
+    }
+
+    fn in_order<'e>(&self, entries: &'e Dict) -> Vec<(Value, &'e Value)> {
+        let mut entries: Vec<_> = entries.iter().map(|(k, v)| (k.to_value(), v)).collect();
+        // As Python's sort, which gives up on keys that cannot be compared.
+        let comparable =
+            entries.windows(2).all(|pair| super::compare(&pair[0].0, &pair[1].0).is_some());
+        if self.style.sorted && comparable {
+            entries.sort_by(|a, b| super::compare(&a.0, &b.0).unwrap_or(Ordering::Equal));
+        }
+        entries
+    }
+
+    fn canonical(&mut self, value: &Value, indent: usize) {
+        let inner = indent + self.style.indent;
+        match value {
+            Value::List(items) | Value::Tuple(items) => {
+                self.write("!!seq [");
+                for item in items.iter() {
+                    self.newline(inner);
+                    self.canonical(item, inner);
+                    self.write(",");
+                }
+                if !items.is_empty() {
+                    self.newline(indent);
+                }
+                self.write("]");
+            }
+            Value::Dict(entries) => {
+                self.write("!!map {");
+                for (key, item) in self.in_order(entries) {
+                    self.newline(inner);
+                    self.write("? ");
+                    self.canonical(&key, inner);
+                    self.newline(inner);
+                    self.write(": ");
+                    self.canonical(item, inner);
+                    self.write(",");
+                }
+                if !entries.is_empty() {
+                    self.newline(indent);
+                }
+                self.write("}");
+            }
+            scalar => {
+                let (tag, text) = match scalar {
+                    Value::None => ("!!null", "null".to_owned()),
+                    Value::Bool(truth) => ("!!bool", truth.to_string()),
+                    Value::Int(number) => ("!!int", number.to_string()),
+                    Value::Float(number) => ("!!float", super::float_text(*number)),
+                    Value::Object(_) => ("!!timestamp", scalar.to_text()),
+                    Value::Lazy(lazy) => match &**lazy {
+                        Lazy::Vaulted(vaulted) => ("!vault", vaulted.text.clone()),
+                        _ => ("!!str", scalar.to_text()),
+                    },
+                    _ => ("!!str", scalar.to_text()),
+                };
+                self.write(tag);
+                self.write(" ");
+                self.double_quoted(&text, inner, true);
+            }
         }
     }
 
@@ -239,12 +309,38 @@ impl Writer {
                 || text.contains(" \n")
                 || text.contains("\n ");
         let asked = self.style.quote;
-        if special || (is_key && text.contains('\n')) || asked == Some('"') {
+        let blank_end = text.ends_with(' ') || text.starts_with(' ');
+        if asked == Some('|') && !(special || is_key || in_flow || blank_end) {
+            self.literal(&text, indent);
+        } else if special || (is_key && text.contains('\n')) || asked == Some('"') {
             self.double_quoted(&text, indent, !is_key);
         } else if asked.is_none() && plain_allowed(&text, in_flow) && !resolves_away(&text) {
             self.plain(&text, indent, !is_key);
         } else {
             self.single_quoted(&text, indent, !is_key);
+        }
+    }
+
+    /// Text as a block that keeps its lines.
+    fn literal(&mut self, text: &str, indent: usize) {
+        self.write("|");
+        if text.starts_with('\n') {
+            let width = self.style.indent.to_string();
+            self.write(&width);
+        }
+        match text.strip_suffix('\n') {
+            None => self.write("-"),
+            Some(rest) if rest.is_empty() || rest.ends_with('\n') => self.write("+"),
+            Some(_) => {}
+        }
+        for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
+            match line.is_empty() {
+                true => self.write("\n"),
+                false => {
+                    self.newline(indent);
+                    self.write(line);
+                }
+            }
         }
     }
 
@@ -404,6 +500,33 @@ mod tests {
             to_yaml(&sample(), nice),
             "a:\n    b:\n    - x\n    -   c: 1\n        d: 'yes'\n    e: '0644'\n    f: ''\n    g: null\ns: 'k: v'\nt: 'a\n\n    b\n\n    '\nz:\n- 1\n- 2\n"
         );
+    }
+
+    #[test]
+    fn other_styles_are_pyyamls_too() {
+        // yaml.dump(…, canonical=True) and default_style='|', PyYAML 6.0.
+        let style = |quote| YamlStyle {
+            indent: 2,
+            flow: None,
+            sorted: true,
+            width: None,
+            begin: false,
+            end: false,
+            quote,
+        };
+        let value = crate::yaml::parse("t", "{c: {d: null}, a: 1, b: [1.5, x, [], true]}").unwrap();
+        assert_eq!(
+            canonical_yaml(&value.documents[0].to_value(), style(None)),
+            "---\n!!map {\n  ? !!str \"a\"\n  : !!int \"1\",\n  ? !!str \"b\"\n  : !!seq [\n    !!float \"1.5\",\n    !!str \"x\",\n    !!seq [],\n    !!bool \"true\",\n  ],\n  ? !!str \"c\"\n  : !!map {\n    ? !!str \"d\"\n    : !!null \"null\",\n  },\n}\n"
+        );
+        for (text, yaml) in [
+            ("thing", "|-\n  thing\n"),
+            ("a\n\nb\n", "|\n  a\n\n  b\n"),
+            ("a\n\n", "|+\n  a\n\n...\n"),
+            ("\na", "|2-\n\n  a\n"),
+        ] {
+            assert_eq!(to_yaml(&Value::str(text), style(Some('|'))), yaml, "{text:?}");
+        }
     }
 
     #[test]

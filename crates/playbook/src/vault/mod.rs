@@ -173,13 +173,24 @@ pub struct Vault {
     passwords: Vec<Password>,
     strict: bool,
     keys: Mutex<HashMap<(usize, Vec<u8>), Keys>>,
+    known: Mutex<Known>,
+}
+
+/// Values that were decrypted in a run.
+#[derive(Default)]
+struct Known {
+    /// What is inside of each encrypted text.
+    plain: HashMap<Arc<str>, Arc<str>>,
+    /// What each decrypted text was, by where it lies in memory. It lies there as long as `plain`
+    /// holds it, and whatever is passed on unchanged is the same text.
+    sealed: HashMap<usize, Arc<str>>,
 }
 
 impl Vault {
     /// Passwords from the best to the last. If `strict`, a text with a label is tried with the
     /// passwords of that label alone.
     pub fn new(passwords: Vec<Password>, strict: bool) -> Self {
-        Self { passwords, strict, keys: Mutex::default() }
+        Self { passwords, strict, ..Self::default() }
     }
 
     /// The passwords, from the best to the last.
@@ -225,6 +236,32 @@ impl Vault {
     pub fn text(&self, text: &str) -> Result<String, VaultError> {
         let opened = self.open(text.as_bytes())?;
         String::from_utf8(opened.plain.to_vec()).map_err(|_| VaultError::NotText)
+    }
+
+    /// Decrypts a value, once for all who ask. The text is known again by [`Vault::sealed`] until
+    /// somebody makes another text of it.
+    ///
+    /// # Errors
+    /// As [`Vault::text`].
+    pub fn value(&self, sealed: &str) -> Result<Arc<str>, VaultError> {
+        if let Some(plain) = self.known().plain.get(sealed) {
+            return Ok(Arc::clone(plain));
+        }
+        let (sealed, plain): (Arc<str>, Arc<str>) = (sealed.into(), self.text(sealed)?.into());
+        let mut known = self.known();
+        // Whoever was faster keeps their text: others may hold it by now.
+        let plain = Arc::clone(known.plain.entry(Arc::clone(&sealed)).or_insert(plain));
+        known.sealed.insert(plain.as_ptr().addr(), sealed);
+        Ok(plain)
+    }
+
+    /// The encrypted text that a text was, if it came from [`Vault::value`].
+    pub fn sealed(&self, plain: &Arc<str>) -> Option<Arc<str>> {
+        self.known().sealed.get(&plain.as_ptr().addr()).cloned()
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The content of a file, decrypted if it is encrypted.

@@ -56,6 +56,15 @@ fn what_is_no_envelope_says_what_is_wrong_with_it() {
 }
 
 #[test]
+fn a_value_is_known_for_encrypted_until_another_text_is_made_of_it() {
+    let vault = vault(&[("default", "letmein")], false);
+    let plain = vault.value(THEIRS).unwrap();
+    assert!(Arc::ptr_eq(&plain, &vault.value(THEIRS).unwrap()));
+    assert_eq!(vault.sealed(&Arc::clone(&plain)).as_deref(), Some(THEIRS));
+    assert_eq!(vault.sealed(&Arc::from(&*plain)), None);
+}
+
+#[test]
 fn a_password_is_never_shown() {
     let vault = vault(&[("default", "letmein")], false);
     assert!(!format!("{vault:?}").contains("letmein"));

@@ -23,18 +23,45 @@ pub struct Parsed {
     pub warnings: Vec<LoadFault>,
 }
 
-/// Reads every document of `text`.
+/// Reads every document of `text`, which may be JSON: that means something else by a few words, as
+/// by `1e3` and `"\ud83d\ude00"`.
 ///
 /// # Errors
 /// At the first thing that is not YAML, or is YAML that cannot be kept.
 pub fn parse(file: &str, text: &str) -> Result<Parsed, LoadFault> {
+    let parsed = parse_yaml(file, text);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match super::overlay::json(text) {
+        Some(json) => super::overlay::overlaid(file, parsed.ok(), &json),
+        None => parsed,
+    }
+}
+
+/// As [`parse`], without a look at whether it is JSON.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_yaml(file: &str, text: &str) -> Result<Parsed, LoadFault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let strict = read(file, text);
     match strict {
         // The fault that is told is that of the text as it was written.
-        Err(fault) => read(file, &super::lenient::indented(text)).map_err(|_| fault),
+        Err(fault) => read(file, &super::lenient::indented(text)).map_err(|_| {
+            let over = fault.at.as_ref().is_some_and(|at| is_over(file, text, at));
+            let what = if over { format!("{NO_YAML}: {NO_DOCUMENT}") } else { fault.what };
+            LoadFault { what, ..fault }
+        }),
         read => read,
     }
+}
+
+/// Is what stands before a place a document in brackets, so that only another one may follow?
+fn is_over(file: &str, text: &str, at: &Origin) -> bool {
+    let (line, column) = (at.line as usize - 1, at.column as usize - 1);
+    let mut head: String = text.split_inclusive('\n').take(line).collect();
+    head.extend(text.lines().nth(line).unwrap_or_default().chars().take(column));
+    head.trim_start().starts_with(['{', '['])
+        && read(file, &head).is_ok_and(|parsed| parsed.documents.len() == 1)
 }
 
 fn read(file: &str, text: &str) -> Result<Parsed, LoadFault> {
@@ -58,6 +85,12 @@ fn read(file: &str, text: &str) -> Result<Parsed, LoadFault> {
     Ok(Parsed { documents, warnings: builder.warnings })
 }
 
+/// How the sentence begins that something is no YAML; people look for it.
+const NO_YAML: &str = "YAML parsing failed";
+
+/// What libyaml says of something that follows a document and begins no other one.
+const NO_DOCUMENT: &str = "Did not find expected <document start>.";
+
 struct Builder<'a> {
     file: Arc<str>,
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
@@ -73,7 +106,7 @@ impl<'a> Builder<'a> {
             Some(Ok(pair)) => Ok(pair),
             Some(Err(error)) => {
                 let at = self.origin(error.marker().line(), error.marker().col());
-                Err(LoadFault::at(at, format!("this is not YAML: {}", error.info())))
+                Err(LoadFault::at(at, format!("{NO_YAML}: {}", error.info())))
             }
             None => Ok((Event::StreamEnd, Span::default())),
         }
@@ -129,7 +162,7 @@ impl<'a> Builder<'a> {
                 let value = scalar(&text, style, tag.as_deref(), &at)?;
                 (anchor, Node { at, kind: Kind::Scalar(value) })
             }
-            Event::SequenceStart(anchor, _) => {
+            Event::SequenceStart(anchor, tag) => {
                 let mut items = Vec::new();
                 loop {
                     let (event, span) = self.next()?;
@@ -138,11 +171,13 @@ impl<'a> Builder<'a> {
                     }
                     items.push(self.node(event, span, depth + 1)?);
                 }
-                (anchor, Node { at, kind: Kind::Seq(items) })
+                let node = Node { at, kind: Kind::Seq(items) };
+                (anchor, if is_unsafe(tag.as_deref()) { node.plain() } else { node })
             }
-            Event::MappingStart(anchor, _) => {
+            Event::MappingStart(anchor, tag) => {
                 let entries = self.mapping(depth)?;
-                (anchor, Node { at, kind: Kind::Map(entries) })
+                let node = Node { at, kind: Kind::Map(entries) };
+                (anchor, if is_unsafe(tag.as_deref()) { node.plain() } else { node })
             }
             _ => return Err(LoadFault::at(at, "a value is missing here")),
         };
@@ -226,6 +261,11 @@ fn merge(merged: &mut Vec<(Node, Node)>, value: &Node) -> Result<(), LoadFault> 
     }
 }
 
+/// `!unsafe`: what is within is data.
+fn is_unsafe(tag: Option<&Tag>) -> bool {
+    tag.is_some_and(|tag| !tag.is_yaml_core_schema() && tag.suffix == "unsafe")
+}
+
 fn scalar(
     text: &str,
     style: ScalarStyle,
@@ -270,6 +310,7 @@ fn scalar(
                 .map(|bytes| Value::from(String::from_utf8_lossy(&bytes).into_owned()))
                 .ok_or_else(|| LoadFault::at(at.clone(), "this !!binary is not base64 of text"))
         }
+        (false, "unsafe") if style == ScalarStyle::Plain => Ok(resolve_plain(text)),
         (false, "unsafe") => Ok(Value::str(text)),
         (false, "vault" | "vault-encrypted") => {
             Ok(Value::vaulted(text.trim_start(), Some(at.clone())))
@@ -310,6 +351,10 @@ mod tests {
     fn text_with_a_template_is_lazy_unless_it_is_unsafe() {
         assert!(value("a: '{{ b }}'").is_lazy());
         assert!(!value("a: !unsafe '{{ b }}'").is_lazy());
+        // ansible-core 2.19.14 keeps the types of what is within.
+        let within = value("a: !unsafe [1, '{{ b }}', {x: '{{ c }}', '{{ d }}': 2}, !unsafe 5]");
+        assert!(!within.is_lazy());
+        assert_eq!(within.repr(), "{'a': [1, '{{ b }}', {'x': '{{ c }}', '{{ d }}': 2}, 5]}");
         assert!(!value("a: b").is_lazy());
     }
 
@@ -325,6 +370,15 @@ mod tests {
     fn a_file_that_is_not_yaml_names_its_first_fault_and_ends() {
         let fault = parse("t.yml", "a: [1, 2\nb: }\n").unwrap_err();
         assert!(fault.to_string().starts_with("t.yml:"), "{fault}");
+    }
+
+    #[test]
+    fn what_follows_a_document_begins_another_one() {
+        let fault = parse("t.yml", "{ }}").unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "t.yml:1:4: YAML parsing failed: Did not find expected <document start>."
+        );
     }
 
     #[test]

@@ -9,8 +9,10 @@
 
 mod build;
 mod lenient;
+mod overlay;
 mod resolve;
 
+pub(crate) use build::parse_yaml;
 pub use build::{Parsed, parse};
 pub(crate) use resolve::resolve_plain;
 
@@ -74,6 +76,18 @@ impl Node {
                     .collect::<Dict>(),
             ),
         }
+    }
+
+    /// The node with its templates as text that is never rendered.
+    fn plain(self) -> Self {
+        let kind = match self.kind {
+            Kind::Scalar(value) => Kind::Scalar(crate::template::plain(&value)),
+            Kind::Seq(items) => Kind::Seq(items.into_iter().map(Self::plain).collect()),
+            Kind::Map(entries) => Kind::Map(
+                entries.into_iter().map(|(key, value)| (key.plain(), value.plain())).collect(),
+            ),
+        };
+        Self { at: self.at, kind }
     }
 
     fn as_key(&self) -> Option<Key> {

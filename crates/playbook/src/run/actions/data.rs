@@ -8,9 +8,10 @@ use crate::inventory::{read_vars, sorted_entries};
 use crate::output::{Event, NO_LOG, SHOW, SHOW_DEBUG, warning_text};
 use crate::parse::keywords::{is_identifier, is_whole_template, reserved};
 use crate::template::{
-    Dialect, Difference, Expression, Interp, UNTRUSTED, combine_dicts, fact, find_file,
+    Context, Dialect, Difference, Expression, Fault, Interp, UNTRUSTED, combine_dicts, fact,
+    find_file,
 };
-use crate::value::{Dict, Key, Value};
+use crate::value::{Dict, Key, Object, Value};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -70,6 +71,14 @@ impl Crew<'_> {
             Err(fault) => return wrong(&fault.what),
         };
         let value = match &value {
+            Value::Object(object) if object.type_name() == "HostVarsVars" => {
+                match seen.each_visible(call.context, object.as_ref()) {
+                    Ok(value) => value,
+                    Err(fault) => {
+                        return wrong(&fault.what);
+                    }
+                }
+            }
             Value::Object(_) | Value::Tuple(_) => call.context.finish(&value).unwrap_or(value),
             _ => value,
         };
@@ -374,6 +383,21 @@ impl Seen {
             ),
             _ => value,
         }
+    }
+
+    /// Every variable of a host, with a word in place of those that are not there.
+    fn each_visible(&mut self, context: &Context, vars: &dyn Object) -> Result<Value, Fault> {
+        let mut interp = Interp::new(context);
+        let mut all = Dict::new();
+        for name in vars.items().unwrap_or_default() {
+            let value = match vars.attr(&mut interp, &name) {
+                Ok(value) => value.unwrap_or_default(),
+                Err(fault) if fault.undefined => Value::undefined(fault.what),
+                Err(fault) => return Err(fault),
+            };
+            all.insert(Key::str(name.to_text()), self.visible(value));
+        }
+        Ok(Value::dict(all))
     }
 
     fn warnings(mut self) -> Vec<Value> {

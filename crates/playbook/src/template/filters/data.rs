@@ -1,15 +1,21 @@
 //! Filters between text and structure: JSON, YAML, base64, digests.
 
 use super::Filter;
-use crate::template::{Fault, crypt};
-use crate::value::{Call, Indent, Value, YamlStyle, python_json, python_json_with, to_yaml};
+use crate::template::{Fault, Interp, crypt};
+use crate::value::{
+    Call, Indent, Value, YamlStyle, canonical_yaml, python_json, python_json_with, to_yaml,
+};
+use crate::vault::Vault;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use sha2::Digest as _;
+use std::borrow::Cow;
+use std::sync::Arc;
 
 pub(super) fn find(name: &str) -> Option<Filter> {
     Some(match name {
         "to_json" => |cx, value, call| {
+            only_known(call, DUMPS, "JSONEncoder.__init__")?;
             let value = cx.leave(value)?;
             let indent = Indent {
                 width: call
@@ -37,6 +43,7 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             Ok(Value::from(text.replace('&', "\\u0026").replace('\'', "\\u0027")))
         },
         "to_nice_json" => |cx, value, call| {
+            only_known(call, DUMPS, "JSONEncoder.__init__")?;
             let value = cx.leave(value)?;
             let indent = Indent {
                 width: Some(
@@ -49,19 +56,16 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             };
             Ok(Value::from(python_json(&value.to_json(), indent)))
         },
-        "from_json" => |_, value, _| {
+        "from_json" => |cx, value, _| {
             let text = value.to_text();
+            let text = without_surrogates(&text, *cx.context().world.config.strict_utf8)?;
             serde_json::from_str::<serde_json::Value>(&text)
                 .map(Value::from)
                 .map_err(|error| Fault::new(format!("this is not JSON: {error}")))
         },
-        "to_yaml" => |cx, value, call| {
-            let value = cx.leave(value)?;
-            Ok(Value::from(to_yaml(&value, style(call, 2, None))))
-        },
+        "to_yaml" => |cx, value, call| yaml_text(cx, value, call, style(call, None, 2, None)),
         "to_nice_yaml" => |cx, value, call| {
-            let value = cx.leave(value)?;
-            Ok(Value::from(to_yaml(&value, style(call, 4, Some(false)))))
+            yaml_text(cx, value, call, style(call, call.args.first(), 4, Some(false)))
         },
         "from_yaml" => |_, value, _| match &value {
             Value::Str(text) => Ok(documents(text)?.into_iter().next().unwrap_or_default()),
@@ -69,6 +73,7 @@ pub(super) fn find(name: &str) -> Option<Filter> {
         },
         "from_yaml_all" => |_, value, _| match &value {
             Value::Str(text) => documents(text).map(Value::list),
+            Value::None => Ok(Value::list(Vec::new())),
             _ => Ok(value),
         },
         "b64encode" => |_, value, call| {
@@ -132,6 +137,38 @@ pub(super) fn find(name: &str) -> Option<Filter> {
         },
         _ => return None,
     })
+}
+
+/// JSON without the halves of characters that Python takes and UTF-8 does not have: they are refused,
+/// or become the `?` that Ansible shows in their place.
+fn without_surrogates(text: &str, strict: bool) -> Result<Cow<'_, str>, Fault> {
+    if !text.contains("\\u") {
+        return Ok(Cow::Borrowed(text));
+    }
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        let (step, shown) = match (c, unit(at), unit(at + 6)) {
+            ('\\', Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (12, None),
+            ('\\', Some(half @ 0xd800..=0xdfff), _) if strict => {
+                return Err(Fault::new(format!(
+                    "Refusing to deserialize an invalid UTF8 string value: 'utf-8' codec can't encode character '\\u{half:04x}': surrogates not allowed"
+                )));
+            }
+            ('\\', Some(0xd800..=0xdfff), _) => (6, Some("?")),
+            ('\\', Some(_), _) => (6, None),
+            // What an escape is for is no beginning of another one.
+            ('\\', None, _) => (1 + text[at + 1..].chars().next().map_or(0, char::len_utf8), None),
+            (c, ..) => (c.len_utf8(), None),
+        };
+        out.push_str(shown.unwrap_or(&text[at..at + step]));
+        at += step;
+    }
+    Ok(Cow::Owned(out))
 }
 
 /// Where Latin-9 differs from Latin-1.
@@ -217,13 +254,87 @@ pub(crate) fn decode(bytes: Vec<u8>, encoding: &str) -> Result<String, Fault> {
     }
 }
 
-fn style(call: &Call, indent: usize, flow: Option<bool>) -> YamlStyle {
+/// What may be said to PyYAML's `dump`.
+const DUMP: &[&str] = &[
+    "default_style",
+    "default_flow_style",
+    "canonical",
+    "indent",
+    "width",
+    "allow_unicode",
+    "line_break",
+    "encoding",
+    "explicit_start",
+    "explicit_end",
+    "version",
+    "tags",
+    "sort_keys",
+];
+
+/// What may be said to Python's `json.dumps`, and to the filter before it.
+const DUMPS: &[&str] = &[
+    "profile",
+    "vault_to_text",
+    "preprocess_unsafe",
+    "skipkeys",
+    "ensure_ascii",
+    "check_circular",
+    "allow_nan",
+    "indent",
+    "separators",
+    "default",
+    "sort_keys",
+];
+
+/// A filter that passes its named arguments on refuses those that nobody there knows.
+fn only_known(call: &Call, known: &[&str], function: &str) -> Result<(), Fault> {
+    match call.named.iter().find(|(name, _)| !known.contains(&&**name)) {
+        Some((name, _)) => {
+            Err(Fault::new(format!("{function}() got an unexpected keyword argument '{name}'")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn yaml_text(
+    cx: &mut Interp<'_>,
+    value: Value,
+    call: &Call,
+    style: YamlStyle,
+) -> Result<Value, Fault> {
+    only_known(call, DUMP, "dump_all")?;
+    let value = cx.leave(value)?;
+    let value = sealed_again(&cx.context().world.vault, &value);
+    Ok(Value::from(match call.named("canonical").is_some_and(Value::is_true) {
+        true => canonical_yaml(&value, style),
+        false => to_yaml(&value, style),
+    }))
+}
+
+/// The value with what came out of a vault as it was in there: YAML has a tag for it.
+fn sealed_again(vault: &Vault, value: &Value) -> Value {
+    match value {
+        Value::Str(text) => match vault.sealed(&text.shared()) {
+            Some(sealed) => Value::vaulted(&sealed, None),
+            None => value.clone(),
+        },
+        Value::List(items) | Value::Tuple(items) => {
+            Value::List(Arc::new(items.iter().map(|item| sealed_again(vault, item)).collect()))
+        }
+        Value::Dict(entries) => Value::Dict(Arc::new(
+            entries.iter().map(|(key, item)| (key.clone(), sealed_again(vault, item))).collect(),
+        )),
+        other => other.clone(),
+    }
+}
+
+fn style(call: &Call, indent: Option<&Value>, usual: usize, flow: Option<bool>) -> YamlStyle {
     YamlStyle {
         indent: call
             .named("indent")
-            .or(call.args.first())
+            .or(indent)
             .and_then(Value::as_int)
-            .map_or(indent, |width| usize::try_from(width).unwrap_or(indent).clamp(2, 9)),
+            .map_or(usual, |width| usize::try_from(width).unwrap_or(usual).clamp(2, 9)),
         flow: match call.named("default_flow_style") {
             Some(Value::Bool(truth)) => Some(*truth),
             Some(_) => None,
@@ -242,7 +353,7 @@ fn style(call: &Call, indent: usize, flow: Option<bool>) -> YamlStyle {
 
 fn documents(text: &str) -> Result<Vec<Value>, Fault> {
     let parsed =
-        crate::yaml::parse("<text>", text).map_err(|fault| Fault::new(fault.to_string()))?;
+        crate::yaml::parse_yaml("<text>", text).map_err(|fault| Fault::new(fault.to_string()))?;
     // What comes from a string is data: braces in it stay braces.
     Ok(parsed.documents.iter().map(|node| plain(&node.to_value())).collect())
 }

@@ -131,8 +131,7 @@ fn find(name: &str) -> Option<Lookup> {
             for term in terms {
                 let Value::Str(name) = term else {
                     return Err(Fault::new(format!(
-                        "Invalid setting identifier, \"{}\" is not a string, it is a <class '{}'>",
-                        term.to_text(),
+                        "Variable name must be 'str' not '{}'",
                         term.type_name()
                     )));
                 };
