@@ -270,10 +270,13 @@ impl Decoder {
     /// Adds bytes as they were read.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 && (self.start == self.buffer.len() || self.start > MAX_BODY) {
-            self.buffer.drain(..self.start);
-            self.scanned = self.scanned.saturating_sub(self.start);
-            self.preamble = self.preamble.map(|at| at - self.start);
-            self.start = 0;
+            // A preamble may begin in the last bytes that were read, if they were not what the
+            // header before them had announced.
+            let gone = self.start.min(self.scanned);
+            self.buffer.drain(..gone);
+            self.scanned -= gone;
+            self.preamble = self.preamble.map(|at| at - gone);
+            self.start -= gone;
         }
         self.buffer.extend_from_slice(bytes);
     }
@@ -288,7 +291,7 @@ impl Decoder {
                 self.scan();
             }
             let end = self.preamble.unwrap_or(self.buffer.len());
-            if self.synced {
+            if self.synced && self.start <= end {
                 match self.frame(end) {
                     Ok(Some(frame)) => {
                         if let Some(whole) = self.assemble(frame)? {
@@ -319,7 +322,7 @@ impl Decoder {
 
     /// Looks for a preamble in the bytes that were not looked at before.
     fn scan(&mut self) {
-        let from = self.scanned.max(self.start);
+        let from = self.scanned;
         let found = find(&self.buffer[from..], &PREAMBLE);
         self.preamble = found.map(|at| from + at);
         let cut_off = self.buffer.len().saturating_sub(PREAMBLE.len() - 1);

@@ -108,6 +108,26 @@ fn a_connection_cut_off_in_a_frame_does_not_swallow_the_next_one() {
     }
 }
 
+/// Found by fuzzing: what is missing of the frame may come out of the preamble, whose end was then
+/// looked for in what followed.
+#[test]
+fn a_connection_is_not_swallowed_either_when_it_arrives_byte_by_byte() {
+    let whole = connection(&[Frame::cancel(1), Frame::data(2, vec![7; 40])]);
+    for cut in PREAMBLE.len()..whole.len() {
+        let mut decoder = Decoder::new();
+        decoder.push(&whole[..cut]);
+        decode_all(&mut decoder).unwrap();
+        let mut found = Vec::new();
+        for byte in connection(&[Frame::cancel(3)]) {
+            decoder.push(&[byte]);
+            // What looks like a frame that is none is an error of the old connection.
+            found.extend(decode_all(&mut decoder).unwrap_or_default());
+        }
+        let last = &found[found.len().saturating_sub(2)..];
+        assert_eq!(last, [Decoded::Preamble, Decoded::Frame(Frame::cancel(3))], "cut at {cut}");
+    }
+}
+
 #[test]
 fn a_message_longer_than_a_frame_arrives_whole() {
     let text = "x".repeat(3 * MAX_BODY + 5);
