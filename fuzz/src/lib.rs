@@ -42,6 +42,8 @@ pub fn world(settings: &[(&str, &str)]) -> Arc<World> {
         settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let here = Here { env: &env, home: None, cwd: Path::new("/nonexistent") };
     Arc::new(World {
+        dialect: Default::default(),
+        differences: None,
         config: Arc::new(Config::load(&here).expect("these settings are sound")),
         env,
         clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),

@@ -6,7 +6,7 @@ mod vault;
 
 pub(crate) use images::{Build as ImageBuild, Image, Test as ImageTest};
 
-pub(crate) use ad_hoc::{AdHoc, AnsibleOnly, Become, Connect};
+pub(crate) use ad_hoc::{AdHoc, AnsibleOnly, Become, Connect, Login};
 pub(crate) use vault::{EncryptString, Vault, VaultCommon, VaultOptions};
 
 use camino::Utf8PathBuf;
@@ -207,6 +207,9 @@ pub(crate) struct GalaxyInstall {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Of requirements files, only what this is.
+    #[arg(skip)]
+    pub(crate) only: Option<updraft_control::Thing>,
 }
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -421,6 +424,8 @@ pub(crate) struct Play {
     pub(crate) become_: Become,
     #[command(flatten)]
     pub(crate) connect: Connect,
+    #[command(flatten)]
+    pub(crate) login: Login,
     /// How to reach hosts that say nothing of it: ssh, local.
     #[arg(short, long, value_name = "WAY")]
     pub(crate) connection: Option<String>,

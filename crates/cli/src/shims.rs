@@ -2,12 +2,14 @@
 //! takes what that takes, so that scripts run unchanged.
 
 use crate::args::{
-    AdHoc, AnsibleOnly, Cli, Color, Command, Exec, Global, Hosts, Inventory, Play, Vault,
+    AdHoc, AnsibleOnly, Cli, Color, Command, Exec, Galaxy, GalaxyInstall, Global, Hosts, Inventory,
+    Play, Vault,
 };
 use camino::Utf8PathBuf;
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use updraft_control::Thing;
 
 /// What `--version` says: scripts look for the version of the language in brackets.
 const VERSION: &str = concat!("[core 2.19.14] (updraft ", env!("CARGO_PKG_VERSION"), ")");
@@ -71,6 +73,120 @@ struct AnsibleVault {
     command: Vault,
 }
 
+/// Installs roles and collections.
+#[derive(Debug, Parser)]
+#[command(name = "ansible-galaxy", version = VERSION, infer_long_args = true)]
+struct AnsibleGalaxy {
+    #[command(subcommand)]
+    command: GalaxyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum GalaxyCommand {
+    /// Install roles, and with -r the collections of the file as well.
+    Install(RoleInstall),
+    /// Roles.
+    Role {
+        #[command(subcommand)]
+        command: RoleCommand,
+    },
+    /// Collections.
+    Collection {
+        #[command(subcommand)]
+        command: CollectionCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum RoleCommand {
+    /// Install roles.
+    Install(RoleInstall),
+}
+
+#[derive(Debug, Subcommand)]
+enum CollectionCommand {
+    /// Install collections.
+    Install(CollectionInstall),
+}
+
+#[derive(Args, Debug)]
+struct RoleInstall {
+    /// Roles: a file, a folder or a git repository, as `SOURCE[,VERSION[,NAME]]`.
+    roles: Vec<String>,
+    /// A requirements file.
+    #[arg(short = 'r', long = "role-file", value_name = "FILE")]
+    requirements: Vec<PathBuf>,
+    /// Folder for roles.
+    #[arg(short = 'p', long, value_name = "DIR")]
+    roles_path: Option<PathBuf>,
+    #[command(flatten)]
+    how: GalaxyHow,
+}
+
+#[derive(Args, Debug)]
+struct CollectionInstall {
+    /// Collections: a file, a folder or a git repository.
+    collections: Vec<String>,
+    /// A requirements file.
+    #[arg(short = 'r', long = "requirements-file", value_name = "FILE")]
+    requirements: Vec<PathBuf>,
+    /// Folder for collections.
+    #[arg(short = 'p', long, value_name = "DIR")]
+    collections_path: Option<PathBuf>,
+    #[command(flatten)]
+    how: GalaxyHow,
+}
+
+#[derive(Args, Debug)]
+struct GalaxyHow {
+    /// Replace what is there.
+    #[arg(short, long)]
+    force: bool,
+    /// Tell more.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+impl RoleInstall {
+    fn install(self, only: Option<Thing>) -> GalaxyInstall {
+        // As Ansible: who says where roles go means roles alone.
+        let only = only.or_else(|| self.roles_path.is_some().then_some(Thing::Role));
+        GalaxyInstall {
+            roles: self.roles,
+            requirements: self.requirements,
+            collections: Vec::new(),
+            roles_path: self.roles_path,
+            collections_path: None,
+            force: self.how.force,
+            json: false,
+            only,
+        }
+    }
+}
+
+impl AnsibleGalaxy {
+    fn install(self) -> Galaxy {
+        Galaxy::Install(match self.command {
+            GalaxyCommand::Install(asked) => asked.install(None),
+            GalaxyCommand::Role { command: RoleCommand::Install(asked) } => {
+                asked.install(Some(Thing::Role))
+            }
+            GalaxyCommand::Collection { command: CollectionCommand::Install(asked) } => {
+                GalaxyInstall {
+                    roles: Vec::new(),
+                    requirements: asked.requirements,
+                    collections: asked.collections,
+                    roles_path: None,
+                    collections_path: asked.collections_path,
+                    force: asked.how.force,
+                    json: false,
+                    only: Some(Thing::Collection),
+                }
+            }
+        })
+    }
+}
+
 /// The command line of this process, by the name that it was called by. Ends the process where the
 /// command line is wrong, or asks for help.
 pub(crate) fn parse() -> Cli {
@@ -94,6 +210,9 @@ fn parsed(words: &[OsString]) -> Result<Cli, clap::Error> {
         }
         Some("ansible-vault") => {
             without_site(Command::Vault(AnsibleVault::try_parse_from(words)?.command))
+        }
+        Some("ansible-galaxy") => {
+            without_site(Command::Galaxy(AnsibleGalaxy::try_parse_from(words)?.install()))
         }
         _ => Cli::try_parse_from(words)?,
     })

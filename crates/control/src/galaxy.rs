@@ -31,6 +31,8 @@ pub struct GalaxyWish {
     pub collections_path: PathBuf,
     /// Replace what is there.
     pub force: bool,
+    /// Of requirements files, only what this is.
+    pub only: Option<Thing>,
 }
 
 /// What became of one wish.
@@ -134,9 +136,8 @@ pub async fn galaxy_install(
 ) -> Result<(), GalaxyError> {
     let mut waiting: VecDeque<(Thing, Wish, PathBuf)> = VecDeque::new();
     for file in &wish.requirements {
-        for (thing, wish, folder) in read_requirements(file)? {
-            waiting.push_back((thing, wish, folder));
-        }
+        let read = read_requirements(file)?.into_iter();
+        waiting.extend(read.filter(|(thing, ..)| wish.only.is_none_or(|only| only == *thing)));
     }
     let named = wish.roles.iter().map(|role| (Thing::Role, role));
     let named = named.chain(wish.collections.iter().map(|name| (Thing::Collection, name)));

@@ -10,13 +10,15 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use updraft_base::{Blame, Blamed, MachineName};
+use updraft_base::{Blame, Blamed, MachineName, Secret};
 use updraft_host::{Cmd, Host as _, LocalHost};
 use updraft_plan::Memory;
 use updraft_playbook::config::Config;
 use updraft_playbook::inventory::{Inventory, Listing, ListingOptions, Reading, Said, Scripts};
 use updraft_playbook::value::Dict;
-use updraft_remote::{AgentBinary, Keeper, Output, RemoteError, Session, Ssh, SshTarget, SshUser};
+use updraft_remote::{
+    AgentBinary, Keeper, Output, Password, RemoteError, Session, Ssh, SshTarget, SshUser,
+};
 use updraft_site::Site;
 use updraft_wire::{Exec, Exit, Request};
 
@@ -118,7 +120,7 @@ impl Reacher {
                 Ok(sessions.get(party, HELLO_WITHIN).await?)
             }
             Way::Ssh(target) => {
-                if let Some(keeper) = &self.keeper
+                if let Some(keeper) = self.keeper.as_ref().filter(|_| target.password.is_none())
                     && let Some(kept) = keeper.agent(target).await
                 {
                     return Ok(Arc::new(kept?));
@@ -168,7 +170,7 @@ impl Reacher {
         output: &mut dyn Output,
         within: Duration,
     ) -> Result<Exit, ReachError> {
-        if let Some(keeper) = &self.keeper
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| target.password.is_none())
             && let Some(kept) = keeper.exec(target, shell, output, Some(within)).await
         {
             return Ok(kept?);
@@ -387,6 +389,9 @@ pub fn way_of(name: &str, vars: &Map<String, Value>, settings: &Settings) -> Way
         port: text(&["ansible_ssh_port", "ansible_port"]).and_then(|port| port.parse().ok()),
         key: key.or_else(|| config.private_key_file.value.clone()).map(PathBuf::from),
         args,
+        password: text(&["ansible_password", "ansible_ssh_pass", "ansible_ssh_password"])
+            .map(|password| Password(Secret::new(password)))
+            .or_else(|| settings.password.clone().map(Password)),
         check_host_key: match vars.get("ansible_host_key_checking") {
             Some(Value::Bool(check)) => Some(*check),
             _ => config.host_key_checking.told().copied(),

@@ -60,6 +60,7 @@ pub use updraft_plan::{
     CloneWish, Plan, SavedPlan, ServiceVerb, ShapeChange, render as render_plan,
 };
 pub use updraft_playbook::config::{Config, Here};
+pub use updraft_playbook::galaxy::Thing;
 pub use updraft_playbook::inventory::{Inventory, Listing, ListingOptions};
 pub use updraft_playbook::output::{MinimalOptions, Piece, Recap, ScreenOptions, Show, fault_text};
 pub use updraft_playbook::template::{Dialect, Difference, Differences};

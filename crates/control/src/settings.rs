@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use updraft_base::{Clock, Digest};
+use updraft_base::{Clock, Digest, Secret};
 use updraft_engine::CrashPlan;
 use updraft_playbook::config::Config;
 use updraft_playbook::template::{Dialect, Differences};
@@ -25,6 +25,8 @@ pub struct Settings {
     pub login: String,
     /// Login name that the command line gave for hosts of an inventory.
     pub remote_user: Option<String>,
+    /// Password for hosts of an inventory, that the person typed.
+    pub password: Option<Secret<String>>,
     /// The command being run, as a person would type it; never with a secret in it.
     pub command: String,
     /// The agent that is put on machines: a static binary for this computer's architecture.

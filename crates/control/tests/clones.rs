@@ -52,6 +52,7 @@ impl Stage {
             user: "tester".to_owned(),
             login: "tester".to_owned(),
             remote_user: None,
+            password: None,
             command: "updraft machine".to_owned(),
             agent: None,
             clock,

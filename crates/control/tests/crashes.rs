@@ -77,6 +77,7 @@ impl Stage {
             user: "tester".to_owned(),
             login: "tester".to_owned(),
             remote_user: None,
+            password: None,
             command: "updraft up".to_owned(),
             agent: None,
             clock,

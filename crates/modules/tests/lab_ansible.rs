@@ -13,31 +13,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use updraft_modules::{Context, run};
 
-const VERSION: &str = "2.19.14";
-
-/// The Python that has ansible-core.
 #[expect(clippy::disallowed_methods, reason = "the referee is a program outside the workspace")]
-fn python() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let venv = target.join(format!("ansible-core-{VERSION}"));
-        let python = venv.join("bin/python");
-        let ready = venv.join("ready");
-        if !ready.exists() {
-            let made = Command::new("python3").args(["-m", "venv"]).arg(&venv).status();
-            assert!(made.expect("python3 runs").success(), "needs python3 with venv");
-            let package = format!("ansible-core=={VERSION}");
-            let pip = Command::new(&python).args(["-m", "pip", "install", "-q", &package]).status();
-            assert!(pip.expect("pip runs").success(), "needs an index that has {package}");
-            fs::write(&ready, "").unwrap();
-        }
-        python
-    })
-}
+#[path = "../../playbook/tests/referee_venv/venv.rs"]
+mod venv;
 
 /// A process that answers for ansible-core.
 struct Referee {
@@ -49,7 +29,7 @@ impl Referee {
     #[expect(clippy::disallowed_methods, reason = "the referee is a program outside the workspace")]
     fn start() -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/referee.py");
-        let mut child = Command::new(python())
+        let mut child = Command::new(venv::ansible().join("python"))
             .arg(script)
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::piped())
@@ -302,7 +282,7 @@ fn differences(referee: &mut Referee, module: &str, args: &Value, skip: &[&str])
 
 /// Runs a table of cases, several at once, and fails with everything that differs.
 fn check(module: &str, cases: &[(Value, &[&str])]) {
-    python();
+    venv::ansible();
     let next = std::sync::atomic::AtomicUsize::new(0);
     let told = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {

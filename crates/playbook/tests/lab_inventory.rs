@@ -5,10 +5,7 @@ mod referee_venv;
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use updraft_base::{FixedClock, Timestamp};
 use updraft_playbook::inventory::{Inventory, Listing, ListingOptions, Reading};
-use updraft_playbook::template::World;
 use updraft_playbook::value::Dict;
 
 const HOSTS: &str = "lone ansible_host=10.0.0.9\n[web]\nweb[1:2] speed=80 x=\"{{ y }}\" uni='é'\n\
@@ -51,16 +48,7 @@ fn every_form_is_that_of_ansible_inventory() {
     for (name, text) in files {
         std::fs::write(at.join(name), text).unwrap();
     }
-    let world = Arc::new(World {
-        dialect: Default::default(),
-        differences: None,
-        env: Default::default(),
-        clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
-        commands: Arc::new(referee_venv::Controller),
-        seed: 1,
-        vault: Arc::default(),
-        config: Arc::default(),
-    });
+    let world = referee_venv::world(Default::default());
     let sources: Vec<String> = ["hosts.ini", "more.yml", "made.yml"]
         .iter()
         .map(|name| at.join(name).display().to_string())
@@ -77,9 +65,9 @@ fn every_form_is_that_of_ansible_inventory() {
         (vec!["--list"], Listing::json_text(&plain.list())),
         (vec!["--list", "--export"], Listing::json_text(&export.list())),
         (vec!["--list", "--yaml", "--export"], Listing::yaml_text(&export.tree())),
-        (vec!["--graph"], plain.graph("all", false).unwrap()),
-        (vec!["--graph", "--vars"], plain.graph("all", true).unwrap()),
-        (vec!["--graph", "prod"], plain.graph("prod", false).unwrap()),
+        (vec!["--graph"], plain.graph("all", false).unwrap().unwrap()),
+        (vec!["--graph", "--vars"], plain.graph("all", true).unwrap().unwrap()),
+        (vec!["--graph", "prod"], plain.graph("prod", false).unwrap().unwrap()),
         (vec!["--host", "db1"], Listing::json_text(&plain.host("db1").unwrap().to_json())),
         (vec!["--host", "ya", "--yaml"], Listing::yaml_text(&plain.host("ya").unwrap())),
     ] {

@@ -20,7 +20,6 @@ use updraft_modules::Context;
 use updraft_playbook::config::{self, Config};
 use updraft_playbook::inventory::{Inventory, Reading};
 use updraft_playbook::output::{Event, Screen, ScreenOptions, Show, Sink};
-use updraft_playbook::template::World;
 use updraft_playbook::value::{Dict, Key, Value};
 use updraft_playbook::{HostTarget, Loader, Operator, Playbook, Reach, ReachError, RunOptions};
 use updraft_remote::{Output, RemoteError, Session};
@@ -104,14 +103,6 @@ impl Operator for Nobody {
     }
 }
 
-struct Clock;
-
-impl updraft_base::Clock for Clock {
-    fn now(&self) -> updraft_base::Timestamp {
-        updraft_base::Timestamp::now()
-    }
-}
-
 struct Printed(Mutex<(Screen, String)>);
 
 impl Sink for Printed {
@@ -145,18 +136,10 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         flags.env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let here = config::Here { env: &settings, home: None, cwd: Path::new("/") };
     let config = Arc::new(Config::load(&here).unwrap());
-    let world = World {
-        dialect: Default::default(),
-        differences: None,
-        env: std::env::vars().collect(),
-        clock: Arc::new(Clock),
-        seed: 1,
-        vault: Arc::default(),
-        config: Arc::clone(&config),
-        commands: Arc::new(referee_venv::Controller),
-    };
+    let mut world = referee_venv::world(std::env::vars().collect());
+    Arc::get_mut(&mut world).unwrap().config = Arc::clone(&config);
     let loader = Loader {
-        world: Arc::new(world),
+        world,
         roles_path: Vec::new(),
         extra_vars: extra.clone(),
         modules: Arc::new(updraft_playbook::Modules::new(&BTreeMap::new(), None)),

@@ -15,19 +15,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use updraft_playbook::template::{Context, Scope, World};
+use updraft_playbook::template::{Context, Scope};
 use updraft_playbook::value::{Dict, Value};
 use updraft_playbook::yaml;
 
 mod referee_venv;
-
-struct Clock;
-
-impl updraft_base::Clock for Clock {
-    fn now(&self) -> updraft_base::Timestamp {
-        updraft_base::Timestamp::now()
-    }
-}
 
 struct Vars(Dict);
 
@@ -57,17 +49,8 @@ fn ours(templates: &[String]) -> Vec<Answer> {
     let vars = yaml::parse("vars.yml", &text).unwrap().documents[0].to_value();
     let mut vars = vars.as_dict().cloned().unwrap();
     vars.insert("playbook_dir".into(), Value::from(folder().display().to_string()));
-    let world = World {
-        dialect: Default::default(),
-        differences: None,
-        env: std::env::vars().collect(),
-        clock: Arc::new(Clock),
-        seed: 1,
-        vault: Arc::default(),
-        config: Arc::default(),
-        commands: Arc::new(referee_venv::Controller),
-    };
-    let context = Context { scope: Arc::new(Vars(vars)), world: Arc::new(world) };
+    let world = referee_venv::world(std::env::vars().collect());
+    let context = Context { scope: Arc::new(Vars(vars)), world };
     let answer = |source: &String| match context.finish(&Value::trusted(source, None)) {
         Ok(Value::Omit) => Answer::Refused("A template was resolved to an Omit scalar.".to_owned()),
         Ok(value) => Answer::Value(format!("{value:?}")),

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use updraft_playbook::vault::{Password, SALT, Vault};
 
+#[path = "referee_venv/venv.rs"]
+mod venv;
+
 const SECRET: &[u8] = b"letmein";
 
-/// `ansible-vault` of the reference, as `scripts/peers.sh` installs it.
+/// `ansible-vault` of the reference.
 fn reference(args: &[&str], at: &Path) -> Vec<u8> {
-    let program =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/bin/ansible-vault");
-    assert!(program.exists(), "{} is missing: scripts/peers.sh installs it", program.display());
+    let program = venv::ansible().join("ansible-vault");
     let ran = Command::new(program).args(args).current_dir(at).env("HOME", at).output().unwrap();
     assert!(ran.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ran.stderr));
     ran.stdout

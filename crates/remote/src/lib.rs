@@ -22,4 +22,4 @@ pub use keep::{Keeper, keep};
 pub use local::local_session;
 pub use session::{Output, Session, Stream};
 pub use ssh::{Ssh, SshConnection, agent_removal};
-pub use target::{AgentBinary, SshTarget, SshUser};
+pub use target::{AgentBinary, Password, SshTarget, SshUser};

@@ -2,6 +2,8 @@
 
 mod inprocess;
 mod known_hosts;
+#[cfg(test)]
+mod passwords;
 mod push;
 mod settings;
 mod system;
@@ -158,7 +160,16 @@ impl Ssh {
         target: &SshTarget,
         settings: &Settings,
     ) -> Result<Option<inprocess::Trust>, RemoteError> {
-        if settings.needs_ssh.is_some() {
+        if let Some(option) = &settings.needs_ssh {
+            // `ssh` would ask a terminal for it, where nobody is.
+            if settings.password.is_some() {
+                return Err(RemoteError::Settings {
+                    host: target.name.clone(),
+                    reason: format!(
+                        "a password is given, and the ssh option `{option}` needs a key; give one with ansible_ssh_private_key_file"
+                    ),
+                });
+            }
             return Ok(None);
         }
         for key in &settings.keys {

@@ -4,7 +4,7 @@ use crate::RemoteError;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
-use updraft_base::Digest;
+use updraft_base::{Digest, Secret};
 
 /// An SSH host as an inventory describes it. What is not said here comes from the user's ssh
 /// configuration.
@@ -24,6 +24,19 @@ pub struct SshTarget {
     pub args: Vec<String>,
     /// `ansible_host_key_checking`, where somebody said it: `false` accepts any key.
     pub check_host_key: Option<bool>,
+    /// `ansible_password`: tried after the keys. It is never written anywhere, and such a connection
+    /// is not kept by anybody else.
+    #[serde(skip)]
+    pub password: Option<Password>,
+}
+
+/// A password to log in with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Password(pub Secret<String>);
+
+// Equal passwords have equal hashes, as all others have; nothing of it gets out by its hash.
+impl std::hash::Hash for Password {
+    fn hash<H: std::hash::Hasher>(&self, _state: &mut H) {}
 }
 
 impl SshTarget {

@@ -33,6 +33,8 @@ pub(crate) struct AdHoc {
     pub(crate) user: Option<String>,
     #[command(flatten)]
     pub(crate) become_: Become,
+    #[command(flatten)]
+    pub(crate) login: Login,
     /// One line for each host.
     #[arg(short, long)]
     pub(crate) one_line: bool,
@@ -79,6 +81,22 @@ pub(crate) struct Become {
     /// A file with the password for becoming.
     #[arg(long, visible_alias = "become-pass-file", value_name = "FILE")]
     pub(crate) become_password_file: Option<Utf8PathBuf>,
+}
+
+/// How to prove who logs in, beside keys.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Login {
+    /// Ask for the password to log in with.
+    #[arg(short = 'k', long, conflicts_with = "password_file")]
+    pub(crate) ask_pass: bool,
+    /// A file with the password to log in with.
+    #[arg(
+        id = "password_file",
+        long = "connection-password-file",
+        visible_alias = "conn-pass-file",
+        value_name = "FILE"
+    )]
+    pub(crate) password_file: Option<Utf8PathBuf>,
 }
 
 /// How to connect.

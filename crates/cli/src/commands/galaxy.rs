@@ -33,6 +33,7 @@ async fn install(context: &Context, args: &GalaxyInstall) -> Result {
         collections_path: collections_path
             .unwrap_or_else(|| first(&config.collections_path, "collections")),
         force: args.force,
+        only: args.only,
     };
     let mut all = Vec::new();
     let mut tell = |done: &Installed| {

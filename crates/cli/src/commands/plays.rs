@@ -1,7 +1,7 @@
 //! Playbooks and inventories.
 
 use super::{Context, Result};
-use crate::args::{AdHoc, Become, Exec, Inventory, Play, VaultOptions};
+use crate::args::{AdHoc, Become, Exec, Inventory, Login, Play, VaultOptions};
 use crate::ui;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -42,6 +42,28 @@ async fn with_vault(context: &mut Context, options: &VaultOptions) -> Result<()>
     let vault = super::vault::passwords(context, &sources, Purpose::Run).await?;
     context.settings.vault = Arc::new(vault);
     Ok(())
+}
+
+/// Gets the password that hosts are logged in to with, if one is asked for.
+pub(super) async fn with_login(context: &mut Context, login: &Login) -> Result<()> {
+    let config = &context.settings.config;
+    let file = login.password_file.as_ref().map(|file| file.to_string());
+    let file = file.or_else(|| config.connection_password_file.value.clone());
+    context.settings.password = if login.ask_pass || *config.ask_pass {
+        let typist = super::vault::Typist(context.terminal);
+        typist.ask("SSH password: ", true).await.map(Secret::new)
+    } else {
+        file.map(|file| password_of(context, &file)).transpose()?
+    };
+    Ok(())
+}
+
+/// The password in a file.
+fn password_of(context: &Context, file: &str) -> Result<Secret<String>> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        context.asked(&format!("cannot read the password file `{file}`: {error}"), None)
+    })?;
+    Ok(Secret::new(text.trim().to_owned()))
 }
 
 /// The inventories that are meant: those that were named, or the one of `ansible.cfg`, or for
@@ -124,14 +146,17 @@ async fn run_options(
     let file = file.or_else(|| config.become_password_file.value.clone());
     let become_password = if become_.ask_become_pass || *config.become_ask_pass {
         let typist = super::vault::Typist(context.terminal);
-        typist.ask("BECOME password: ", true).await.map(Secret::new)
-    } else if let Some(file) = file {
-        let text = std::fs::read_to_string(&file).map_err(|error| {
-            context.asked(&format!("cannot read the password file `{file}`: {error}"), None)
-        })?;
-        Some(Secret::new(text.trim().to_owned()))
+        let login = context.settings.password.as_ref();
+        let question = match login {
+            Some(_) => "BECOME password[defaults to SSH password]: ",
+            None => "BECOME password: ",
+        };
+        match (typist.ask(question, true).await, login) {
+            (Some(typed), Some(login)) if typed.is_empty() => Some(login.clone()),
+            (typed, _) => typed.map(Secret::new),
+        }
     } else {
-        None
+        file.map(|file| password_of(context, &file)).transpose()?
     };
     let told =
         |word: Option<&String>, setting: &Option<String>| word.cloned().or_else(|| setting.clone());
@@ -179,6 +204,7 @@ fn tags(asked: &[String], told: &[String]) -> Vec<String> {
 /// `updraft play`
 pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     with_vault(context, &args.vault).await?;
+    with_login(context, &args.login).await?;
     let fail = |error: ControlError| match &error {
         // As ansible-playbook: 1 for what cannot be decrypted, 4 for what cannot be read.
         ControlError::Playbook(faults) => {
@@ -293,6 +319,15 @@ fn report(differences: &[Difference]) -> String {
         );
     }
     text
+}
+
+/// Something in the files of an inventory: told with its place.
+fn fail_told(context: &Context, faults: &updraft_control::Faults) -> super::Ended {
+    for fault in &faults.0 {
+        let text = updraft_control::fault_text(fault);
+        ui::say(&context.terminal.paint("0;31", text.trim_end()));
+    }
+    super::Ended(super::FAILED)
 }
 
 /// Hosts cannot be known: 1 for Ansible's own commands.
@@ -472,6 +507,7 @@ pub(crate) async fn inventory(context: &mut Context, args: &Inventory) -> Result
         }
         None if form.graph => listing
             .graph(&args.group, args.vars)
+            .map_err(|faults| fail_told(context, &faults))?
             .ok_or_else(|| usage("Pattern must be valid group name when using --graph"))?,
         None if args.yaml => Listing::yaml_text(&listing.tree()),
         None if args.toml => listing.toml_text().map_err(|what| usage(&what))?,

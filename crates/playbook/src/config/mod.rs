@@ -178,6 +178,9 @@ settings! {
         [("ssh_connection", "ssh_common_args")]);
     /// Ask for the password of the login.
     ask_pass: bool = truth(["ANSIBLE_ASK_PASS"], [("defaults", "ask_pass")], false);
+    /// A file with the password of the login.
+    connection_password_file: Option<String> = place(["ANSIBLE_CONNECTION_PASSWORD_FILE"],
+        [("defaults", "connection_password_file")]);
     /// Become another user.
     become_it: bool = truth(["ANSIBLE_BECOME"], [("privilege_escalation", "become")], false);
     /// How to become another user.

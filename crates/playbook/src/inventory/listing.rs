@@ -1,11 +1,12 @@
 //! The inventory as `ansible-inventory` shows it.
 
 use super::{Inventory, VarsDir};
-use crate::fault::Faults;
-use crate::value::{Dict, Indent, Key, Value, YamlStyle, python_json, to_yaml};
+use crate::fault::{Faults, LoadFault};
+use crate::value::{Dict, Indent, Key, Lazy, Value, YamlStyle, python_json, to_yaml};
 use crate::vault::Vault;
 use serde_json::{Map, Value as Json, json};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Names that `ansible-inventory` leaves out (ansible-core 2.19, `INTERNAL_STATIC_VARS`).
 const INTERNAL: &[&str] = &[
@@ -61,6 +62,7 @@ pub struct ListingOptions {
 /// An inventory that is being shown.
 pub struct Listing<'a> {
     inventory: &'a Inventory,
+    vault: &'a Vault,
     beside: Vec<VarsDir>,
     playbook: Option<VarsDir>,
     options: ListingOptions,
@@ -73,7 +75,7 @@ impl<'a> Listing<'a> {
     /// When they cannot be read.
     pub fn new(
         inventory: &'a Inventory,
-        vault: &Vault,
+        vault: &'a Vault,
         options: ListingOptions,
     ) -> Result<Self, Faults> {
         let beside = inventory.read_beside(vault).map_err(Faults)?;
@@ -81,7 +83,7 @@ impl<'a> Listing<'a> {
         let playbook = playbook.transpose().map_err(Faults)?;
         let dirs: Vec<&VarsDir> = beside.iter().chain(&playbook).collect();
         Faults::check(inventory.sealed_for(inventory.hosts(), &dirs))?;
-        Ok(Self { inventory, beside, playbook, options })
+        Ok(Self { inventory, vault, beside, playbook, options })
     }
 
     fn shown(&self, host: &str) -> bool {
@@ -271,14 +273,50 @@ impl<'a> Listing<'a> {
     }
 
     /// What `--graph` prints, from a group down; `None` if there is no such group.
-    pub fn graph(&self, group: &str, vars: bool) -> Option<String> {
-        self.inventory.groups.get(group)?;
+    ///
+    /// # Errors
+    /// When `vars` are to be shown, and no password opens one of them.
+    pub fn graph(&self, group: &str, vars: bool) -> Result<Option<String>, Faults> {
+        if !self.inventory.groups.contains_key(group) {
+            return Ok(None);
+        }
         let mut lines = Vec::new();
-        self.graph_group(group, 0, vars, &mut lines);
-        Some(lines.join("\n") + "\n")
+        self.graph_group(group, 0, vars, &mut lines)?;
+        Ok(Some(lines.join("\n") + "\n"))
     }
 
-    fn graph_group(&self, name: &str, depth: usize, vars: bool, lines: &mut Vec<String>) {
+    /// The value with templates as they are written and nothing encrypted, as Ansible's graph alone
+    /// shows it.
+    fn opened(&self, value: &Value) -> Result<Value, LoadFault> {
+        Ok(match value {
+            Value::Lazy(lazy) => match &**lazy {
+                Lazy::Vaulted(vaulted) => {
+                    let opened = self.vault.value(&vaulted.text);
+                    let at = vaulted.origin.clone();
+                    Value::from(&*opened.map_err(|error| LoadFault { at, what: error.to_string() })?)
+                }
+                _ => self.opened(&value.as_written())?,
+            },
+            Value::List(items) => {
+                let items: Result<_, _> = items.iter().map(|item| self.opened(item)).collect();
+                Value::List(Arc::new(items?))
+            }
+            Value::Dict(entries) => {
+                let open = |(key, item): (&Key, &Value)| Ok((key.clone(), self.opened(item)?));
+                let entries: Result<_, LoadFault> = entries.iter().map(open).collect();
+                Value::Dict(Arc::new(entries?))
+            }
+            other => other.clone(),
+        })
+    }
+
+    fn graph_group(
+        &self,
+        name: &str,
+        depth: usize,
+        vars: bool,
+        lines: &mut Vec<String>,
+    ) -> Result<(), LoadFault> {
         let line = |text: String, depth: usize| match depth {
             0 => text,
             depth => format!("{}--{text}", "  |".repeat(depth)),
@@ -288,25 +326,28 @@ impl<'a> Listing<'a> {
                 vars.into_iter().map(|(key, value)| (key.to_json_key(), value)).collect();
             vars.sort_by(|a, b| a.0.cmp(&b.0));
             for (key, value) in vars {
-                lines.push(line(format!("{{{key} = {}}}", value.as_written().to_text()), depth));
+                let shown = self.opened(&value)?.to_text();
+                lines.push(line(format!("{{{key} = {shown}}}"), depth));
             }
+            Ok(())
         };
         lines.push(line(format!("@{name}:"), depth));
         let group = &self.inventory.groups[name];
         for child in &group.children {
-            self.graph_group(child, depth + 1, vars, lines);
+            self.graph_group(child, depth + 1, vars, lines)?;
         }
         if name != "all" {
             for host in &group.hosts {
                 lines.push(line(host.clone(), depth + 1));
                 if vars {
-                    show(self.host_vars(host), depth + 2, lines);
+                    show(self.host_vars(host), depth + 2, lines)?;
                 }
             }
         }
         if vars {
-            show(self.group_vars(name), depth + 1, lines);
+            show(self.group_vars(name), depth + 1, lines)?;
         }
+        Ok(())
     }
 }
 

@@ -1,5 +1,8 @@
 //! Host ranges: `web[01:10:2].example.org`, `db[a:f]`.
 
+/// No name stands for more hosts, so that a slip does not eat all memory.
+const MOST: usize = 1_000_000;
+
 /// Every name that a range stands for; the name itself if it holds none.
 ///
 /// # Errors
@@ -32,7 +35,7 @@ pub(crate) fn expand(name: &str) -> Result<Vec<String>, String> {
     let middles: Vec<String> = if let (Ok(from), Ok(to)) =
         (first.parse::<u64>(), last.parse::<u64>())
     {
-        if from > to || (to - from) / step as u64 > 1_000_000 {
+        if from > to || (to - from) / step as u64 > MOST as u64 {
             return Err(format!("the range in `{name}` goes backwards or is too long"));
         }
         let width = if first.starts_with('0') && first.len() > 1 {
@@ -53,6 +56,10 @@ pub(crate) fn expand(name: &str) -> Result<Vec<String>, String> {
         }
     };
     let tails = expand(tail)?;
+    // Ranges in one name multiply.
+    if middles.len().saturating_mul(tails.len()) > MOST {
+        return Err(format!("the ranges in `{name}` stand for more than {MOST} hosts"));
+    }
     Ok(middles
         .iter()
         .flat_map(|middle| tails.iter().map(move |tail| format!("{head}{middle}{tail}")))
@@ -70,7 +77,16 @@ mod tests {
         assert_eq!(expand("d[a:c]").unwrap(), ["da", "db", "dc"]);
         assert_eq!(expand("[a:b][1:2]").unwrap(), ["a1", "a2", "b1", "b2"]);
         assert_eq!(expand("plain").unwrap(), ["plain"]);
-        for bad in ["w[1:", "w[1]", "w[3:1]", "w[1:]", "w[1:9999999999]", "w[1:3:0]", "w[01:3]"] {
+        for bad in [
+            "w[0:99999][0:99999]",
+            "w[1:",
+            "w[1]",
+            "w[3:1]",
+            "w[1:]",
+            "w[1:9999999999]",
+            "w[1:3:0]",
+            "w[01:3]",
+        ] {
             assert!(expand(bad).is_err(), "{bad}");
         }
     }

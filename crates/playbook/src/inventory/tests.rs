@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::Config;
 use crate::template::World;
+use crate::vault::Vault;
 use std::sync::Arc;
 use updraft_base::{FixedClock, Timestamp};
 
@@ -240,12 +241,33 @@ fn toml_gives_what_ini_gives() {
 #[test]
 fn a_graph_shows_groups_before_hosts_and_variables_where_they_were_given() {
     let inventory = inventory();
-    let listing = Listing::new(&inventory, &Default::default(), ListingOptions::default()).unwrap();
+    let vault = Vault::default();
+    let listing = Listing::new(&inventory, &vault, ListingOptions::default()).unwrap();
     assert_eq!(
-        listing.graph("staging", true).unwrap(),
+        listing.graph("staging", true).unwrap().unwrap(),
         "@staging:\n  |--web2\n  |  |--{count = 3}\n  |  |--{env = production}\n  |  |--{flag = True}\n  |  |--{name = a b}\n  |  |--{port = 80}\n  |  |--{text = yes}\n"
     );
-    assert_eq!(listing.graph("nope", false), None);
+    assert_eq!(listing.graph("nope", false).unwrap(), None);
+}
+
+#[test]
+fn a_graph_shows_what_is_encrypted_and_a_list_does_not() {
+    // As ansible-inventory 2.19.14, which needs the password for the graph alone.
+    let password = crate::vault::Password::new("default", b"letmein".to_vec());
+    let sealed = password.encrypt(b"hunter2", None, b"salt").unwrap();
+    let mut inventory = inventory();
+    let nested = Value::dict_of([("a", Value::vaulted(&sealed, None))]);
+    inventory.set_group_var("staging", "secret", nested);
+    let vault = Vault::new(vec![password], false);
+    let listing = Listing::new(&inventory, &vault, ListingOptions::default()).unwrap();
+    let graph = listing.graph("staging", true).unwrap().unwrap();
+    assert!(graph.contains("{secret = {'a': 'hunter2'}}"), "{graph}");
+    assert!(!listing.list().to_string().contains("hunter2"));
+    let vault = Vault::default();
+    let listing = Listing::new(&inventory, &vault, ListingOptions::default()).unwrap();
+    let told = listing.graph("staging", true).unwrap_err().to_string();
+    assert_eq!(told, "Attempting to decrypt but no vault secrets found.");
+    assert!(listing.graph("staging", false).is_ok());
 }
 
 struct Says(&'static str);
@@ -299,6 +321,33 @@ fn a_script_is_trusted_but_for_what_it_marks() {
 }
 
 proptest::proptest! {
+    #[test]
+    fn whoever_is_nearer_to_a_host_outranks_those_further_away(
+        levels in proptest::collection::vec(proptest::bool::ANY, 6),
+        order in proptest::sample::subsequence((0..6usize).collect::<Vec<_>>(), 6),
+    ) {
+        // From the weakest to the strongest: `all`, then groups by depth and by name, then the host.
+        const LEVELS: [&str; 6] = ["all", "far", "near", "twin_a", "twin_b", "h"];
+        let mut inventory = Inventory::default();
+        inventory.add_host("h", Some("twin_b"));
+        inventory.add_host("h", Some("twin_a"));
+        for (group, child) in [("far", "near"), ("near", "twin_a"), ("near", "twin_b")] {
+            inventory.add_group(group);
+            inventory.add_child(group, child).unwrap();
+        }
+        inventory.settle();
+        let value = |level: usize| Value::Int(level as i64);
+        for level in order.iter().copied().filter(|level| levels[*level]) {
+            match LEVELS[level] {
+                "h" => inventory.set_host_var("h", "x", value(level)),
+                group => inventory.set_group_var(group, "x", value(level)),
+            }
+        }
+        let strongest = (0..6).rev().find(|level| levels[*level]).map(value);
+        let vars = inventory.host_vars("h", &[], None);
+        proptest::prop_assert_eq!(vars.get("x"), strongest.as_ref());
+    }
+
     #[test]
     fn no_inventory_or_pattern_makes_it_fall_over(
         text in r#"([\[\]:=,.!&~*?#'" \n\\-]|web|db|children|vars|[0-9]|a){0,40}"#

@@ -33,6 +33,9 @@ const CONNECTION: &[&str] = &[
     "ansible_host_key_checking",
     "ansible_ssh_host_key_checking",
     "ansible_timeout",
+    "ansible_password",
+    "ansible_ssh_pass",
+    "ansible_ssh_password",
 ];
 
 impl Crew<'_> {

@@ -71,6 +71,32 @@ fn a_password_is_never_shown() {
 }
 
 proptest::proptest! {
+    // Ten thousand rounds each, in a debug build.
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(12))]
+    #[test]
+    fn what_was_encrypted_is_read_again_and_a_changed_digit_is_noticed(
+        plain in proptest::collection::vec(proptest::num::u8::ANY, 0..100),
+        salt in proptest::collection::vec(proptest::num::u8::ANY, 1..SALT),
+        label in "[a-z]{1,8}",
+        at in proptest::num::usize::ANY,
+    ) {
+        let vault = vault(&[("other", "guess"), (&label, "letmein")], false);
+        let text = vault.passwords()[1].encrypt(&plain, Some(&label), &salt);
+        // What looks encrypted already is refused.
+        proptest::prop_assume!(text.is_ok());
+        let text = text.unwrap();
+        let opened = vault.open(text.as_bytes()).unwrap();
+        proptest::prop_assert_eq!(&*opened.plain, &plain);
+        proptest::prop_assert_eq!(&opened.password.id, &label);
+        let mut envelope = Envelope::parse(text.as_bytes()).unwrap();
+        let at = at % envelope.body.len();
+        envelope.body[at] ^= 1;
+        let changed = vault.open(envelope.to_text().as_bytes()).err();
+        proptest::prop_assert_eq!(changed, Some(VaultError::NoneFits));
+    }
+}
+
+proptest::proptest! {
     #[test]
     fn no_text_makes_it_fall_over(text in r#"(\$ANSIBLE_VAULT|;|1\.1|AES256|[0-9a-f\n]|0a|é){0,60}"#) {
         drop(Envelope::parse(text.as_bytes()));

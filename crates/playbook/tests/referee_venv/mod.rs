@@ -1,35 +1,40 @@
 //! The ansible-core that tests compare with, and what both find on this computer.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod venv;
+
+pub(crate) use venv::ansible;
+
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
-use updraft_base::{Chance, SeededChance};
-use updraft_playbook::template::{Outside, Ran};
+use std::sync::Arc;
+use updraft_base::{Chance, SeededChance, Timestamp};
+use updraft_playbook::template::{Outside, Ran, World};
 
-const VERSION: &str = "2.19.14";
-
-/// The directory with ansible-core's programs.
-pub(crate) fn ansible() -> &'static Path {
-    static BIN: OnceLock<PathBuf> = OnceLock::new();
-    BIN.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let venv = target.join(format!("ansible-core-{VERSION}"));
-        let (python, ready) = (venv.join("bin/python"), venv.join("ready"));
-        if !ready.exists() {
-            let made = Command::new("python3").args(["-m", "venv"]).arg(&venv).status();
-            assert!(made.expect("python3 runs").success(), "needs python3 with venv");
-            let package = format!("ansible-core=={VERSION}");
-            let pip = Command::new(&python).args(["-m", "pip", "install", "-q", &package]).status();
-            assert!(pip.expect("pip runs").success(), "needs an index that has {package}");
-            fs::write(&ready, "").unwrap();
-        }
-        venv.join("bin")
+/// This computer as ansible-core sees it, with these environment variables.
+pub(crate) fn world(env: BTreeMap<String, String>) -> Arc<World> {
+    Arc::new(World {
+        dialect: Default::default(),
+        differences: None,
+        env,
+        clock: Arc::new(Clock),
+        seed: 1,
+        vault: Arc::default(),
+        config: Arc::default(),
+        commands: Arc::new(Controller),
     })
 }
 
-/// This computer, for what lookups run.
-pub(crate) struct Controller;
+struct Clock;
+
+impl updraft_base::Clock for Clock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Runs what lookups run.
+struct Controller;
 
 impl Outside for Controller {
     fn shell(&self, command: &str, directory: &Path) -> Result<Ran, String> {

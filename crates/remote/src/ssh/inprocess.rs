@@ -6,7 +6,7 @@
 use super::known_hosts::{self, Known, Verdict};
 use super::settings::{HostKeys, Settings};
 use crate::{Output, RemoteError, Stream};
-use russh::client::{self, AuthResult, Handle};
+use russh::client::{self, AuthResult, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::{
@@ -255,7 +255,9 @@ async fn log_in(
         let FileKey::Private(key) = key else {
             continue;
         };
-        if tries.are_over() {
+        // A password is a try as well.
+        let left = MOST_KEYS.saturating_sub(tries.refused.len());
+        if tries.are_over() || (settings.password.is_some() && left <= 2) {
             break;
         }
         let hash = rsa_hash(handle, key.algorithm()).await;
@@ -268,7 +270,49 @@ async fn log_in(
             None => break,
         }
     }
+    if let Some(password) = &settings.password
+        && !tries.broken
+        && by_password(&settings.user, password.0.expose(), handle, &mut tries).await
+    {
+        return Ok(());
+    }
     Err(tries.failure(name, &settings.user))
+}
+
+/// Gives the password, as such or as the answer to what the host asks.
+async fn by_password(
+    user: &str,
+    password: &str,
+    handle: &mut Handle<Watcher>,
+    tries: &mut Tries,
+) -> bool {
+    match handle.authenticate_password(user, password).await {
+        Ok(AuthResult::Success) => return true,
+        Ok(AuthResult::Failure { remaining_methods, .. })
+            if remaining_methods.contains(&MethodKind::KeyboardInteractive) => {}
+        Ok(AuthResult::Failure { .. }) => {
+            tries.passed_over.push("the password is not taken".to_owned());
+            return false;
+        }
+        Err(fault) => {
+            tries.end = Some(format!("the connection broke: {fault}"));
+            return false;
+        }
+    }
+    let mut answer = handle.authenticate_keyboard_interactive_start(user, None::<String>).await;
+    // One question for the password, and perhaps one that only tells something.
+    for _ in 0..3 {
+        answer = match answer {
+            Ok(KeyboardInteractiveAuthResponse::Success) => return true,
+            Ok(KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. }) => {
+                let answers = prompts.iter().map(|_| password.to_owned()).collect();
+                handle.authenticate_keyboard_interactive_respond(answers).await
+            }
+            Ok(KeyboardInteractiveAuthResponse::Failure { .. }) | Err(_) => break,
+        };
+    }
+    tries.passed_over.push("the password is not taken".to_owned());
+    false
 }
 
 /// What was tried to be let in.
@@ -277,6 +321,8 @@ struct Tries {
     refused: Vec<String>,
     passed_over: Vec<String>,
     end: Option<String>,
+    /// There is nobody to try anything with.
+    broken: bool,
 }
 
 impl Tries {
@@ -306,6 +352,7 @@ impl Tries {
             }
             Err(fault) => {
                 self.end = Some(format!("the connection broke: {fault}"));
+                self.broken = true;
                 None
             }
         }

@@ -5,7 +5,7 @@
 //! its answer is read. Where no configuration exists and the inventory's options are simple, its
 //! answer is known without asking. Pure. Never here: running ssh, reading files.
 
-use crate::target::{SshTarget, SshUser};
+use crate::target::{Password, SshTarget, SshUser};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) alive_interval: Option<Duration>,
     /// Setting that only `ssh` itself can honour.
     pub(crate) needs_ssh: Option<String>,
+    /// Tried when no key is taken.
+    pub(crate) password: Option<Password>,
 }
 
 /// OpenSSH's own default identities (ssh_config(5), IdentityFile).
@@ -228,6 +230,7 @@ fn from_map(told: &HashMap<String, Vec<String>>, target: &SshTarget, user: &SshU
         connect_timeout: seconds("connecttimeout"),
         alive_interval: seconds("serveraliveinterval"),
         needs_ssh: needs_ssh(told),
+        password: target.password.clone(),
     }
 }
 

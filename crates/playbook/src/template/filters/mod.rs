@@ -6,6 +6,7 @@ mod lists;
 mod numbers;
 mod paths;
 mod text;
+mod urlize;
 
 pub(crate) use data::{decode, encode, plain, sha1_hex};
 pub(crate) use dicts::combine_dicts;

@@ -1,6 +1,6 @@
 //! Filters over text.
 
-use super::{Filter, required};
+use super::{Filter, required, urlize};
 use crate::template::methods::{capitalize, split};
 use crate::template::wrap::wrap;
 use crate::template::{Fault, ops, pattern, printf, url};
@@ -122,6 +122,7 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             let style = call.text(0, "style").unwrap_or_else(|| "plain".to_owned());
             comment(&value.to_text(), &style, call).map(Value::from)
         },
+        "urlize" => urlize::filter,
         "escape" | "e" | "forceescape" => |_, value, _| Ok(Value::from(escape(&value.to_text()))),
         "striptags" => |_, value, _| {
             let bare = pattern::regex("<!--.*?-->|<[^>]*>", false, false, true)?;
@@ -313,7 +314,7 @@ fn group_of(wanted: &str) -> Result<Group<'_>, Fault> {
     rest[..digits].parse().map(Group::Number).map_err(|_| none())
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     text.replace('"', "&#34;").replace('\'', "&#39;")
 }

@@ -131,7 +131,7 @@ fn find(name: &str) -> Option<Lookup> {
             for term in terms {
                 let Value::Str(name) = term else {
                     return Err(Fault::new(format!(
-                        "Variable name must be 'str' not '{}'",
+                        "Variable name must be 'str' not '{}'.",
                         term.type_name()
                     )));
                 };
