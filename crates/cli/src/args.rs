@@ -129,7 +129,7 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  updraft play site.yml -i hosts\n  updraft play plays/worker.yaml --limit worker-1 --check --diff\n  updraft play site.yml -i hosts --tags web -e version=2"
     )]
-    Play(Play),
+    Play(Box<Play>),
     /// Print the site as an Ansible inventory. A script that runs this is one for `ansible -i`.
     #[command(
         after_help = "Examples:\n  updraft inventory --list\n  updraft inventory --host worker-1\n  updraft inventory -i hosts.ini --graph --vars web\n  updraft inventory --ssh-config > ~/.ssh/config.d/hello\n  updraft inventory --hosts | sudo tee -a /etc/hosts"

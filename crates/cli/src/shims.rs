@@ -200,7 +200,7 @@ fn parsed(words: &[OsString]) -> Result<Cli, clap::Error> {
         Some("ansible-playbook") => {
             let AnsiblePlaybook { mut play, c } = AnsiblePlaybook::try_parse_from(words)?;
             play.check |= c;
-            without_site(Command::Play(play))
+            without_site(Command::Play(Box::new(play)))
         }
         Some("ansible-inventory") => {
             without_site(Command::Inventory(AnsibleInventory::try_parse_from(words)?.inventory))
@@ -232,7 +232,7 @@ mod tests {
     fn play(line: &str) -> (Play, Global) {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         match parsed(&words).unwrap() {
-            Cli { command: Command::Play(play), global } => (play, global),
+            Cli { command: Command::Play(play), global } => (*play, global),
             other => panic!("{other:?}"),
         }
     }

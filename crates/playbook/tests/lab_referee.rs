@@ -352,6 +352,7 @@ fn templates_and_filters_give_the_same() {
 #[test]
 fn variables_and_hosts_are_seen_the_same() {
     compare("vars.yml", &[PLAIN]);
+    compare("values.yml", &[PLAIN]);
 }
 
 #[test]

@@ -269,8 +269,10 @@ impl Screen {
             Event::Warning(text) => self.warning(text).into_iter().collect(),
             Event::Deprecated(fault) => {
                 let told = self.told.insert(format!("{fault}"));
-                let text = format!("[DEPRECATION WARNING]: {}", warning_text(fault));
-                told.then(|| Piece::error(self.line(Colour::Purple, &text))).into_iter().collect()
+                let text = format!("[DEPRECATION WARNING]: {}\n", warning_text(fault));
+                let told = told.then(|| Piece::error(self.line(Colour::Purple, &text)));
+                let how = told.as_ref().and_then(|_| self.warning(NO_DEPRECATIONS));
+                how.into_iter().chain(told).collect()
             }
             Event::Fault(fault) => {
                 let text = format!("{}\n", fault_text(fault).trim_end_matches('\n'));
@@ -447,6 +449,10 @@ const HIDDEN_IN_DEBUG: &[&str] = &[
     "ansible_index_var",
     "ansible_loop",
 ];
+
+/// What is said once, before the first thing that will mean something else one day.
+const NO_DEPRECATIONS: &str =
+    "Deprecation warnings can be disabled by setting `deprecation_warnings=False` in ansible.cfg.";
 
 /// What people are shown of a result.
 pub(super) fn shown(result: &Value, verbosity: u8) -> Value {
