@@ -14,7 +14,7 @@ use updraft_base::{Blame, Blamed, MachineName, Secret};
 use updraft_host::{Cmd, Host as _, LocalHost};
 use updraft_plan::Memory;
 use updraft_playbook::config::Config;
-use updraft_playbook::inventory::{Inventory, Listing, ListingOptions, Reading, Said, Scripts};
+use updraft_playbook::inventory::{self, Inventory, Listing, ListingOptions, Reading, Scripts};
 use updraft_playbook::value::Dict;
 use updraft_remote::{
     AgentBinary, Keeper, Output, Password, RemoteError, Session, Ssh, SshTarget, SshUser,
@@ -264,7 +264,7 @@ fn shell_text(argv: &[String]) -> String {
 struct LocalScripts<'a>(&'a Settings);
 
 impl Scripts for LocalScripts<'_> {
-    fn run(&self, script: &Path, args: &[&str]) -> Result<Said, String> {
+    fn run(&self, script: &Path, args: &[&str]) -> Result<inventory::Said, String> {
         let mut cmd = Cmd::new(script).args(args).within(Duration::from_secs(120)).accept_all();
         for (name, value) in &self.0.environment {
             cmd = cmd.env(name, value);
@@ -286,7 +286,7 @@ impl Scripts for LocalScripts<'_> {
         }
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         match String::from_utf8(output.stdout) {
-            Ok(stdout) => Ok(Said { stdout, stderr }),
+            Ok(stdout) => Ok(inventory::Said { stdout, stderr }),
             Err(_) => Err(format!(
                 "Inventory script result contained characters that cannot be interpreted as UTF-8. Standard error from inventory script: {}",
                 stderr.trim()

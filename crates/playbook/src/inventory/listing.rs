@@ -293,7 +293,9 @@ impl<'a> Listing<'a> {
                 Lazy::Vaulted(vaulted) => {
                     let opened = self.vault.value(&vaulted.text);
                     let at = vaulted.origin.clone();
-                    Value::from(&*opened.map_err(|error| LoadFault { at, what: error.to_string() })?)
+                    Value::from(
+                        &*opened.map_err(|error| LoadFault { at, what: error.to_string() })?,
+                    )
                 }
                 _ => self.opened(&value.as_written())?,
             },

@@ -269,7 +269,7 @@ impl Screen {
             Event::Warning(text) => self.warning(text).into_iter().collect(),
             Event::Deprecated(fault) => {
                 let told = self.told.insert(format!("{fault}"));
-                let text = format!("[DEPRECATION WARNING]: {}\n", warning_text(fault));
+                let text = format!("[DEPRECATION WARNING]: {}\n", super::warning_text(fault));
                 let told = told.then(|| Piece::error(self.line(Colour::Purple, &text)));
                 let how = told.as_ref().and_then(|_| self.warning(NO_DEPRECATIONS));
                 how.into_iter().chain(told).collect()

@@ -133,10 +133,12 @@ impl<'a> Interp<'a> {
     }
 
     fn decrypt(&self, vaulted: &Vaulted) -> Result<Value, Fault> {
-        self.cx.world.vault.value(&vaulted.text).map(|text| Value::Str(text.into())).map_err(|error| {
-            Fault::new(format!("Attempt to use undecryptable variable: {error}"))
-                .at(vaulted.origin.as_ref())
-        })
+        self.cx.world.vault.value(&vaulted.text).map(|text| Value::Str(text.into())).map_err(
+            |error| {
+                Fault::new(format!("Attempt to use undecryptable variable: {error}"))
+                    .at(vaulted.origin.as_ref())
+            },
+        )
     }
 
     /// Renders everything within. Undefined stays.
