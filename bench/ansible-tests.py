@@ -101,13 +101,10 @@ def shims(folder):
 
 
 def tools(folder, source):
-    """What ansible-test puts in PATH for its targets, and `sudo` where root has none."""
+    """What ansible-test puts in PATH for its targets."""
     folder.mkdir(parents=True)
     injector = source / "test/lib/ansible_test/_util/target/injector"
     (folder / "virtualenv.sh").symlink_to(injector / "virtualenv.sh")
-    if os.geteuid() == 0 and shutil.which("sudo") is None:
-        (folder / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
-        (folder / "sudo").chmod(0o755)
     return folder
 
 
