@@ -1,79 +1,108 @@
 //! `k=v` arguments: `copy: src=a dest="b c" mode={{ m }}`.
 //!
-//! Words end at white space outside of quotes and braces. Quotes stay part of a word until the
-//! word is known to be a value.
+//! Words end at spaces and line ends outside of quotes and templates, as in Ansible's own splitter:
+//! what white space follows a word stays with it, so that a command can be put together again as it
+//! was written. Quotes stay part of a word until the word is known to be a value.
+
+/// What opens and closes a template, a statement and a comment.
+const BRACES: [(&str, &str); 3] = [("{{", "}}"), ("{%", "%}"), ("{#", "#}")];
+
+/// Splits free-form arguments into words, each with the white space that follows it.
+///
+/// # Errors
+/// When a quote or a brace does not end.
+fn pieces(text: &str) -> Result<Vec<String>, String> {
+    let mut pieces: Vec<String> = Vec::new();
+    let mut quote: Option<char> = None;
+    let mut depth = [0usize; BRACES.len()];
+    let mut lines = text.split('\n').peekable();
+    while let Some(line) = lines.next() {
+        let mut joined = false;
+        for (index, token) in line.split(' ').enumerate() {
+            if token.is_empty() && index > 0 {
+                // More than one space in a row.
+                last(&mut pieces).push(' ');
+                continue;
+            }
+            if token == "\\" && quote.is_none() {
+                joined = true;
+                continue;
+            }
+            let quoted = quote.is_some();
+            let nested = depth.iter().any(|depth| *depth > 0);
+            quote = quote_after(token, quote);
+            let before = depth;
+            for (depth, (open, close)) in depth.iter_mut().zip(BRACES) {
+                let opened = *depth + token.matches(open).count();
+                *depth = opened.saturating_sub(token.matches(close).count());
+            }
+            if nested || quoted {
+                let place = last(&mut pieces);
+                if index > 0 {
+                    place.push(' ');
+                }
+                place.push_str(token);
+            } else if !token.is_empty() || quote.is_some() || depth != before {
+                pieces.push(token.to_owned());
+            }
+        }
+        if lines.peek().is_some() && !joined {
+            last(&mut pieces).push('\n');
+        }
+    }
+    if quote.is_some() || depth.iter().any(|depth| *depth > 0) {
+        return Err(format!(
+            "failed at splitting arguments, either an unbalanced jinja2 block or quotes: {text}"
+        ));
+    }
+    Ok(pieces)
+}
+
+/// The last piece, made where there is none.
+fn last(pieces: &mut Vec<String>) -> &mut String {
+    if pieces.is_empty() {
+        pieces.push(String::new());
+    }
+    let end = pieces.len() - 1;
+    &mut pieces[end]
+}
+
+/// Which quote is open after a token.
+fn quote_after(token: &str, mut quote: Option<char>) -> Option<char> {
+    let mut before = None;
+    for c in token.chars() {
+        if matches!(c, '"' | '\'') && before != Some('\\') {
+            match quote {
+                Some(open) if open == c => quote = None,
+                Some(_) => {}
+                None => quote = Some(c),
+            }
+        }
+        before = Some(c);
+    }
+    quote
+}
+
+/// Puts pieces together again.
+fn join(pieces: &[String]) -> String {
+    let mut joined = String::new();
+    for piece in pieces {
+        if !joined.is_empty() && !joined.ends_with('\n') {
+            joined.push(' ');
+        }
+        joined.push_str(piece);
+    }
+    joined
+}
 
 /// Splits free-form arguments into words, keeping quotes and templates together.
 ///
 /// # Errors
 /// When a quote or a brace does not end.
 pub(crate) fn words(text: &str) -> Result<Vec<String>, String> {
-    let mut words = Vec::new();
-    let mut word = String::new();
-    let mut quote: Option<char> = None;
-    let mut depth: Vec<&'static str> = Vec::new();
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        if let Some(close) = depth.last()
-            && let Some(after) = rest.strip_prefix(*close)
-        {
-            word.push_str(close);
-            rest = after;
-            depth.pop();
-            continue;
-        }
-        let opened = [("{{", "}}"), ("{%", "%}"), ("{#", "#}")]
-            .into_iter()
-            .find(|(open, _)| depth.is_empty() && rest.starts_with(open));
-        if let Some((open, close)) = opened {
-            word.push_str(open);
-            rest = &rest[open.len()..];
-            depth.push(close);
-            continue;
-        }
-        rest = &rest[c.len_utf8()..];
-        if !depth.is_empty() {
-            word.push(c);
-            continue;
-        }
-        match (c, quote) {
-            ('\\', None) if rest.starts_with('\n') => {
-                // A backslash at the end of a line joins it with the next one.
-                rest = rest[1..].trim_start_matches([' ', '\t']);
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-            }
-            ('\\', _) => {
-                word.push('\\');
-                if let Some(escaped) = rest.chars().next() {
-                    word.push(escaped);
-                    rest = &rest[escaped.len_utf8()..];
-                }
-            }
-            (c, Some(open)) if c == open => {
-                word.push(c);
-                quote = None;
-            }
-            (c, None) if (c == '"' || c == '\'') && (word.is_empty() || word.ends_with('=')) => {
-                word.push(c);
-                quote = Some(c);
-            }
-            (c, None) if c.is_whitespace() => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-            }
-            (c, _) => word.push(c),
-        }
-    }
-    if quote.is_some() || !depth.is_empty() {
-        return Err("failed at splitting arguments: a quote or a template does not end".to_owned());
-    }
-    if !word.is_empty() {
-        words.push(word);
-    }
-    Ok(words)
+    let pieces = pieces(text)?;
+    let words = pieces.iter().map(|piece| piece.trim().to_owned());
+    Ok(words.filter(|word| !word.is_empty()).collect())
 }
 
 /// The name of an action and what stands after it. A name may be a template with spaces in it.
@@ -114,16 +143,17 @@ fn name_and_value(word: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// A value without the quotes around it, escapes resolved as Ansible resolves them.
+/// A value with its escapes resolved and without the quotes around it, as Ansible has it: in that
+/// order, and whether there are quotes or not.
 pub(crate) fn unquote(value: &str) -> String {
-    let value = value.trim();
+    let value = decode(value.trim());
     for quote in ['"', '\''] {
         let inner = value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
-        if let Some(inner) = inner.filter(|inner| value.len() > 1 && !inner.ends_with('\\')) {
-            return decode(inner);
+        if let Some(inner) = inner.filter(|inner| !inner.ends_with('\\')) {
+            return inner.to_owned();
         }
     }
-    value.to_owned()
+    value
 }
 
 /// `\n`, `\t`, `\x41`, `\u00e9` and the like, outside of templates.
@@ -196,25 +226,23 @@ pub(crate) fn command(
     known: &[&str],
 ) -> Result<(String, Vec<(String, String)>), String> {
     let mut pairs = Vec::new();
-    let mut raw = String::new();
-    for word in words(text)? {
-        match pair(&word) {
+    let mut rest = Vec::new();
+    for piece in pieces(text)? {
+        match pair(piece.trim()) {
             Some((name, value)) if known.contains(&name) => {
                 pairs.push((name.to_owned(), unquote(value)));
             }
-            _ => {
-                if !raw.is_empty() {
-                    raw.push(' ');
-                }
-                raw.push_str(&word.replacen("\\=", "=", usize::from(word.contains("\\="))));
-            }
+            _ if all_escaped(&piece) => rest.push(decode(&piece).replace("\\=", "=")),
+            _ => rest.push(piece),
         }
     }
-    // A command without arguments among its words keeps its own spacing and line breaks.
-    if pairs.is_empty() {
-        raw = text.trim().to_owned();
-    }
-    Ok((raw, pairs))
+    Ok((join(&rest), pairs))
+}
+
+/// Whether a word has equals signs, and a backslash before each of them.
+fn all_escaped(word: &str) -> bool {
+    let mut signs = word.match_indices('=').filter(|(at, _)| *at > 0).peekable();
+    signs.peek().is_some() && signs.all(|(at, _)| word[..at].ends_with('\\'))
 }
 
 #[cfg(test)]
@@ -230,7 +258,8 @@ mod tests {
             ["src=a", "dest=\"b c\"", "mode={{ m | d('0 6') }}"]
         );
         assert_eq!(split("a='x y' \\\n   b=2"), ["a='x y'", "b=2"]);
-        assert_eq!(split("echo it's fine"), ["echo", "it's", "fine"]);
+        assert_eq!(split("a 'b c'd e"), ["a", "'b c'd", "e"]);
+        assert!(words("echo it's fine").is_err());
         assert!(words("a='x").is_err());
         assert!(words("a={{ x").is_err());
     }
@@ -243,15 +272,27 @@ mod tests {
             (raw.as_str(), pairs),
             ("echo a=b 'c d'", vec![("creates".to_owned(), "/x".to_owned())])
         );
-        let (raw, _) = command("  a   b\n  c ", &known).unwrap();
-        assert_eq!(raw, "a   b\n  c");
+        // What ansible-core 2.19's parse_kv makes of them.
+        for (text, raw) in [
+            ("a  b   c", "a  b   c"),
+            (" a b ", "a b "),
+            ("a\n b\n", "a\nb\n"),
+            ("a \\\n  'b\n c' \\\n| d\ne\n", "a  'b\n c' | d\ne\n"),
+            ("  chdir=/tmp  echo  hi", "  echo  hi"),
+            ("echo hi\n\n\nchdir=/x\n echo y", "echo hi\n\n\necho y"),
+            ("echo a\\=b", "echo a=b"),
+        ] {
+            assert_eq!(command(text, &known).unwrap().0, raw, "{text:?}");
+        }
     }
 
     #[test]
     fn quoted_values_lose_quotes_and_escapes() {
         assert_eq!(unquote(r#""a\tb""#), "a\tb");
         assert_eq!(unquote("'a b'"), "a b");
-        assert_eq!(unquote(r"a\tb"), r"a\tb");
+        assert_eq!(unquote(r"a\tb"), "a\tb");
+        assert_eq!(unquote(r#""a\"b c""#), "a\"b c");
+        assert_eq!(unquote("\""), "\"");
         assert_eq!(unquote(r#""\w+\x41""#), r"\w+A");
     }
 

@@ -437,8 +437,8 @@ impl Reader<'_> {
         } else if foreign.is_none() && catalog::keeps_raw(&module) {
             match split::command(text, &["file", "name", "dir"]) {
                 Ok((raw, pairs)) => {
-                    if !raw.is_empty() {
-                        put("_raw_params", trusted(&raw));
+                    if !raw.trim().is_empty() {
+                        put("_raw_params", trusted(raw.trim()));
                     }
                     pairs.iter().for_each(|(name, value)| put(name, trusted(value)));
                 }
