@@ -11,6 +11,7 @@
 
 mod accounts;
 mod args;
+mod askpass;
 mod attributes;
 mod context;
 mod facts;

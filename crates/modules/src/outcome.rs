@@ -46,6 +46,12 @@ impl Fault {
         Self { message: message.into(), fields: Box::default() }
     }
 
+    /// What is asked for is known and not built in: Ansible's own module may do it, where there is
+    /// one. Said before anything was changed.
+    pub(crate) fn beyond(message: impl Into<String>) -> Self {
+        Self::new(message).with(updraft_wire::BEYOND, true)
+    }
+
     /// Adds a field.
     pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(key.to_owned(), value.into());

@@ -21,7 +21,10 @@ fn main() {
         return inside();
     }
     let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    let booted: &[(&str, Story)] = &[("services_run_under_a_real_systemd", running_services)];
+    let booted: &[(&str, Story)] = &[
+        ("services_run_under_a_real_systemd", running_services),
+        ("filesystems_are_mounted_now_and_after_a_boot", mounts),
+    ];
     let stories: &[(&str, Story)] = &[
         ("packages_are_installed_upgraded_and_removed", packages),
         ("a_run_that_changes_nothing_starts_no_program", nothing_is_started),
@@ -30,6 +33,7 @@ fn main() {
         ("services_are_enabled_without_a_running_systemd", services),
         ("names_settings_and_entries_are_kept", settings),
         ("sources_jobs_and_what_is_there_are_known", sources),
+        ("alternatives_and_time_zones_come_and_go", surroundings),
     ];
     for (name, story) in stories {
         if filter.as_deref().is_none_or(|filter| name.contains(filter)) {
@@ -507,6 +511,51 @@ fn sources(debian: &mut Debian) {
     assert_eq!(debian.read("/etc/cron.d/lab"), "#Ansible: n\n* 3 * * * root true\n");
     debian.changes("cron", json!({ "name": "n", "cron_file": "lab", "state": "absent" }));
     assert!(!debian.path("/etc/cron.d/lab").exists());
+}
+
+fn surroundings(debian: &mut Debian) {
+    let tool = |path: &str, state: &str| json!({ "name": "lab", "link": "/usr/bin/lab-tool", "path": path, "state": state });
+    debian.changes("alternatives", tool("/bin/true", "selected"));
+    debian.changes("alternatives", tool("/bin/false", "present"));
+    let leads = |debian: &Debian| fs::read_link(debian.path("/etc/alternatives/lab")).unwrap();
+    assert_eq!(leads(debian), Path::new("/bin/true"));
+    debian.changes("alternatives", tool("/bin/false", "selected"));
+    assert_eq!(leads(debian), Path::new("/bin/false"));
+    debian.changes("alternatives", tool("/bin/false", "absent"));
+    debian.fails("alternatives", tool("/no/where", "selected"), "does not exist");
+
+    // The base system has no zones.
+    fs::create_dir_all(debian.path("/usr/share/zoneinfo/Europe")).unwrap();
+    fs::write(debian.path("/usr/share/zoneinfo/Europe/Vienna"), "TZif").unwrap();
+    debian.changes("timezone", json!({ "name": "Europe/Vienna" }));
+    let zone = fs::read_link(debian.path("/etc/localtime")).unwrap();
+    assert_eq!(zone, Path::new("/usr/share/zoneinfo/Europe/Vienna"));
+    debian.changes("timezone", json!({ "hwclock": "local" }));
+    assert!(debian.read("/etc/adjtime").contains("LOCAL"));
+    debian.fails("timezone", json!({ "name": "Europe/Atlantis" }), "is not available");
+    debian.changes(
+        "modprobe",
+        json!({ "name": "lab", "state": "absent", "persistent": "present", "params": "x=1" }),
+    );
+    assert_eq!(debian.read("/etc/modprobe.d/lab.conf"), "options lab x=1\n");
+}
+
+fn mounts(debian: &mut Debian) {
+    let mount = |opts: &str, state: &str| json!({ "path": "/srv/my data", "src": "lab", "fstype": "tmpfs", "opts": opts, "state": state });
+    debian.changes("mount", mount("size=1m", "mounted"));
+    assert!(debian.read("/etc/fstab").contains("lab /srv/my\\040data tmpfs size=1m 0 0\n"));
+    let mounted = |debian: &mut Debian| {
+        debian.run("command", json!({ "cmd": "grep -c my.040data /proc/self/mounts" }))["stdout"]
+            .clone()
+    };
+    assert_eq!(mounted(debian), "1");
+    debian.changes("mount", mount("size=2m", "mounted"));
+    debian.changes("mount", mount("size=2m", "unmounted"));
+    debian.changes("mount", mount("size=3m", "present"));
+    debian.changes("mount", mount("size=3m", "absent"));
+    assert_eq!(mounted(debian), "0");
+    assert!(!debian.read("/etc/fstab").contains("lab"));
+    assert!(!debian.path("/srv/my data").exists());
 }
 
 fn running_services(debian: &mut Debian) {

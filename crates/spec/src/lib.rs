@@ -742,8 +742,75 @@ const SYSCTL_ARGS: &[Arg] = &[
     arg("sysctl_file", Kind::Path).default(Preset::Str("/etc/sysctl.conf")),
 ];
 
+const ALTERNATIVES_ARGS: &[Arg] = &[
+    arg("name", Kind::Str).required(),
+    arg("path", Kind::Path),
+    arg("family", Kind::Str),
+    arg("link", Kind::Path),
+    arg("priority", Kind::Int),
+    arg("state", Kind::Str)
+        .choices(&["present", "selected", "absent", "auto"])
+        .default(Preset::Str("selected")),
+];
+
+const INI_FILE_ARGS: &[Arg] = &[
+    arg("path", Kind::Path).aka(&["dest"]).required(),
+    arg("section", Kind::Str),
+    arg("option", Kind::Str),
+    arg("value", Kind::Str),
+    arg("values", Kind::List),
+    arg("backup", Kind::Bool).default(Preset::Bool(false)),
+    arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
+    arg("exclusive", Kind::Bool).default(Preset::Bool(true)),
+    arg("no_extra_spaces", Kind::Bool).default(Preset::Bool(false)),
+    arg("ignore_spaces", Kind::Bool).default(Preset::Bool(false)),
+    arg("allow_no_value", Kind::Bool).default(Preset::Bool(false)),
+    arg("modify_inactive_option", Kind::Bool).default(Preset::Bool(true)),
+    arg("create", Kind::Bool).default(Preset::Bool(true)),
+    arg("follow", Kind::Bool).default(Preset::Bool(false)),
+];
+
+const MODPROBE_ARGS: &[Arg] = &[
+    arg("name", Kind::Str).required(),
+    arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
+    arg("params", Kind::Str).default(Preset::Str("")),
+    arg("persistent", Kind::Str)
+        .choices(&["absent", "disabled", "present"])
+        .default(Preset::Str("disabled")),
+];
+
+const MOUNT_ARGS: &[Arg] = &[
+    arg("boot", Kind::Bool).default(Preset::Bool(true)),
+    arg("dump", Kind::Str).default(Preset::Str("0")),
+    arg("fstab", Kind::Str),
+    arg("fstype", Kind::Str),
+    arg("path", Kind::Path).aka(&["name"]).required(),
+    arg("opts", Kind::Str).default(Preset::Str("defaults")),
+    arg("passno", Kind::Str).default(Preset::Str("0")),
+    arg("src", Kind::Path),
+    arg("backup", Kind::Bool).default(Preset::Bool(false)),
+    arg("state", Kind::Str)
+        .choices(&[
+            "absent",
+            "absent_from_fstab",
+            "mounted",
+            "present",
+            "unmounted",
+            "remounted",
+            "ephemeral",
+        ])
+        .required(),
+];
+
+const TIMEZONE_ARGS: &[Arg] =
+    &[arg("hwclock", Kind::Str).choices(&["local", "UTC"]).aka(&["rtc"]), arg("name", Kind::Str)];
+
 /// Every module there is, sorted by name.
 pub const KNOWN: &[ModuleSpec] = &[
+    module("alternatives", ALTERNATIVES_ARGS)
+        .from("community.general")
+        .checks()
+        .one_of(&[&["path", "family"]]),
     module("apt", APT_ARGS).checks().exclusive(&[&["deb", "package", "upgrade"]]).one_of(&[&[
         "autoremove",
         "deb",
@@ -771,10 +838,21 @@ pub const KNOWN: &[ModuleSpec] = &[
     module("getent", GETENT_ARGS).checks(),
     module("group", GROUP_ARGS).checks().required_if(&[("non_unique", "True", &["gid"])]),
     module("hostname", HOSTNAME_ARGS).checks(),
+    module("ini_file", INI_FILE_ARGS)
+        .from("community.general")
+        .file_args()
+        .checks()
+        .exclusive(&[&["value", "values"]]),
     module("lineinfile", LINEINFILE_ARGS).file_args().checks().exclusive(&[
         &["insertbefore", "insertafter"],
         &["regexp", "search_string"],
         &["backrefs", "search_string"],
+    ]),
+    module("modprobe", MODPROBE_ARGS).from("community.general").checks(),
+    module("mount", MOUNT_ARGS).from("ansible.posix").checks().required_if(&[
+        ("state", "mounted", &["src", "fstype"]),
+        ("state", "present", &["src", "fstype"]),
+        ("state", "ephemeral", &["src", "fstype"]),
     ]),
     module("package", PACKAGE_ARGS).checks(),
     module("package_facts", PACKAGE_FACTS_ARGS).checks(),
@@ -802,6 +880,10 @@ pub const KNOWN: &[ModuleSpec] = &[
         .one_of(&[&["state", "enabled", "masked", "daemon_reload", "daemon_reexec"]])
         .required_by(&[("state", &["name"]), ("enabled", &["name"]), ("masked", &["name"])]),
     module("tempfile", TEMPFILE_ARGS),
+    module("timezone", TIMEZONE_ARGS)
+        .from("community.general")
+        .checks()
+        .one_of(&[&["hwclock", "name"]]),
     module("unarchive", UNARCHIVE_ARGS).file_args().checks().exclusive(&[&["include", "exclude"]]),
     module("uri", URI_ARGS).file_args().exclusive(&[&["body", "src"]]),
     module("user", USER_ARGS).checks(),

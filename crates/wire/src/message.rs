@@ -311,6 +311,10 @@ impl From<Digest> for Blob {
     }
 }
 
+/// Field of the result of a module that refuses what it knows and does not do itself, before it
+/// changes anything: Ansible's own module of that name may do it.
+pub const BEYOND: &str = "_updraft_beyond";
+
 /// What a module says, in Ansible's terms: `changed`, `failed`, `msg`, `diff`, … .
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -2,6 +2,7 @@
 
 use super::Facts;
 use crate::context::Context;
+use crate::outcome::plain;
 use crate::process::Cmd;
 use serde_json::{Map, Value};
 use std::fs;
@@ -28,7 +29,12 @@ pub(super) fn gather(dir: &str, ctx: &Context) -> Facts {
 
 fn one(file: &Path, ctx: &Context) -> Value {
     let shown = file.display();
-    let Ok(meta) = file.metadata() else { return format!("Could not stat {shown}").into() };
+    let meta = match file.metadata() {
+        Ok(meta) => meta,
+        Err(error) => {
+            return format!("Could not stat fact ({shown}): {}", plain(&error)).into();
+        }
+    };
     let text = if meta.permissions().mode() & 0o100 != 0 {
         match Cmd::new(file).within(PATIENCE).run(ctx) {
             Ok(ran) if ran.success() => ran.out(),
@@ -50,37 +56,77 @@ fn one(file: &Path, ctx: &Context) -> Value {
             Err(_) => return format!("Could not read {shown}").into(),
         }
     };
-    parse(&text).unwrap_or_else(|| {
-        format!("error loading facts as JSON or ini - please check content: {shown}").into()
-    })
+    match parse(&text) {
+        Ok(value) => value,
+        Err(None) => {
+            format!("error loading facts as JSON or ini - please check content: {shown}").into()
+        }
+        Err(Some(why)) => {
+            format!("error loading facts as ini - please check content: {shown} ({why})").into()
+        }
+    }
 }
 
-/// JSON, or else the sections of an INI file.
-fn parse(text: &str) -> Option<Value> {
+/// JSON, or else the sections of an INI file. An error is none where it is neither, and says what
+/// is wrong with a value.
+fn parse(text: &str) -> Result<Value, Option<String>> {
     if let Ok(value) = serde_json::from_str(text) {
-        return Some(value);
+        return Ok(value);
     }
-    let mut sections = Map::new();
-    let mut section: Option<(String, Map<String, Value>)> = None;
+    let mut sections: Map<String, Value> = Map::new();
+    let mut name: Option<String> = None;
     for line in text.lines() {
         let trimmed = line.trim();
         if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
             continue;
         }
-        if let Some(name) = trimmed.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            if let Some((name, map)) = section.take() {
-                sections.insert(name, Value::Object(map));
-            }
-            section = Some((name.to_owned(), Map::new()));
-        } else {
-            let (key, value) = trimmed.split_once(['=', ':'])?;
-            let (_, map) = section.as_mut()?;
-            map.insert(key.trim().to_lowercase(), value.trim().into());
+        if let Some(header) = trimmed.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            sections.entry(header).or_insert_with(|| Map::new().into());
+            name = Some(header.to_owned());
+            continue;
+        }
+        let (key, value) = trimmed.split_once(['=', ':']).ok_or(None)?;
+        let section = name.as_ref().and_then(|name| sections.get_mut(name)?.as_object_mut());
+        section.ok_or(None)?.insert(key.trim().to_lowercase(), value.trim().into());
+    }
+    for section in sections.values_mut() {
+        let raw = section.as_object().cloned().unwrap_or_default();
+        for value in section.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            let text = value.as_str().unwrap_or_default();
+            *value = interpolated(text, &raw, 0)?.into();
         }
     }
-    let (name, map) = section?;
-    sections.insert(name, Value::Object(map));
-    Some(Value::Object(sections))
+    Ok(Value::Object(sections))
+}
+
+/// A value with what Python's `configparser` puts in its place: `%%` and `%(other)s`.
+fn interpolated(
+    text: &str,
+    section: &Map<String, Value>,
+    depth: usize,
+) -> Result<String, Option<String>> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix("%%") {
+            out.push('%');
+            rest = after;
+        } else if let Some((name, after)) =
+            rest.strip_prefix("%(").and_then(|inner| inner.split_once(")s"))
+        {
+            let other = section.get(&name.to_lowercase()).and_then(Value::as_str);
+            match other.filter(|_| depth < 10) {
+                Some(other) => out.push_str(&interpolated(other, section, depth + 1)?),
+                None => return Err(Some(format!("bad interpolation variable reference '{name}'"))),
+            }
+            rest = after;
+        } else {
+            return Err(Some(format!("'%' must be followed by '%' or '(', found: '{rest}'")));
+        }
+    }
+    Ok(out + rest)
 }
 
 #[cfg(test)]
@@ -90,13 +136,17 @@ mod tests {
 
     #[test]
     fn facts_are_json_or_ini_or_a_complaint() {
-        assert_eq!(parse("{\"a\": 1}"), Some(json!({ "a": 1 })));
+        assert_eq!(parse("{\"a\": 1}"), Ok(json!({ "a": 1 })));
         assert_eq!(
             parse("# c\n[main]\nRole = web\nport: 80\n[x]\n"),
-            Some(json!({ "main": { "role": "web", "port": "80" }, "x": {} }))
+            Ok(json!({ "main": { "role": "web", "port": "80" }, "x": {} }))
         );
-        assert_eq!(parse("just words"), None);
-        assert_eq!(parse("a=b"), None);
+        assert_eq!(parse("just words"), Err(None));
+        assert_eq!(parse("a=b"), Err(None));
+        let values = parse("[s]\nport = 80\nurl = x:%(port)s\nshare = 5%%\n").unwrap();
+        assert_eq!((&values["s"]["url"], &values["s"]["share"]), (&json!("x:80"), &json!("5%")));
+        let why = parse("[s]\na = 5 % b\n").unwrap_err().unwrap();
+        assert_eq!(why, "'%' must be followed by '%' or '(', found: '% b'");
     }
 
     #[test]

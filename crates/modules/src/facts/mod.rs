@@ -40,6 +40,7 @@ const SUBSETS: &[(&str, Group)] = &[
     ("chroot", Group::Other),
     ("is_chroot", Group::Other),
     ("loadavg", Group::Other),
+    ("systemd", Group::Other),
     ("apparmor", Group::Min),
     ("architecture", Group::Min),
     ("caps", Group::Min),

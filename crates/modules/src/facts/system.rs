@@ -99,6 +99,7 @@ pub(super) fn surroundings(ctx: &Context) -> Facts {
 pub(super) fn others(ctx: &Context) -> Facts {
     let mut facts = Facts::new();
     facts.insert("is_chroot".into(), systemd::in_chroot(ctx).into());
+    facts.extend(systemd_version(ctx).map(|version| ("systemd".to_owned(), version)));
     let load = text("/proc/loadavg");
     let mut numbers = load.split(' ').filter_map(|word| word.parse::<f64>().ok());
     if let (Some(one), Some(five), Some(fifteen)) = (numbers.next(), numbers.next(), numbers.next())
@@ -246,6 +247,16 @@ fn selinux() -> Value {
         "type": setting("SELINUXTYPE"),
         "policyvers": line("/sys/fs/selinux/policyvers"),
     })
+}
+
+/// What `systemctl --version` says, where systemd runs services.
+fn systemd_version(ctx: &Context) -> Option<Value> {
+    let program = ctx.program("systemctl").filter(|_| service_manager(ctx) == "systemd")?;
+    let ran = Cmd::new(program).arg("--version").plain_locale().run(ctx).ok()?;
+    let out = ran.out();
+    let mut lines = out.lines();
+    let version: u64 = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    Some(json!({ "version": version, "features": lines.next().unwrap_or_default() }))
 }
 
 /// What runs services here, by the name Ansible gives it.

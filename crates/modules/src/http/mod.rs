@@ -91,7 +91,10 @@ impl Url {
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
             "https" => true,
-            other => return Err(fail!("{other} urls are not supported, only http and https")),
+            other => {
+                let message = format!("{other} urls are not supported, only http and https");
+                return Err(Fault::beyond(message));
+            }
         };
         let rest = rest.split('#').next().unwrap_or_default();
         let end = rest.find(['/', '?']).unwrap_or(rest.len());

@@ -185,11 +185,14 @@ impl<'a> Copy<'a> {
     /// Works out the file to write, and makes directories a trailing slash asks for.
     fn settle_dest(&mut self, changed: &mut bool) -> Result<Option<Outcome>, Fault> {
         let name = self.base_name();
-        let slash = self.dest.as_os_str().as_encoded_bytes().ends_with(b"/");
-        if slash && !self.dest.exists() {
-            let dir = self.dest.clone();
-            if self.ctx.check {
-                let message = format!("dest directory {} would be created", self.dest.display());
+        if self.dest.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            // The name may have directories of its own, as a file of a tree has.
+            if let Some(name) = &name {
+                self.dest.push(name);
+            }
+            let dir = place::parent(&self.dest).to_owned();
+            if !dir.exists() && self.ctx.check {
+                let message = format!("dest directory {} would be created", dir.display());
                 return Ok(Some(
                     Outcome::changed(true)
                         .with("msg", message)
@@ -197,8 +200,10 @@ impl<'a> Copy<'a> {
                         .with("dest", self.dest.display().to_string()),
                 ));
             }
-            self.make_directories(&dir)?;
-            *changed = true;
+            if !dir.exists() {
+                self.make_directories(&dir)?;
+                *changed = true;
+            }
         }
         if self.dest.is_dir() {
             let Some(name) = name else {

@@ -21,7 +21,13 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
             search.skip(&path, format!("'{path}' is not a directory"));
             continue;
         }
-        search.walk(&root, 1)?;
+        if let Err(stop) = search.walk(&root, 1) {
+            match stop {
+                Stop::Fault(fault) => return Err(fault),
+                // The rest of this path is given up.
+                Stop::Unreadable(why) => search.skip(&path, why),
+            }
+        }
     }
     let message = if !search.warnings.is_empty() {
         "Not all paths examined, check warnings for details"
@@ -41,6 +47,27 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
         outcome = outcome.with("warnings", search.warnings);
     }
     Ok(outcome)
+}
+
+/// Which bytes are text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Charset {
+    Utf8,
+    Ascii,
+    Any,
+}
+
+/// Why a path is not looked through to its end.
+enum Stop {
+    Fault(Fault),
+    /// A file is not text in the encoding it is read with.
+    Unreadable(String),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 enum Names {
@@ -85,6 +112,7 @@ struct Search<'a> {
     depth: Option<i64>,
     limit: Option<usize>,
     algorithm: Algorithm,
+    charset: Charset,
     now: f64,
     found: Vec<Value>,
     skipped: Map<String, Value>,
@@ -94,11 +122,14 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(args: &'a Args, ctx: &'a Context) -> Result<Self, Fault> {
-        let encoding = args.text("encoding").to_ascii_lowercase();
-        if !matches!(encoding.as_str(), "" | "utf-8" | "utf8" | "ascii" | "latin-1" | "iso-8859-1")
-        {
-            return Err(fail!("the encoding {encoding} is not supported here"));
-        }
+        let encoding = args.text("encoding");
+        let charset = match encoding.to_ascii_lowercase().replace('_', "-").as_str() {
+            "" | "utf-8" | "utf8" => Charset::Utf8,
+            "ascii" | "us-ascii" => Charset::Ascii,
+            // Every byte is a letter.
+            "latin-1" | "latin1" | "iso-8859-1" => Charset::Any,
+            _ => return Err(Fault::beyond(format!("there is no native find for {encoding}"))),
+        };
         let regex = args.flag("use_regex");
         let mut patterns = args.list("patterns");
         if patterns.is_empty() {
@@ -137,6 +168,7 @@ impl<'a> Search<'a> {
             limit,
             algorithm: Algorithm::named(args.text("checksum_algorithm"))
                 .expect("the table lists only algorithms there are"),
+            charset,
             now: ctx.epoch(),
             args,
             ctx,
@@ -156,7 +188,7 @@ impl<'a> Search<'a> {
         self.skipped.insert(path.to_owned(), why.into());
     }
 
-    fn walk(&mut self, dir: &Path, depth: i64) -> Result<(), Fault> {
+    fn walk(&mut self, dir: &Path, depth: i64) -> Result<(), Stop> {
         let entries = match fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
             Ok(entries) => entries,
             Err(error) => {
@@ -194,7 +226,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    fn consider(&mut self, path: &Path) -> Result<(), Fault> {
+    fn consider(&mut self, path: &Path) -> Result<(), Stop> {
         let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else {
             return Ok(());
         };
@@ -263,18 +295,37 @@ impl<'a> Search<'a> {
         if self.args.flag("exact_mode") { bits == mode } else { bits & mode != 0 }
     }
 
-    fn content_fits(&self, path: &Path) -> Result<bool, Fault> {
+    fn content_fits(&self, path: &Path) -> Result<bool, Stop> {
         let Some(pattern) = &self.contains else { return Ok(true) };
         let Ok(bytes) = fs::read(path) else { return Ok(false) };
-        if self.args.flag("read_whole_file") {
-            return pattern.is_match(&bytes);
-        }
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if pattern.is_match(line)? {
-                return Ok(true);
+        let text = match self.charset {
+            Charset::Any => bytes.len(),
+            Charset::Ascii => bytes.iter().take_while(|byte| byte.is_ascii()).count(),
+            Charset::Utf8 => std::str::from_utf8(&bytes)
+                .map_or_else(|error| error.valid_up_to(), |text| text.len()),
+        };
+        // Python reads and decodes that much at once, and looks at lines before it reads on.
+        const CHUNK: usize = 8192;
+        let whole = text == bytes.len();
+        let looked = if whole { bytes.len() } else { text / CHUNK * CHUNK };
+        if !self.args.flag("read_whole_file") {
+            for line in bytes[..looked].split_inclusive(|byte| *byte == b'\n') {
+                if pattern.is_match(line)? {
+                    return Ok(true);
+                }
             }
+        } else if whole {
+            return Ok(pattern.is_match(&bytes)?);
         }
-        Ok(false)
+        if whole {
+            return Ok(false);
+        }
+        let usual = "None (default determined by the Python built-in function \"open\")";
+        let encoding = self.args.str("encoding").unwrap_or(usual);
+        Err(Stop::Unreadable(format!(
+            "Failed to read the file {} due to an encoding error. current encoding: {encoding}",
+            path.display()
+        )))
     }
 }
 

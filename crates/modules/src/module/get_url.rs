@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     fetch(args, ctx).map_err(|mut fault| {
@@ -166,15 +167,47 @@ pub(crate) fn modified_since(file: &Path) -> Option<(String, String)> {
     Some(("If-Modified-Since".to_owned(), stamp))
 }
 
+/// What is at a URL that another module was given in the place of a file.
+pub(crate) fn download(url: &str, validate_certs: bool, ctx: &Context) -> Result<Response, Fault> {
+    let request = Request {
+        method: "GET".to_owned(),
+        url: url.to_owned(),
+        headers: vec![("User-Agent".to_owned(), "ansible-httpget".to_owned())],
+        unredirected: Vec::new(),
+        body: Vec::new(),
+        timeout: Duration::from_secs(10),
+        follow: Follow::Urllib,
+        user: None,
+        force_basic: false,
+        validate_certs,
+        use_proxy: true,
+        unix_socket: None,
+        ca_path: None,
+        client_cert: None,
+        client_key: None,
+        into: ctx.staging.clone(),
+    };
+    let response = http::send(&request, ctx).map_err(|error| {
+        fail!("Failure downloading {}, Request failed: {error}", http::masked(url))
+    })?;
+    if response.status >= 400 {
+        let reason = &response.reason;
+        return Err(fail!("Failure downloading {}, {reason}", http::masked(url)));
+    }
+    Ok(response)
+}
+
 /// The request a task describes.
 pub(crate) fn request(args: &Args, url: &str, ctx: &Context) -> Result<Request, Fault> {
-    for name in ["use_gssapi"] {
-        if args.flag(name) {
-            return Err(fail!("{name} is not supported"));
-        }
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).to_lowercase();
+    if !matches!(scheme.as_str(), "" | "http" | "https") {
+        return Err(Fault::beyond(format!("{scheme} urls are not supported, only http and https")));
+    }
+    if args.flag("use_gssapi") {
+        return Err(Fault::beyond("use_gssapi is not supported"));
     }
     if args.raw("ciphers").is_some() {
-        return Err(fail!("ciphers is not supported: TLS is done by curl or wget here"));
+        return Err(Fault::beyond("ciphers is not supported: TLS is done by curl or wget here"));
     }
     let mut headers: Vec<(String, String)> =
         vec![("User-Agent".to_owned(), args.text("http_agent").to_owned())];
@@ -200,7 +233,7 @@ pub(crate) fn request(args: &Args, url: &str, ctx: &Context) -> Result<Request, 
         headers,
         unredirected: args.list("unredirected_headers"),
         body: Vec::new(),
-        timeout: args.seconds("timeout").max(std::time::Duration::from_secs(1)),
+        timeout: args.seconds("timeout").max(Duration::from_secs(1)),
         follow: Follow::Urllib,
         user,
         force_basic: args.flag("force_basic_auth"),

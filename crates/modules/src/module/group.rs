@@ -9,6 +9,26 @@ use crate::process::Cmd;
 pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     let name = args.text("name");
     let gid = args.int("gid");
+    if args.flag("local") {
+        if args.flag("force") {
+            return Err(fail!(
+                "force is not a valid option for local, force=True and local=True are mutually exclusive"
+            ));
+        }
+        for name in ["gid_min", "gid_max"] {
+            if args.int(name).is_some() {
+                return Err(fail!("'{name}' can not be used with 'local'"));
+            }
+        }
+        if let Some(other) = accounts::local_groups()
+            .into_iter()
+            .find(|group| Some(i64::from(group.gid)) == gid && group.name != name)
+            .filter(|_| args.text("state") == "present")
+        {
+            let gid = other.gid;
+            return Err(fail!("GID '{gid}' already exists with group '{}'", other.name));
+        }
+    }
     let find = || {
         if args.flag("local") {
             accounts::local_groups().into_iter().find(|group| group.name == name)

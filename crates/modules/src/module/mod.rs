@@ -1,5 +1,6 @@
 //! One file per module, and the table that finds it.
 
+mod alternatives;
 pub(crate) mod apt;
 mod apt_repository;
 mod assemble;
@@ -14,7 +15,10 @@ mod get_url;
 mod getent;
 mod group;
 mod hostname;
+mod ini_file;
 mod lineinfile;
+mod modprobe;
+mod mount;
 mod package_facts;
 mod ping;
 mod replace;
@@ -26,6 +30,7 @@ mod stat;
 mod sysctl;
 pub(crate) mod systemd;
 mod tempfile;
+mod timezone;
 mod unarchive;
 mod uri;
 mod user;
@@ -38,6 +43,7 @@ use crate::outcome::{Done, fail};
 type Run = fn(&Args, &Context) -> Done;
 
 const MODULES: &[(&str, Run)] = &[
+    ("alternatives", alternatives::run),
     ("apt", apt::run),
     ("apt_repository", apt_repository::run),
     ("assemble", assemble::run),
@@ -51,7 +57,10 @@ const MODULES: &[(&str, Run)] = &[
     ("getent", getent::run),
     ("group", group::run),
     ("hostname", hostname::run),
+    ("ini_file", ini_file::run),
     ("lineinfile", lineinfile::run),
+    ("modprobe", modprobe::run),
+    ("mount", mount::run),
     ("package", apt::run_package),
     ("package_facts", package_facts::run),
     ("ping", ping::run),
@@ -64,6 +73,7 @@ const MODULES: &[(&str, Run)] = &[
     ("sysctl", sysctl::run),
     ("systemd_service", systemd::run),
     ("tempfile", tempfile::run),
+    ("timezone", timezone::run),
     ("unarchive", unarchive::run),
     ("uri", uri::run),
     ("user", user::run),

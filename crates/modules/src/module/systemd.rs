@@ -204,7 +204,9 @@ impl Job<'_> {
             let enabled = match file_state.as_str() {
                 // Units made from init scripts answer for their script, which takes a question
                 // to systemd-sysv-install.
-                "generated" | "" if self.args.raw("enabled").is_some() => self.is_enabled(unit)?.0,
+                "generated" | "indirect" | "" if self.args.raw("enabled").is_some() => {
+                    self.is_enabled(unit)?.0
+                }
                 state => counts_as_enabled(state),
             };
             let masked = file_state == "masked" || load == "masked";
@@ -235,8 +237,12 @@ impl Job<'_> {
     fn is_enabled(&self, unit: &str) -> Result<(bool, String), Fault> {
         let ran = self.systemctl.call(&["is-enabled", unit])?;
         let word = ran.out().lines().next().unwrap_or_default().trim().to_owned();
-        let enabled =
-            ran.success() && !matches!(word.as_str(), "enabled-runtime" | "indirect" | "alias");
+        let mut enabled = ran.success();
+        if enabled && matches!(word.as_str(), "enabled-runtime" | "indirect" | "alias") {
+            // It is enabled through other units, if the long answer names their links.
+            let long = self.systemctl.call(&["is-enabled", unit, "-l"])?;
+            enabled = long.out().trim_end() != word;
+        }
         Ok((enabled, word))
     }
 }

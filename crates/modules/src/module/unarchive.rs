@@ -6,7 +6,6 @@
 use crate::args::Args;
 use crate::attributes::Attributes;
 use crate::context::Context;
-use crate::http;
 use crate::module::get_url;
 use crate::outcome::{Done, Fault, OrFail, Outcome, fail};
 use crate::place;
@@ -28,16 +27,7 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     let archive = match args.ours("_updraft_staged") {
         Some(staged) => PathBuf::from(staged),
         None if remote && src.contains("://") => {
-            let request = get_url::request(args, src, ctx)?;
-            let response = http::send(&request, ctx).map_err(Fault::new)?;
-            if response.status != 200 {
-                return Err(fail!(
-                    "Failure downloading {}, {}",
-                    http::masked(src),
-                    response.reason
-                ));
-            }
-            fetched = response;
+            fetched = get_url::download(src, args.flag("validate_certs"), ctx)?;
             fetched.body.path().to_owned()
         }
         None if remote => PathBuf::from(src),
@@ -98,8 +88,8 @@ impl Unpacker<'_> {
         if self.ctx.program(program).is_none() {
             return Err(fail!(
                 "Failed to find handler for \"{}\". Make sure the required command to extract the \
-                 file is installed: {program}",
-                self.archive.display()
+                 file is installed.\nUnable to find required '{program}' binary in the path.",
+                self.args.text("src")
             ));
         }
         cmd.plain_locale().env("TZ", "UTC").run(self.ctx).or_fail(format!("cannot run {program}"))

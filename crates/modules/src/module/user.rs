@@ -5,6 +5,7 @@
 
 use crate::accounts::{self, Group, User};
 use crate::args::Args;
+use crate::askpass::Askpass;
 use crate::context::Context;
 use crate::outcome::{Done, Fault, OrFail, Outcome, fail};
 use crate::process::{Cmd, Ran};
@@ -495,11 +496,6 @@ impl Job<'_> {
 
     fn generate(&mut self, user: &User, file: &Path, public: &Path) -> Result<(), Fault> {
         let args = self.args;
-        if args.raw("ssh_key_passphrase").is_some() {
-            return Err(fail!(
-                "ssh_key_passphrase is not supported: ssh-keygen takes it from a terminal only"
-            ));
-        }
         if !Path::new(&user.home).exists() {
             return Err(fail!("User {} home directory does not exist", self.name));
         }
@@ -529,7 +525,14 @@ impl Job<'_> {
                 format!("ansible-generated on {host}")
             }
         };
-        self.call(cmd.args(["-C", &comment, "-N", "", "-f"]).arg(file))?;
+        cmd = cmd.args(["-C", &comment]);
+        match args.str("ssh_key_passphrase").filter(|passphrase| !passphrase.is_empty()) {
+            None => self.call(cmd.args(["-N", "", "-f"]).arg(file))?,
+            Some(passphrase) => {
+                let asked = Askpass::new(passphrase, self.ctx)?;
+                self.call(asked.answers(cmd.arg("-f").arg(file)))?;
+            }
+        }
         owned(file)?;
         owned(public)
     }

@@ -7,7 +7,9 @@ mod status;
 
 use crate::args::Args;
 use crate::context::Context;
+use crate::module::get_url;
 use crate::outcome::{Done, Fault, OrFail, Outcome, fail};
+use crate::place::Scratch;
 use crate::process::{Cmd, Ran};
 use serde_json::{Map, Value, json};
 pub(crate) use status::{Status, compare};
@@ -476,10 +478,15 @@ impl Apt<'_> {
         let status = Status::parse(&text);
         let native = native_arch();
         let mut files = Vec::new();
+        let mut fetched = Vec::new();
         for file in debs.split(',').map(str::trim).filter(|file| !file.is_empty()) {
+            let mut file = file.to_owned();
             if file.contains("://") {
-                return Err(fail!("fetch {file} with get_url first and give deb its path"));
+                let kept = self.download(&file)?;
+                file = kept.path().display().to_string();
+                fetched.push(kept);
             }
+            let file = &file;
             let cmd = Cmd::new("dpkg-deb")
                 .args(["--showformat=${Package}\\n${Version}\\n${Architecture}\\n", "--show"])
                 .arg(file);
@@ -512,6 +519,15 @@ impl Apt<'_> {
             return Ok(Outcome::changed(false).with("stdout", "").with("stderr", ""));
         }
         self.change("install", &files, &[])
+    }
+
+    /// A package from the web, under a name that apt takes for one.
+    fn download(&self, url: &str) -> Result<Scratch, Fault> {
+        let response = get_url::download(url, true, self.ctx)?;
+        let what = || format!("cannot write to {}", self.ctx.staging.display());
+        let (kept, _) = Scratch::file(&self.ctx.staging, ".deb").or_fail(what())?;
+        fs::rename(response.body.path(), kept.path()).or_fail(what())?;
+        Ok(kept)
     }
 
     fn dpkg_options(&self) -> Vec<String> {
