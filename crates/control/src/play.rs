@@ -121,9 +121,11 @@ impl Reach for Hosts<'_> {
             Some(way) => way.clone(),
             None => way_of(&host.name, &host.vars, self.settings),
         };
+        // Variables of a task may lead to the same host as somebody else, or elsewhere.
+        let key = format!("{} {way:?}", host.name);
         // A machine of the site has one channel for everybody, which is kept elsewhere.
         if !matches!(way, Way::Machine(_))
-            && let Some(session) = self.open.lock().await.get(&host.name)
+            && let Some(session) = self.open.lock().await.get(&key)
         {
             return Ok(Arc::clone(session));
         }
@@ -131,8 +133,13 @@ impl Reach for Hosts<'_> {
             message: updraft_base::chain(&error),
             blame: error.blame(),
         })?;
-        self.open.lock().await.insert(host.name.clone(), Arc::clone(&session));
+        self.open.lock().await.insert(key, Arc::clone(&session));
         Ok(session)
+    }
+
+    async fn forget(&self, host: &HostTarget) {
+        let way = way_of(&host.name, &host.vars, self.settings);
+        self.open.lock().await.remove(&format!("{} {way:?}", host.name));
     }
 }
 

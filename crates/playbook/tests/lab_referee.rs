@@ -88,6 +88,8 @@ impl Reach for Everywhere {
         let here: Arc<Here> = Arc::clone(&self.0);
         Ok(here)
     }
+
+    async fn forget(&self, _host: &HostTarget) {}
 }
 
 struct Nobody;

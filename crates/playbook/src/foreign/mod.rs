@@ -276,16 +276,21 @@ impl Modules {
     /// Whether ansible-core's module of this name may know an argument that ours does not: its
     /// text, or that of what documents it, has the word.
     pub(crate) fn core_knows(&self, short: &str, arg: &str) -> Option<Arc<Found>> {
-        let found = match self.step_core(short, short) {
-            Ok(Step::Found(found)) => found,
-            _ => return None,
-        };
+        let found = self.core_has(short)?;
         let text = std::fs::read_to_string(&found.path).ok()?;
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let whole = text.match_indices(arg).any(|(at, _)| {
             !text[..at].ends_with(is_part) && !text[at + arg.len()..].starts_with(is_part)
         });
-        (whole && found.obstacle.is_none()).then(|| Arc::new(found))
+        whole.then_some(found)
+    }
+
+    /// ansible-core's module of this name, where it can run on its own.
+    pub(crate) fn core_has(&self, short: &str) -> Option<Arc<Found>> {
+        match self.step_core(short, short) {
+            Ok(Step::Found(found)) if found.obstacle.is_none() => Some(Arc::new(found)),
+            _ => None,
+        }
     }
 }
 

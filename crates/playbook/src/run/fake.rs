@@ -22,6 +22,9 @@ pub(super) struct FakeHost {
     tries: Mutex<u64>,
     /// How often a job is still found running, and what it gave.
     jobs: Mutex<BTreeMap<String, (u32, Value)>>,
+    boots: Mutex<u64>,
+    /// How often it is not there before it is again.
+    away: Mutex<u64>,
 }
 
 #[async_trait]
@@ -110,7 +113,9 @@ impl FakeHost {
             "command" | "shell" => self.command(request, &text("_raw_params")),
             "copy" => self.copy(request),
             "stat" => match self.files.lock().unwrap().get(&text("path")) {
-                Some(_) => json!({"changed": false, "stat": {"exists": true, "isdir": false}}),
+                Some(_) => {
+                    json!({"changed": false, "stat": {"exists": true, "isdir": false, "readable": true}})
+                }
                 None => json!({"changed": false, "stat": {"exists": false}}),
             },
             "file" | "service" | "apt" | "systemd" => json!({"changed": true}),
@@ -134,6 +139,14 @@ impl FakeHost {
                 let mut tries = self.tries.lock().unwrap();
                 *tries += 1;
                 answer(i64::from(*tries < count.parse().unwrap()), "")
+            }
+            ("shutdown", _) => {
+                *self.boots.lock().unwrap() += 1;
+                *self.away.lock().unwrap() = 3;
+                answer(0, "")
+            }
+            ("cat", "/proc/sys/kernel/random/boot_id") => {
+                answer(0, &format!("boot-{}", self.boots.lock().unwrap()))
             }
             ("evil", _) => answer(0, "{{ secret }}"),
             ("env", _) => answer(0, &serde_json::to_string(&request.env).unwrap()),
@@ -182,8 +195,19 @@ impl Reach for FakeNet {
         }
         let mut hosts = self.hosts.lock().unwrap();
         let host: Arc<FakeHost> = Arc::clone(hosts.entry(host.name.clone()).or_default());
+        let mut away = host.away.lock().unwrap();
+        if *away > 0 {
+            *away -= 1;
+            return Err(ReachError {
+                message: "No route to host".to_owned(),
+                blame: Blame::Passing,
+            });
+        }
+        drop(away);
         Ok(host)
     }
+
+    async fn forget(&self, _host: &HostTarget) {}
 }
 
 impl FakeNet {

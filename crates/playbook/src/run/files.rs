@@ -1,10 +1,12 @@
-//! Actions that carry files: `template`, `copy`, `fetch`.
+//! Actions that bring files to hosts: `template` and `copy`.
 
 use super::actions::done;
 use super::execute::{Call, Crew};
 use super::outcome::{failed, flag, put};
+use super::tree::Tree;
 use crate::template::{Context, Interp, Syntax, encode, find_file, sha1_hex};
 use crate::value::{Dict, Key, Value};
+use crate::vault::CANNOT_OPEN;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use updraft_base::Digest;
@@ -82,7 +84,8 @@ impl Crew<'_> {
             let place = fault.at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
             failed(format!("Task failed: {}: {}{place}", path.display(), fault.what))
         })?;
-        let encoding = text("output_encoding").unwrap_or_else(|| "utf-8".to_owned());
+        let encoding = text("output_encoding").filter(|name| !name.is_empty());
+        let encoding = encoding.unwrap_or_else(|| "utf-8".to_owned());
         let rendered = encode(&rendered, &encoding).map_err(|fault| failed(fault.what))?;
         let mut args: Dict = call
             .args
@@ -162,13 +165,15 @@ impl Crew<'_> {
                 if path.is_dir() {
                     self.copy_tree(call, &path, src.ends_with('/')).await
                 } else {
-                    self.copy_file(call, &path, call.args.clone()).await
+                    let name = path.file_name().map(Path::new).unwrap_or(&path);
+                    self.copy_file(call, &path, name, call.args.clone()).await
                 }
             }
         }
     }
 
-    async fn copy_file(&self, call: &Call<'_>, path: &Path, mut args: Dict) -> Dict {
+    /// One file. `name` is what it is called where it goes, below a destination that is a directory.
+    async fn copy_file(&self, call: &Call<'_>, path: &Path, name: &Path, mut args: Dict) -> Dict {
         // A file that is encrypted here is put there as what is in it, unless it is told otherwise.
         let decrypt = args.shift_remove("decrypt").and_then(|value| value.as_boolean());
         let content = if decrypt.unwrap_or(true) {
@@ -177,8 +182,15 @@ impl Crew<'_> {
             std::fs::read(path)
                 .map_err(|error| format!("cannot read `{}`: {error}", path.display()))
         };
+        let vault = &call.scope.shared.world.vault;
         let content = match content {
             Ok(content) => content,
+            Err(what) if what.starts_with(CANNOT_OPEN) && vault.passwords().is_empty() => {
+                return failed(format!(
+                    "A vault password or secret must be specified to decrypt {}",
+                    path.display()
+                ));
+            }
             Err(what) => return failed(what),
         };
         args.shift_remove("src");
@@ -186,9 +198,7 @@ impl Crew<'_> {
         if let Err(result) = preserve_mode(&mut args, path) {
             return result;
         }
-        let name =
-            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        put(&mut args, "_original_basename", Value::from(name));
+        put(&mut args, "_original_basename", Value::from(name.display().to_string()));
         if let Some(wanted) =
             args.shift_remove("checksum").map(|sum| sum.to_text()).filter(|sum| !sum.is_empty())
         {
@@ -202,135 +212,51 @@ impl Crew<'_> {
         self.deliver(call, &content, args).await
     }
 
-    /// A directory with everything in it. With a slash at its end only what is in it.
+    /// A directory with everything in it. With a slash at the end of `src` only what is in it.
+    ///
+    /// Files come first and make the directories they need, with `directory_mode`; then come the
+    /// directories, as they may be empty, and links.
     async fn copy_tree(&self, call: &Call<'_>, root: &Path, contents_only: bool) -> Dict {
+        let follow = call.args.get("local_follow").and_then(Value::as_boolean).unwrap_or(true);
+        let below = match root.file_name() {
+            Some(name) if !contents_only => Path::new(name),
+            _ => Path::new(""),
+        };
+        let tree = match Tree::of(root, below, follow) {
+            Ok(tree) => tree,
+            Err(error) => return failed(format!("cannot read `{}`: {error}", root.display())),
+        };
         let dest = call.args.get("dest").map(Value::to_text).unwrap_or_default();
-        let mut base = PathBuf::from(dest.trim_end_matches('/'));
-        if !contents_only && let Some(name) = root.file_name() {
-            base.push(name);
-        }
-        let mut files = Vec::new();
-        let mut dirs = vec![PathBuf::new()];
-        if let Err(what) = walk(root, Path::new(""), &mut dirs, &mut files, 0) {
-            return failed(what);
-        }
-        let count = files.len();
+        let dest = format!("{}/", dest.trim_end_matches('/'));
         let mut changed = false;
-        let mut diffs = Vec::new();
-        for dir in dirs {
-            let mut args: Dict = call
-                .args
-                .iter()
-                .filter(|(key, _)| matches!(key.as_str(), Some("owner" | "group")))
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect();
-            if let Some(mode) = call.args.get("directory_mode") {
-                put(&mut args, "mode", mode.clone());
+        let mut last = Dict::new();
+        for (path, name) in &tree.files {
+            let mut args = call.args.clone();
+            put(&mut args, "dest", Value::str(&dest));
+            if !tree.dirs.is_empty() {
+                put(&mut args, "follow", false);
             }
-            put(&mut args, "path", Value::from(base.join(&dir).display().to_string()));
-            put(&mut args, "state", Value::str("directory"));
+            last = self.copy_file(call, path, name, args).await;
+            if flag(&last, "failed") || flag(&last, "unreachable") {
+                return last;
+            }
+            changed |= flag(&last, "changed");
+        }
+        for args in tree.file_tasks(&call.args, &dest) {
             let result = self.module(call, "file", &args).await;
             if flag(&result, "failed") || flag(&result, "unreachable") {
                 return result;
             }
             changed |= flag(&result, "changed");
         }
-        for file in files {
-            let mut args = call.args.clone();
-            put(&mut args, "dest", Value::from(base.join(&file).display().to_string()));
-            args.shift_remove("directory_mode");
-            let result = self.copy_file(call, &root.join(&file), args).await;
-            if flag(&result, "failed") || flag(&result, "unreachable") {
-                return result;
-            }
-            changed |= flag(&result, "changed");
-            match result.get("diff") {
-                Some(diff) if diff.as_list().is_some() => {
-                    diffs.extend(diff.as_list().unwrap_or_default().to_vec())
-                }
-                Some(diff) => diffs.push(diff.clone()),
-                None => {}
-            }
+        // Ansible tells how a file changes only where it is the only one.
+        let mut result = if tree.files.len() == 1 { last } else { Dict::new() };
+        put(&mut result, "changed", changed);
+        if tree.files.len() != 1 {
+            let slash = if contents_only { "/" } else { "" };
+            put(&mut result, "dest", Value::from(dest));
+            put(&mut result, "src", Value::from(format!("{}{slash}", root.display())));
         }
-        let mut result = done(changed);
-        put(&mut result, "dest", Value::str(&dest));
-        put(&mut result, "src", Value::from(root.display().to_string()));
-        // Ansible shows how a file changes only where it is the only one.
-        if call.diff && count == 1 {
-            put(&mut result, "diff", Value::list(diffs));
-        }
-        result
-    }
-
-    pub(super) async fn fetch(&self, call: &Call<'_>) -> Dict {
-        let text = |name: &str| call.args.get(name).map(Value::to_text).unwrap_or_default();
-        let (src, dest) = (text("src"), text("dest"));
-        let flat = call.args.get("flat").and_then(Value::as_boolean).unwrap_or(false);
-        let must = call.args.get("fail_on_missing").and_then(Value::as_boolean).unwrap_or(true);
-        let mut stat_args = Dict::new();
-        put(&mut stat_args, "path", Value::str(&src));
-        let stat = self.module(call, "stat", &stat_args).await;
-        if flag(&stat, "unreachable") || flag(&stat, "failed") {
-            return stat;
-        }
-        let found = stat.get("stat").cloned().unwrap_or_default();
-        let missing = if !found.get("exists").is_some_and(Value::is_true) {
-            Some("the remote file does not exist")
-        } else if found.get("isdir").is_some_and(Value::is_true) {
-            Some("remote file is a directory, fetch cannot work on directories")
-        } else {
-            None
-        };
-        if let Some(msg) = missing {
-            let mut result = if must { failed(msg) } else { done(false) };
-            put(&mut result, "msg", Value::str(msg));
-            put(&mut result, "file", Value::str(&src));
-            return result;
-        }
-        let name = src.rsplit('/').next().unwrap_or_default();
-        let dest = std::path::absolute(call.scope.play.dir.join(&dest)).map_or_else(
-            |_| dest.clone(),
-            |path| path.display().to_string() + if dest.ends_with('/') { "/" } else { "" },
-        );
-        let target = if flat {
-            if dest.ends_with('/') { format!("{dest}{name}") } else { dest }
-        } else {
-            format!(
-                "{}/{}/{}",
-                dest.trim_end_matches('/'),
-                call.scope.host.name,
-                src.trim_start_matches('/')
-            )
-        };
-        let session = match self.session(call).await {
-            Ok(session) => session,
-            Err(result) => return result,
-        };
-        if call.check {
-            let mut result = done(false);
-            put(&mut result, "skipped", true);
-            put(&mut result, "msg", Value::str("check mode not (yet) supported for this module"));
-            return result;
-        }
-        let mut content = Vec::new();
-        if let Err(error) = session.get(&src, &mut content).await {
-            return failed(updraft_base::chain(&error));
-        }
-        let path = PathBuf::from(&target);
-        let same = std::fs::read(&path).is_ok_and(|old| old == content);
-        if !same {
-            let written = path
-                .parent()
-                .map_or(Ok(()), std::fs::create_dir_all)
-                .and_then(|()| std::fs::write(&path, &content));
-            if let Err(error) = written {
-                return failed(format!("cannot write `{target}`: {error}"));
-            }
-        }
-        let mut result = done(!same);
-        put(&mut result, "dest", Value::str(&target));
-        put(&mut result, "file", Value::str(&src));
-        put(&mut result, "checksum", Value::from(sha1_hex(&content)));
         result
     }
 }
@@ -458,27 +384,4 @@ fn template_context(call: &Call<'_>, path: &Path, src: &str, dest: &str) -> Cont
         add("ansible_search_path", Value::list(places));
     }
     scope.context()
-}
-
-fn walk(
-    root: &Path,
-    below: &Path,
-    dirs: &mut Vec<PathBuf>,
-    files: &mut Vec<PathBuf>,
-    depth: usize,
-) -> Result<(), String> {
-    if depth > 50 {
-        return Err(format!("`{}` is nested too deep", root.display()));
-    }
-    for entry in crate::inventory::sorted_entries(&root.join(below)) {
-        let Some(name) = entry.file_name() else { continue };
-        let relative = below.join(name);
-        if entry.is_dir() {
-            dirs.push(relative.clone());
-            walk(root, &relative, dirs, files, depth + 1)?;
-        } else {
-            files.push(relative);
-        }
-    }
-    Ok(())
 }

@@ -10,7 +10,7 @@ use crate::value::{Call, Dict, Key, Value};
 use std::time::Duration;
 
 /// The list that a loop goes over.
-fn list(context: &Context, repeat: &Loop) -> Result<Vec<Value>, Fault> {
+fn list(context: &Context, repeat: &Loop, action: &str) -> Result<Vec<Value>, Fault> {
     let value = context.finish_soft(&repeat.over)?;
     let Some(lookup) = &repeat.lookup else {
         let value = match &value {
@@ -41,7 +41,17 @@ fn list(context: &Context, repeat: &Loop) -> Result<Vec<Value>, Fault> {
         _ => vec![value.clone()],
     };
     let mut interp = Interp::new(context);
-    run_lookup(&mut interp, lookup, &terms, &Call::default())
+    let mut call = Call::default();
+    if lookup == "first_found" {
+        // Where it looks goes by the action, and only as `with_first_found`.
+        let subdir = match action {
+            _ if action.contains("template") => "templates",
+            _ if action.contains("var") => "vars",
+            _ => "files",
+        };
+        call.named.push(("_subdir".into(), Value::str(subdir)));
+    }
+    run_lookup(&mut interp, lookup, &terms, &call)
 }
 
 impl Crew<'_> {
@@ -50,7 +60,7 @@ impl Crew<'_> {
         let plain =
             |outcome: Outcome| Told { outcome, delegate: None, no_log: false, always: false };
         let context = scope.clone().context();
-        let items = match list(&context, repeat) {
+        let items = match list(&context, repeat, &task.word) {
             Ok(items) => items,
             Err(fault) => {
                 // What is wrong with the list matters only if the task would run at all.

@@ -84,6 +84,9 @@ pub trait Reach: Send + Sync {
     /// # Errors
     /// When the host cannot be reached; the run goes on without it.
     async fn session(&self, host: &HostTarget) -> Result<Arc<dyn Session>, ReachError>;
+
+    /// The session with a host is no good any more: the next one is a new one.
+    async fn forget(&self, host: &HostTarget);
 }
 
 /// The person who runs a playbook, and the time they have.

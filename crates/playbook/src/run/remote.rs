@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use updraft_remote::{RemoteError, Session};
 use updraft_spec::Preset;
-use updraft_wire::{Become, Job, ModuleRequest, Request, Response};
+use updraft_wire::{BEYOND, Become, Job, ModuleRequest, Request, Response};
 
 /// Variables that say how to connect.
 const CONNECTION: &[&str] = &[
@@ -67,6 +67,23 @@ impl Crew<'_> {
         Ok(session)
     }
 
+    /// Whether the host that does the work is this computer.
+    pub(super) fn is_here(&self, call: &Call<'_>) -> bool {
+        let (host, context) = self.worker(call);
+        target(&host.name, &context).is_ok_and(|target| {
+            target.connection() == "local"
+                || (target.name == "localhost" && target.address() == "localhost")
+        })
+    }
+
+    /// Lets go of the session with the host that does the work.
+    pub(super) async fn forget(&self, call: &Call<'_>) {
+        let (host, context) = self.worker(call);
+        if let Ok(target) = target(&host.name, &context) {
+            self.reach.forget(&target).await;
+        }
+    }
+
     /// Runs a module on the host that does the work.
     pub(super) async fn module(&self, call: &Call<'_>, name: &str, args: &Dict) -> Dict {
         self.native(call, name, args, None).await
@@ -81,7 +98,7 @@ impl Crew<'_> {
         job: Option<Job>,
     ) -> Dict {
         let request = match self.request(call, name, args) {
-            Ok(request) => ModuleRequest { job, ..request },
+            Ok(request) => ModuleRequest { job: job.clone(), ..request },
             Err(fault) => return failed(format!("Task failed: {}", fault.what)),
         };
         let session = match self.session(call).await {
@@ -89,12 +106,29 @@ impl Crew<'_> {
             Err(result) => return result,
         };
         let mut result = self.ask(session.as_ref(), request).await;
+        if flag(&result, "unreachable") {
+            // Who tries again does so with another connection.
+            self.forget(call).await;
+        }
+        if result.shift_remove(BEYOND).is_some()
+            && let Some(found) = self.shared.modules.core_has(name)
+        {
+            return self.foreign(call, &found, args, job).await;
+        }
         // Only whoever asks for it is shown what a module was given.
         if self.shared.options.verbosity >= 3 && !flag(&result, "unreachable") {
             let shown = Value::dict_of([("module_args", module_args(name, args))]);
             result.entry(Key::str("invocation")).or_insert(shown);
         }
         result
+    }
+
+    /// Runs a module that an action needs, or what stands in its place beside the playbook.
+    pub(super) async fn legacy(&self, call: &Call<'_>, name: &str, args: &Dict) -> Dict {
+        match self.shared.modules.before_ours(name) {
+            Some(found) => self.foreign(call, &found, args, None).await,
+            None => self.module(call, name, args).await,
+        }
     }
 
     /// Runs a module in a session that is open.

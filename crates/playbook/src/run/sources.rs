@@ -1,9 +1,10 @@
 //! Modules that this side prepares: `unarchive`, `assemble` and `uri`, whose source may lie here, and
 //! `package`, which is another one on each system.
 
-use super::execute::{Call, Crew};
+use super::execute::{Call, Crew, module_defaults};
 use super::files::staged;
 use super::outcome::{failed, flag, put};
+use crate::template::Fault;
 use crate::value::{Dict, Value};
 use std::path::Path;
 
@@ -54,9 +55,12 @@ impl Crew<'_> {
                 Err(result) => return result,
             },
         };
-        let mut args = call.args.clone();
-        args.shift_remove("use");
         let short = crate::parse::catalog::short(&manager);
+        let mut args = match with_defaults(call, &[short]) {
+            Ok(args) => args,
+            Err(fault) => return failed(format!("Task failed: {}", fault.what)),
+        };
+        args.shift_remove("use");
         if crate::parse::catalog::module(short).is_some() {
             return self.run_module(call, None, short, &args).await;
         }
@@ -70,18 +74,47 @@ impl Crew<'_> {
 
     /// What a host says of its package manager.
     async fn package_manager(&self, call: &Call<'_>) -> Result<String, Dict> {
+        self.one_fact(call, "ansible_pkg_mgr").await?.ok_or_else(|| {
+            failed("Could not detect a package manager. Try using the \"use\" option.")
+        })
+    }
+
+    /// A fact that a host is asked for.
+    async fn one_fact(&self, call: &Call<'_>, name: &str) -> Result<Option<String>, Dict> {
         let mut args = Dict::new();
         put(&mut args, "gather_subset", Value::str("!all"));
-        put(&mut args, "filter", Value::str("ansible_pkg_mgr"));
+        put(&mut args, "filter", Value::str(name));
         let result = self.module(call, "setup", &args).await;
-        let found = result.get("ansible_facts").and_then(|facts| facts.get("ansible_pkg_mgr"));
-        match found.map(Value::to_text) {
-            Some(manager) => Ok(manager),
-            None if flag(&result, "unreachable") => Err(result),
-            None => {
-                Err(failed("Could not detect a package manager. Try using the \"use\" option."))
-            }
+        if flag(&result, "unreachable") {
+            return Err(result);
         }
+        Ok(result.get("ansible_facts").and_then(|facts| facts.get(name)).map(Value::to_text))
+    }
+
+    /// The arguments of `service`, with what `module_defaults` says of the module that manages
+    /// services on the host.
+    pub(super) async fn service_args(&self, call: &Call<'_>) -> Result<Dict, Dict> {
+        if call.task.common.module_defaults.is_empty() {
+            return Ok(call.args.clone());
+        }
+        let (_, context) = self.worker(call);
+        let text = |value: Option<&Value>| {
+            value.filter(|value| !value.is_none()).map(Value::to_text).filter(|it| it != "auto")
+        };
+        let told = text(call.args.get("use")).or_else(|| {
+            let facts = context.var("ansible_facts").ok().flatten()?;
+            text(facts.get("service_mgr"))
+        });
+        let manager = match told {
+            Some(manager) => Some(manager),
+            None => self.one_fact(call, "ansible_service_mgr").await?,
+        };
+        let names: &[&str] = match manager.as_deref() {
+            None => &[],
+            Some("systemd") => &["systemd_service", "systemd"],
+            Some(other) => &[other],
+        };
+        with_defaults(call, names).map_err(|fault| failed(format!("Task failed: {}", fault.what)))
     }
 
     pub(super) async fn uri(&self, call: &Call<'_>) -> Dict {
@@ -188,6 +221,17 @@ fn assembled(
         first = false;
     }
     Ok(out)
+}
+
+/// The arguments of a call, below them what `module_defaults` says of the module that does the
+/// work, by any of its names.
+fn with_defaults(call: &Call<'_>, names: &[&str]) -> Result<Dict, Fault> {
+    let mut args = Dict::new();
+    for name in names {
+        args.extend(module_defaults(call.task, name, call.context)?);
+    }
+    args.extend(call.args.clone());
+    Ok(args)
 }
 
 #[cfg(test)]

@@ -636,3 +636,14 @@ fn facts_that_are_there_are_not_gathered_again_where_that_is_smart() {
     let gathered = ran.net.log("h1").iter().filter(|(name, _)| name == "setup").count();
     assert_eq!(gathered, 2, "once before they are cleared and once after: {}", ran.text);
 }
+
+#[test]
+fn a_host_that_restarts_is_waited_for_until_it_is_another_boot() {
+    let ran = Case::new("- hosts: all\n  gather_facts: false\n  tasks:\n    - reboot: {test_command: echo up, post_reboot_delay: 5}\n      register: r\n    - debug: msg=\"{{ r.rebooted }} {{ r is changed }}\"\n    - reboot:\n      vars: {ansible_connection: local}\n      ignore_errors: true\n").run();
+    assert_eq!(ran.said(), ["True True"], "{}", ran.text);
+    // Away three times, there the fourth.
+    let slept: Vec<u64> =
+        ran.operator.slept.lock().unwrap().iter().map(Duration::as_secs).collect();
+    assert_eq!(slept, [0, 5, 1, 2, 4]);
+    assert!(ran.text.contains("would reboot the control node"), "{}", ran.text);
+}

@@ -22,7 +22,12 @@ impl Interp<'_> {
         if let [Stmt::Out(expr)] = tree {
             return self.eval(expr);
         }
-        let mut pieces = self.capture(|this| this.document(tree))?;
+        let pieces = self.capture(|this| this.document(tree))?;
+        self.native(pieces)
+    }
+
+    /// What pieces of output are together: a single one keeps its type.
+    fn native(&mut self, mut pieces: Vec<Value>) -> Result<Value, Fault> {
         pieces.retain(|piece| !piece.is_none());
         match pieces.len() {
             0 => Ok(Value::None),
@@ -66,9 +71,10 @@ impl Interp<'_> {
         result.map(|()| inner)
     }
 
-    pub(crate) fn captured_text(&mut self, body: &[Stmt]) -> Result<String, Fault> {
+    /// What a body puts out, which is a value like that of a template.
+    pub(crate) fn captured(&mut self, body: &[Stmt]) -> Result<Value, Fault> {
         let pieces = self.capture(|this| this.scoped(|this| this.run(body).map(|_| ())))?;
-        self.concat(&pieces)
+        self.native(pieces)
     }
 
     /// A whole template, with the one it extends.
@@ -132,7 +138,7 @@ impl Interp<'_> {
                 self.assign(target, value)?;
             }
             Stmt::SetBlock(target, filters, body) => {
-                let mut value = Value::from(self.captured_text(body)?);
+                let mut value = self.captured(body)?;
                 for (name, args) in filters {
                     let call = self.arguments(args)?;
                     value = self.filter(name, value, &call)?;
@@ -140,7 +146,7 @@ impl Interp<'_> {
                 self.assign(target, value)?;
             }
             Stmt::FilterBlock(filters, body) => {
-                let mut value = Value::from(self.captured_text(body)?);
+                let mut value = self.captured(body)?;
                 for (name, args) in filters {
                     let call = self.arguments(args)?;
                     value = self.filter(name, value, &call)?;

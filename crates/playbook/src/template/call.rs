@@ -246,7 +246,7 @@ impl MacroValue {
         if let Some(caller) = caller {
             frame.insert(Arc::from("caller"), caller);
         }
-        cx.captured_text(&self.one.body).map(Value::from)
+        cx.captured(&self.one.body)
     }
 }
 

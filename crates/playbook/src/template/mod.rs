@@ -23,6 +23,7 @@ mod filters;
 mod globals;
 mod interp;
 mod lex;
+mod lines;
 mod lookups;
 mod methods;
 mod ops;
@@ -38,7 +39,9 @@ mod wrap;
 pub(crate) use dialect::fact;
 pub use dialect::{Dialect, Difference, Differences};
 pub use env::{Context, NoScope, Outside, Ran, Scope, World};
-pub(crate) use filters::{combine_dicts, encode, human_to_bytes, plain, sha1_hex};
+pub(crate) use filters::{
+    combine_dicts, encode, expand_user, human_to_bytes, md5_hex, plain, sha1_hex,
+};
 pub use interp::{Frame, Interp};
 pub use lex::SyntaxFault;
 pub(crate) use lookups::{find_file, run as run_lookup};
@@ -123,6 +126,10 @@ pub struct Syntax {
     pub lstrip_blocks: bool,
     /// The last newline stays.
     pub keep_trailing_newline: bool,
+    /// What a line begins with that is a statement as a whole.
+    pub line_statement: Option<String>,
+    /// What a comment begins with that goes to the end of its line.
+    pub line_comment: Option<String>,
     /// What a line of the template's own text ends with. Values keep theirs.
     pub newline: String,
     /// A backslash in a string within an expression stands for itself, as in playbooks, where
@@ -140,6 +147,8 @@ impl Default for Syntax {
             trim_blocks: true,
             lstrip_blocks: false,
             keep_trailing_newline: false,
+            line_statement: None,
+            line_comment: None,
             newline: "\n".to_owned(),
             raw_strings: false,
         }
@@ -156,7 +165,9 @@ impl Syntax {
         let (line, body) = rest.split_once('\n').unwrap_or((rest, ""));
         for pair in line.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let Some((name, value)) = pair.split_once(':') else {
-                return Err(format!("`{pair}` in the #jinja2 line is not `name:value`"));
+                return Err(format!(
+                    "Missing key-value separator `:` in '#jinja2:' override pair '{pair}'."
+                ));
             };
             let value = value.trim();
             let text = value.trim_matches(['\'', '"']);
@@ -171,6 +182,8 @@ impl Syntax {
                 "variable_end_string" => self.variable.1 = text.to_owned(),
                 "comment_start_string" => self.comment.0 = text.to_owned(),
                 "comment_end_string" => self.comment.1 = text.to_owned(),
+                "line_statement_prefix" => self.line_statement = Some(text.to_owned()),
+                "line_comment_prefix" => self.line_comment = Some(text.to_owned()),
                 "newline_sequence" => {
                     self.newline = text.replace("\\n", "\n").replace("\\r", "\r");
                 }

@@ -13,7 +13,8 @@ type Parse<T> = Result<T, SyntaxFault>;
 
 /// Reads a template.
 pub(crate) fn parse_template(source: &str, syntax: &Syntax) -> Parse<Vec<Stmt>> {
-    let mut parser = Parser { tokens: lex(source, syntax)?, tags: Vec::new(), at: 0, depth: 0 };
+    let tokens = lex(&super::lines::spelled_out(source, syntax), syntax)?;
+    let mut parser = Parser { tokens, tags: Vec::new(), at: 0, depth: 0 };
     let (body, end) = parser.statements(&[])?;
     match end {
         None => Ok(body),
@@ -23,7 +24,8 @@ pub(crate) fn parse_template(source: &str, syntax: &Syntax) -> Parse<Vec<Stmt>> 
 
 /// Reads a bare expression.
 pub(crate) fn parse_expression(source: &str) -> Parse<Expr> {
-    let mut parser = Parser { tokens: lex_expression(source)?, tags: Vec::new(), at: 0, depth: 0 };
+    let tokens = lex_expression(source)?;
+    let mut parser = Parser { tokens, tags: Vec::new(), at: 0, depth: 0 };
     let expr = parser.tuple()?;
     match parser.peek() {
         None => Ok(expr),

@@ -20,6 +20,11 @@ impl Crew<'_> {
             _ if let Some(found) = &call.foreign => {
                 self.run_module(&call, Some(found.as_ref()), &found.name, &call.args).await
             }
+            // Its arguments are always expanded.
+            "shell" if call.args.contains_key("expand_argument_vars") => failed(format!(
+                "Unsupported parameters for ({}) module: expand_argument_vars",
+                call.task.word
+            )),
             "debug" => self.debug(&call),
             "set_fact" => self.set_fact(&call),
             "assert" => self.assert(&call),
@@ -43,7 +48,12 @@ impl Crew<'_> {
             "unarchive" => self.unarchive(&call).await,
             "assemble" => self.assemble(&call).await,
             "uri" => self.uri(&call).await,
+            "reboot" => self.reboot(&call).await,
             "async_status" => self.async_status(&call).await,
+            "service" => match self.service_args(&call).await {
+                Ok(args) => self.run_module(&call, None, "service", &args).await,
+                Err(result) => result,
+            },
             name => self.run_module(&call, None, name, &call.args).await,
         };
         if !matches!(call.module, "set_fact" | "include_vars") {

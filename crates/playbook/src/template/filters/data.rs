@@ -183,6 +183,49 @@ const LATIN_9: [(u8, char); 8] = [
     (0xbe, 'Ÿ'),
 ];
 
+/// What Windows has where Latin-1 has control characters; five of those bytes mean nothing
+/// (Python's `cp1252`).
+const WINDOWS_1252: [(u8, char); 27] = [
+    (0x80, '€'),
+    (0x82, '‚'),
+    (0x83, 'ƒ'),
+    (0x84, '„'),
+    (0x85, '…'),
+    (0x86, '†'),
+    (0x87, '‡'),
+    (0x88, 'ˆ'),
+    (0x89, '‰'),
+    (0x8a, 'Š'),
+    (0x8b, '‹'),
+    (0x8c, 'Œ'),
+    (0x8e, 'Ž'),
+    (0x91, '‘'),
+    (0x92, '’'),
+    (0x93, '“'),
+    (0x94, '”'),
+    (0x95, '•'),
+    (0x96, '–'),
+    (0x97, '—'),
+    (0x98, '˜'),
+    (0x99, '™'),
+    (0x9a, 'š'),
+    (0x9b, '›'),
+    (0x9c, 'œ'),
+    (0x9e, 'ž'),
+    (0x9f, 'Ÿ'),
+];
+
+/// A letter of an encoding that is Latin-1 but for what stands in a table.
+fn tabled(c: char, table: &[(u8, char)], bare: bool) -> Option<u8> {
+    match table.iter().find(|(_, letter)| *letter == c) {
+        Some((byte, _)) => Some(*byte),
+        None => u8::try_from(c).ok().filter(|byte| {
+            let taken = table.iter().any(|(b, _)| b == byte);
+            !taken && (!bare || !(0x80..=0x9f).contains(byte))
+        }),
+    }
+}
+
 /// The name of an encoding without case and marks, which nobody writes alike.
 fn plain_name(encoding: &str) -> String {
     encoding.to_ascii_lowercase().replace(['-', '_', ' '], "")
@@ -199,6 +242,12 @@ pub(crate) fn encode(text: &str, encoding: &str) -> Result<Vec<u8>, Fault> {
             .collect::<Option<_>>()
             .ok_or_else(|| Fault::new(format!("'{encoding}' codec can't encode the text")))
     };
+    let from_table = |table: &[(u8, char)], bare| -> Result<Vec<u8>, Fault> {
+        text.chars()
+            .map(|c| tabled(c, table, bare))
+            .collect::<Option<_>>()
+            .ok_or_else(|| Fault::new(format!("'{encoding}' codec can't encode the text")))
+    };
     match plain_name(encoding).as_str() {
         "utf8" => Ok(text.as_bytes().to_vec()),
         "utf8sig" => Ok(["\u{feff}", text].concat().into_bytes()),
@@ -207,16 +256,8 @@ pub(crate) fn encode(text: &str, encoding: &str) -> Result<Vec<u8>, Fault> {
         // Python marks the order of bytes, which is the machine's: little on all that we run on.
         "utf16" => Ok(encode(&["\u{feff}", text].concat(), "utf-16-le")?),
         "latin1" | "iso88591" => single(0xff),
-        "latin9" | "iso885915" => text
-            .chars()
-            .map(|c| match LATIN_9.iter().find(|(_, letter)| *letter == c) {
-                Some((byte, _)) => Some(*byte),
-                None => u8::try_from(c as u32)
-                    .ok()
-                    .filter(|byte| !LATIN_9.iter().any(|(b, _)| b == byte)),
-            })
-            .collect::<Option<_>>()
-            .ok_or_else(|| Fault::new(format!("'{encoding}' codec can't encode the text"))),
+        "latin9" | "iso885915" => from_table(&LATIN_9, false),
+        "cp1252" | "windows1252" | "1252" => from_table(&WINDOWS_1252, true),
         "ascii" | "usascii" => single(0x7f),
         _ => Err(Fault::new(format!("unknown encoding: {encoding}"))),
     }
@@ -247,6 +288,14 @@ pub(crate) fn decode(bytes: Vec<u8>, encoding: &str) -> Result<String, Fault> {
                 LATIN_9.iter().find(|(b, _)| *b == byte).map_or(char::from(byte), |(_, c)| *c)
             })
             .collect()),
+        "cp1252" | "windows1252" | "1252" => bytes
+            .into_iter()
+            .map(|byte| match WINDOWS_1252.iter().find(|(b, _)| *b == byte) {
+                Some((_, c)) => Ok(*c),
+                None if (0x80..=0x9f).contains(&byte) => Err(fault()),
+                None => Ok(char::from(byte)),
+            })
+            .collect(),
         "latin1" | "iso88591" => Ok(bytes.into_iter().map(char::from).collect()),
         "ascii" | "usascii" if bytes.is_ascii() => String::from_utf8(bytes).map_err(|_| fault()),
         "ascii" | "usascii" => Err(fault()),
@@ -387,6 +436,11 @@ pub(crate) fn digest(kind: &str, bytes: &[u8]) -> Option<String> {
 /// SHA-1 as Ansible gives it for files.
 pub(crate) fn sha1_hex(bytes: &[u8]) -> String {
     digest("sha1", bytes).unwrap_or_default()
+}
+
+/// MD5 as Ansible gives it for files.
+pub(crate) fn md5_hex(bytes: &[u8]) -> String {
+    digest("md5", bytes).unwrap_or_default()
 }
 
 /// A UUID of version 5 (RFC 9562 section 5.5).

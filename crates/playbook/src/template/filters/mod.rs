@@ -8,7 +8,7 @@ mod paths;
 mod text;
 mod urlize;
 
-pub(crate) use data::{decode, encode, plain, sha1_hex};
+pub(crate) use data::{decode, encode, md5_hex, plain, sha1_hex};
 pub(crate) use dicts::combine_dicts;
 pub(crate) use lists::{product, sorted};
 pub(crate) use numbers::human_to_bytes;

@@ -206,15 +206,11 @@ pub(super) fn first_found(
             },
         }
     }
-    let subdirs: Vec<String> = match call.named("_subdir") {
-        Some(subdir) => vec![subdir.to_text()],
-        None => ["files", "templates", "vars", "tasks"].map(str::to_owned).to_vec(),
-    };
+    // Only `with_first_found` looks into a directory that goes with the action.
+    let subdir = call.named("_subdir").map(Value::to_text).unwrap_or_default();
     for file in &files {
-        for subdir in &subdirs {
-            if let Some(path) = find_file(cx, subdir, file)? {
-                return Ok(vec![Value::from(path.display().to_string())]);
-            }
+        if let Some(path) = find_file(cx, &subdir, file)? {
+            return Ok(vec![Value::from(path.display().to_string())]);
         }
     }
     if skip {
