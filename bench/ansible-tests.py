@@ -123,16 +123,19 @@ def prepare(source, scratch, name):
             shutil.copytree(beside, tree / "targets" / name, symlinks=True)
         else:
             (tree / "targets" / beside.name).symlink_to(beside)
+    key = os.environ.get("TESTS_SSH")
+    reached = (f"ansible_connection=ssh ansible_host=127.0.0.1 ansible_ssh_private_key_file={key}"
+               if key else "ansible_connection=local")
     (tree / "inventory").write_text(
         "[testgroup]\n"
-        f"testhost ansible_connection=local ansible_pipelining=yes ansible_python_interpreter={PYTHON}\n"
+        f"testhost {reached} ansible_pipelining=yes ansible_python_interpreter={PYTHON}\n"
     )
     (tree / "integration_config.yml").write_text("{}\n")
     return tree
 
 
-def run_target(who, path, source, name):
-    """Whether a target passes, how long it took, and the end of what it said."""
+def run_target(who, path, source, name, lines):
+    """Whether a target passes, how long it took, and the last `lines` of what it said."""
     scratch = pathlib.Path(tempfile.mkdtemp(prefix=f"tests-{who}-"))
     try:
         tree = prepare(source, scratch, name)
@@ -161,6 +164,9 @@ def run_target(who, path, source, name):
             "ANSIBLE_ROLES_PATH": str(tree / "targets"),
             "ANSIBLE_PLAYBOOK_DIR": str(target),
         }
+        # What the reference imports and the peers' own Python does not have.
+        if "TESTS_IMPORTS" in os.environ:
+            env["PYTHONPATH"] = os.environ["TESTS_IMPORTS"]
         for word in words:
             if word.startswith("env/set/"):
                 _, _, key, value = word.split("/", 3)
@@ -194,7 +200,7 @@ def run_target(who, path, source, name):
                 process.wait()
         said = log.read_bytes().decode(errors="replace").splitlines()
         return {"passes": code == 0, "code": code, "seconds": round(time.monotonic() - start, 1),
-                "said": said[-40:]}
+                "said": said[-lines:]}
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -219,6 +225,7 @@ def asked(title, out, usual):
     parser = argparse.ArgumentParser(description=title, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--who", choices=["updraft", "ansible", "both"], default="both")
     parser.add_argument("--width", type=int, default=2, help="targets at once")
+    parser.add_argument("--lines", type=int, default=40, help="how much of what was said is kept")
     parser.add_argument("--out", default=str(ROOT / "bench/out" / out))
     parser.add_argument("targets", nargs="*")
     given = parser.parse_args()
@@ -247,7 +254,7 @@ def main():
         paths = {"updraft": f"{shims(folder / 'bin')}:{beside}", "ansible": beside}
         for who in ["ansible", "updraft"] if given.who == "both" else [given.who]:
             with concurrent.futures.ThreadPoolExecutor(given.width) as pool:
-                run = lambda name: run_target(who, paths[who], source, name)  # noqa: E731
+                run = lambda name: run_target(who, paths[who], source, name, given.lines)  # noqa: E731
                 results[who] = dict(zip(targets, pool.map(run, targets)))
     show(targets, results)
     write(given.out, results)
