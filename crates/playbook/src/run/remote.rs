@@ -235,8 +235,10 @@ fn module_args(module: &str, given: &Dict) -> Value {
     for arg in updraft_spec::find(module).iter().flat_map(|spec| spec.all_args()) {
         let names = || std::iter::once(arg.name).chain(arg.aliases.iter().copied());
         let value = names().find_map(|name| given.get(name)).cloned();
+        // What a file is to hold is nobody's business either, though its diff is shown.
+        let secret = arg.secret || (module, arg.name) == ("copy", "content");
         let value = match (value, arg.preset) {
-            (Some(value), _) if arg.secret && !value.is_none() => {
+            (Some(value), _) if secret && !value.is_none() => {
                 names().for_each(|name| drop(shown.shift_remove(name)));
                 Value::str("VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
             }
