@@ -140,14 +140,23 @@ fn dirname(text: &str) -> String {
     }
 }
 
-/// `~` and `~/…` with the home directory of the one who runs us.
+/// `~` and `~/…` with the home directory of the one who runs us, `~name` with that of another user.
 pub(crate) fn expand_user(cx: &Interp<'_>, text: &str) -> String {
-    match (text.strip_prefix('~'), cx.cx.world.env.get("HOME")) {
-        (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
-            format!("{home}{rest}")
-        }
-        _ => text.to_owned(),
-    }
+    let Some(rest) = text.strip_prefix('~') else { return text.to_owned() };
+    let (name, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let home = match name {
+        "" => cx.cx.world.env.get("HOME").cloned(),
+        name => home_of(name),
+    };
+    home.map_or_else(|| text.to_owned(), |home| format!("{home}{below}"))
+}
+
+/// The home of a user of this computer, as passwd(5) has it.
+fn home_of(name: &str) -> Option<String> {
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    let entry = accounts.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let entry = entry.into_iter().find(|entry| entry.first() == Some(&name))?;
+    entry.get(5).map(|home| (*home).to_owned())
 }
 
 /// A drive letter or a share, and the rest: `ntpath.splitdrive`.
