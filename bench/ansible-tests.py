@@ -46,7 +46,7 @@ ENGINE = """
     template_jinja2_non_native templating_lookups templating_settings undefined unicode unvault
     var_blending var_inheritance var_reserved var_templating vars_files yaml_parsing
     include_import special_vars roles_arg_spec delegate_to environment conditionals var_precedence
-    no_log omit throttle ansible-vault
+    no_log throttle ansible-vault
 """.split()
 PLUGINS = """
     filter_core filter_mathstuff filter_urls filter_urlsplit inventory inventory_advanced_host_list
