@@ -12,7 +12,8 @@ PATH=$PATH:$HOME/.cargo/bin
 
 readonly SECONDS_EACH=${1:-60}
 shift || true
-readonly HOST=$(uname -m)-unknown-linux-gnu
+HOST=$(uname -m)-unknown-linux-gnu
+readonly HOST
 readonly OUT=$PWD/target/fuzz
 
 missing() {
