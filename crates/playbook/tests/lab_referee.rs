@@ -218,7 +218,10 @@ fn story(text: &str, root: &Path) -> Vec<String> {
         ]
         .iter()
         .any(|word| line.starts_with(word));
-        if line.starts_with("[ERROR]") || line.starts_with("[WARNING]") {
+        if ["[ERROR]", "[WARNING]", "[DEPRECATION WARNING]"]
+            .iter()
+            .any(|mark| line.starts_with(mark))
+        {
             in_fault = true;
         } else if status {
             in_fault = false;

@@ -241,7 +241,7 @@ impl<'r> Crew<'r> {
                 Condition::Template(value) => {
                     self.braces_are_deprecated(value);
                     if !context.holds_value(value)? {
-                        return Ok(Some(Value::str(condition.source())));
+                        return Ok(Some(Value::Bool(false)));
                     }
                 }
                 Condition::Expr(expression) => {
