@@ -19,7 +19,8 @@ const fn control(name: &'static str, args: &'static [&'static str], raw: bool) -
     Control { name, args, raw }
 }
 
-const FILE: &[&str] = &[
+/// What every module that makes a file takes of it.
+pub(crate) const FILE: &[&str] = &[
     "mode",
     "owner",
     "group",

@@ -4,25 +4,12 @@
 //! Nothing is read here but names.
 
 use super::outcome::put;
+use crate::parse::catalog::FILE;
 use crate::value::{Dict, Key, Value};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-
-/// What `copy` and `file` both know of a file.
-const FILE: &[&str] = &[
-    "mode",
-    "owner",
-    "group",
-    "seuser",
-    "serole",
-    "setype",
-    "selevel",
-    "attributes",
-    "attr",
-    "unsafe_writes",
-];
 
 /// The content of a directory; names are relative to where it goes.
 #[derive(Debug, Default, PartialEq)]
