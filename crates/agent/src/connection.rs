@@ -20,7 +20,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use updraft_wire::{
-    Become, Failure, FailureKind, Frame, Kind, MAX_MESSAGE, OutputTag, Request, Response,
+    Become, Failure, FailureKind, Frame, Kind, MAX_MESSAGE, ModuleRequest, OutputTag, Request,
+    Response,
 };
 
 /// Chunks of a file that wait to be written; the line waits when the disk is slower.
@@ -57,6 +58,8 @@ pub(crate) struct Task {
     pub(crate) id: u32,
     /// Set when the controller no longer wants it; modules watch it.
     pub(crate) cancelled: Arc<AtomicBool>,
+    /// Set when the connection ends: what has begun goes on, and nothing after it is begun.
+    ending: AtomicBool,
     /// What the end of the connection does to it.
     at_end: AtEnd,
     /// A byte written here wakes the thread that waits for a command.
@@ -80,6 +83,7 @@ impl Task {
         Arc::new(Self {
             id,
             cancelled: Arc::default(),
+            ending: AtomicBool::new(false),
             at_end,
             wake: Mutex::default(),
             chunks: Mutex::default(),
@@ -94,6 +98,11 @@ impl Task {
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Whether nothing more is to be begun for it.
+    fn is_over(&self) -> bool {
+        self.is_cancelled() || self.ending.load(Ordering::SeqCst)
     }
 
     /// From now on a cancellation writes a byte to `wake`.
@@ -157,7 +166,7 @@ impl Connection {
                     task.cancel();
                 }
             }
-            Kind::Hello | Kind::Response | Kind::Output | Kind::Part => {}
+            Kind::Hello | Kind::Response | Kind::Step | Kind::Output | Kind::Part => {}
         }
     }
 
@@ -175,6 +184,7 @@ impl Connection {
     fn start(self: &Arc<Self>, id: u32, request: Request) {
         let at_end = match request {
             Request::Module(_)
+            | Request::Chain(_)
             | Request::Facts(_)
             | Request::Identify(_)
             | Request::Expand { .. }
@@ -256,6 +266,7 @@ impl Connection {
                 Some(module) => foreign::run(self, task, &request, module),
                 None => module::run(self, task, &request),
             },
+            Request::Chain(chain) => self.chain(task, &chain.modules),
             Request::Exec(command) => exec::run(self, task, &command),
             Request::Put(put) => {
                 files::put(self, &put, &chunks.expect("start makes a channel for each put"))
@@ -269,6 +280,30 @@ impl Connection {
             Request::Power { action } => power::switch(&self.root, action),
         };
         Some(answer(outcome))
+    }
+
+    /// Runs modules up to the first that does not do well, and tells of each as it ends.
+    fn chain(&self, task: &Arc<Task>, modules: &[ModuleRequest]) -> Result<Response, Failure> {
+        for request in modules {
+            if task.is_over() {
+                break;
+            }
+            if request.foreign.is_some() || request.job.is_some() || request.become_user.is_some() {
+                return Err(refused(format_args!("`{}` cannot be in a chain", request.name)));
+            }
+            let response = module::run(self, task, request)?;
+            let goes_on = matches!(&response, Response::Module(result) if result.goes_on());
+            let frame = Frame::step(task.id, &response);
+            if frame.body.len() > MAX_MESSAGE {
+                // It was run: nobody may take this for a chain that was not taken.
+                return Err(Failure { kind: FailureKind::System, ..too_long(&frame) });
+            }
+            self.outbox.send(&frame);
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(Response::Done)
     }
 
     /// Hands a request to an agent of another user, which then answers it.
@@ -296,9 +331,7 @@ impl Connection {
     pub(crate) fn answer(&self, id: u32, response: &Response) {
         let mut frame = Frame::response(id, response);
         if frame.body.len() > MAX_MESSAGE {
-            let length = frame.body.len();
-            let fault = refused(format_args!("an answer of {length} bytes is too long to be sent"));
-            frame = Frame::response(id, &Response::Failed(fault));
+            frame = Frame::response(id, &Response::Failed(too_long(&frame)));
         }
         self.outbox.send(&frame);
         self.forget(id);
@@ -336,6 +369,7 @@ impl Connection {
     pub(crate) fn end(&self) {
         self.users.end();
         let open: Vec<Arc<Task>> = lock(&self.tasks).values().cloned().collect();
+        open.iter().for_each(|task| task.ending.store(true, Ordering::SeqCst));
         for task in open.iter().filter(|task| task.at_end == AtEnd::Cancel) {
             task.cancel();
         }
@@ -358,6 +392,11 @@ pub(crate) fn failure_cancelled() -> Failure {
     Failure { kind: FailureKind::Refused, message: "cancelled".to_owned() }
 }
 
+fn too_long(frame: &Frame) -> Failure {
+    let length = frame.body.len();
+    refused(format_args!("an answer of {length} bytes is too long to be sent"))
+}
+
 fn crashed(panic: &(dyn std::any::Any + Send)) -> Failure {
     let said = panic
         .downcast_ref::<&str>()
@@ -372,6 +411,7 @@ fn without_become(mut request: Request) -> (Request, Option<Become>) {
     let wanted = match &mut request {
         Request::Facts(facts) => facts.become_user.take(),
         Request::Module(module) => module.become_user.take(),
+        Request::Chain(chain) => chain.become_user.take(),
         Request::Exec(exec) => exec.become_user.take(),
         _ => None,
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use updraft_base::Digest;
 use updraft_remote::{AgentSession, Output, RemoteError, Session as _, Stream};
-use updraft_wire::{Become, Exec, FailureKind, ModuleRequest, Put, Request, Response};
+use updraft_wire::{Become, Chain, Exec, FailureKind, ModuleRequest, Put, Request, Response};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -236,4 +236,29 @@ async fn a_staged_file_can_be_read_by_the_other_user_and_the_agents_go_together(
     drop(served.session);
     tokio::time::timeout(SOON, served.child.wait()).await.expect("an end").unwrap();
     eventually_gone(&other).await;
+}
+
+#[tokio::test]
+async fn a_chain_goes_to_the_other_user_as_a_whole() {
+    let served = Served::start().await;
+    let line = |text: &str| ModuleRequest {
+        name: "shell".to_owned(),
+        args: serde_json::json!({ "_raw_params": text }).as_object().expect("a map").clone(),
+        ..ModuleRequest::default()
+    };
+    let modules = vec![line("echo $BECAME 1"), line("echo $BECAME 2; exit 1"), line("echo never")];
+    let chain = Chain { modules, become_user: Some(wish("app", None)) };
+    let mut steps = served.session.chain(chain).await.unwrap();
+    for expected in ["app 1", "app 2"] {
+        let Some(Response::Module(result)) = steps.next(SOON).await.unwrap() else { panic!() };
+        assert_eq!(result.0["stdout"], expected);
+    }
+    assert_eq!(steps.next(SOON).await.unwrap(), None);
+    assert_eq!(served.calls().len(), 1);
+    // Who cannot be become is said once.
+    let chain = Chain { modules: vec![line("true")], become_user: Some(wish("ghost", None)) };
+    let mut steps = served.session.chain(chain).await.unwrap();
+    let Some(Response::Failed(failure)) = steps.next(SOON).await.unwrap() else { panic!() };
+    assert_eq!(failure.kind, FailureKind::Become);
+    assert_eq!(steps.next(SOON).await.unwrap(), None);
 }

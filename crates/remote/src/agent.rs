@@ -5,7 +5,7 @@
 //! request was carried out, and only the caller knows whether asking again is safe.
 
 use crate::RemoteError;
-use crate::session::{Output, Session, Stream};
+use crate::session::{Output, Session, Steps, Stream};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use updraft_base::Hasher;
 use updraft_wire::{
-    Decoded, Decoder, Exec, Exit, Failure, FailureKind, Frame, Hello, Kind, MAX_ID, MAX_MESSAGE,
-    OutputTag, PREAMBLE, Peer, Put, Request, Response, VERSION,
+    Chain, Decoded, Decoder, Exec, Exit, Failure, FailureKind, Frame, Hello, Kind, MAX_ID,
+    MAX_MESSAGE, OutputTag, PREAMBLE, Peer, Put, Request, Response, VERSION,
 };
 
 /// Frames on their way out: enough to keep a line busy.
@@ -152,6 +152,28 @@ impl Pending {
             if frame.kind == Kind::Response {
                 return self.response(&frame);
             }
+        }
+    }
+}
+
+#[async_trait]
+impl Steps for Pending {
+    async fn next(&mut self, within: Duration) -> Result<Option<Response>, RemoteError> {
+        if self.answered {
+            return Ok(None);
+        }
+        let frame = timeout(within, self.frame()).await.map_err(|_| RemoteError::Deadline {
+            host: self.line.host.clone(),
+            what: "the answer to a request",
+            within,
+        })??;
+        let response = self.response(&frame)?;
+        match (frame.kind, &response) {
+            (Kind::Step, _) => Ok(Some(response)),
+            (Kind::Response, Response::Done) => Ok(None),
+            // They end with it.
+            (Kind::Response, Response::Failed(_)) => Ok(Some(response)),
+            _ => Err(self.line.nonsense()),
         }
     }
 }
@@ -315,6 +337,10 @@ impl Session for AgentSession {
         timeout(within, answer)
             .await
             .map_err(|_| self.deadline("the answer to a request", within))?
+    }
+
+    async fn chain(&self, chain: Chain) -> Result<Box<dyn Steps>, RemoteError> {
+        Ok(Box::new(self.begin(&Request::Chain(chain)).await?))
     }
 
     async fn exec(&self, exec: Exec, output: &mut dyn Output) -> Result<Exit, RemoteError> {

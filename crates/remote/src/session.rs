@@ -2,9 +2,13 @@
 
 use crate::RemoteError;
 use async_trait::async_trait;
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use updraft_wire::{Exec, Exit, Peer, Put, Request, Response};
+use updraft_wire::{Chain, Exec, Exit, ModuleRequest, Peer, Put, Request, Response};
+
+/// Longer than anything is waited for.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Which of a command's two outputs a chunk belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,24 @@ pub trait Output: Send {
     fn chunk(&mut self, stream: Stream, bytes: &[u8]);
 }
 
+/// What modules that were asked for together answer. Dropping it before its end tells the agent to
+/// stop.
+#[async_trait]
+pub trait Steps: Send {
+    /// The answer to the next module; `None` when no more of them were run.
+    ///
+    /// # Errors
+    /// As [`Session::call`].
+    async fn next(&mut self, within: Duration) -> Result<Option<Response>, RemoteError>;
+}
+
+#[async_trait]
+impl Steps for VecDeque<Response> {
+    async fn next(&mut self, _within: Duration) -> Result<Option<Response>, RemoteError> {
+        Ok(self.pop_front())
+    }
+}
+
 /// A conversation with one agent.
 ///
 /// Requests may overlap: many callers can share one session. Each wait has a deadline.
@@ -35,6 +57,26 @@ pub trait Session: Send + Sync {
     /// When the connection is lost or the deadline passes; then nobody knows whether the request
     /// was carried out.
     async fn call(&self, request: Request, within: Duration) -> Result<Response, RemoteError>;
+
+    /// Has modules run one after the other, up to the first that does not do well, without asking
+    /// in between. What they answer is fetched one by one as it comes.
+    ///
+    /// # Errors
+    /// As [`Session::call`], when they could not be asked for at all.
+    async fn chain(&self, chain: Chain) -> Result<Box<dyn Steps>, RemoteError> {
+        // For sessions that are not far from anywhere: nothing is won by asking once.
+        let mut answers = VecDeque::new();
+        for module in chain.modules {
+            let module = ModuleRequest { become_user: chain.become_user.clone(), ..module };
+            let answer = self.call(Request::Module(module), DAY).await?;
+            let goes_on = matches!(&answer, Response::Module(result) if result.goes_on());
+            answers.push_back(answer);
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(Box::new(answers))
+    }
 
     /// Runs a command and streams its output.
     ///

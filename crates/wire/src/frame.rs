@@ -62,6 +62,8 @@ pub enum Kind {
     Cancel,
     /// A piece of a request or response that does not fit one frame; the rest follows.
     Part,
+    /// A [`Response`] to one of several things that a request asks for; more frames follow.
+    Step,
 }
 
 impl Kind {
@@ -74,6 +76,7 @@ impl Kind {
             Self::Data => 5,
             Self::Cancel => 6,
             Self::Part => 7,
+            Self::Step => 8,
         }
     }
 
@@ -86,6 +89,7 @@ impl Kind {
             5 => Self::Data,
             6 => Self::Cancel,
             7 => Self::Part,
+            8 => Self::Step,
             _ => return None,
         })
     }
@@ -162,6 +166,11 @@ impl Frame {
         Self { kind: Kind::Response, id, body: json(response) }
     }
 
+    /// The answer to one of several things that a request asks for.
+    pub fn step(id: u32, response: &Response) -> Self {
+        Self { kind: Kind::Step, id, body: json(response) }
+    }
+
     /// A chunk of output.
     pub fn output(id: u32, tag: OutputTag, chunk: &[u8]) -> Self {
         let mut body = Vec::with_capacity(chunk.len() + 1);
@@ -217,7 +226,12 @@ impl Frame {
                 let (tag, chunk) = self.body.split_at(self.body.len().min(1));
                 split(chunk, MAX_BODY - 1, |piece| put(into, Kind::Output, self.id, tag, piece));
             }
-            Kind::Hello | Kind::Request | Kind::Response | Kind::Cancel | Kind::Part => {
+            Kind::Hello
+            | Kind::Request
+            | Kind::Response
+            | Kind::Cancel
+            | Kind::Part
+            | Kind::Step => {
                 let mut rest = &self.body[..];
                 while rest.len() > MAX_BODY {
                     let (piece, after) = rest.split_at(MAX_BODY);
@@ -365,7 +379,7 @@ impl Decoder {
                 self.parts.entry(frame.id).or_default().append(&mut frame.body);
                 Ok(None)
             }
-            Kind::Hello | Kind::Request | Kind::Response | Kind::Cancel => {
+            Kind::Hello | Kind::Request | Kind::Response | Kind::Cancel | Kind::Step => {
                 if let Some(mut whole) = self.parts.remove(&frame.id) {
                     whole.append(&mut frame.body);
                     frame.body = whole;

@@ -47,6 +47,10 @@ pub enum Request {
     Facts(FactsRequest),
     /// Runs one module.
     Module(ModuleRequest),
+    /// Runs modules one after the other. Each that ends is told as a frame of kind `Step`; the
+    /// answer that ends them is [`Response::Done`], also when one of them failed and the others
+    /// were not run.
+    Chain(Chain),
     /// Runs one command, streaming its output as frames of kind `Output`.
     Exec(Exec),
     /// Receives a file as frames of kind `Data`, ended by an empty one; written beside its final
@@ -247,6 +251,17 @@ pub struct ModuleRequest {
     pub job: Option<Job>,
 }
 
+/// Modules that run one after the other, up to the first that fails or is not ours to run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Chain {
+    /// The modules. They become no other user each for itself, run in the foreground, and none of
+    /// them is foreign.
+    pub modules: Vec<ModuleRequest>,
+    /// Become this user first, for all of them.
+    #[serde(default, rename = "become", skip_serializing_if = "Option::is_none")]
+    pub become_user: Option<Become>,
+}
+
 /// A module in the background.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -319,6 +334,13 @@ pub const BEYOND: &str = "_updraft_beyond";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ModuleResult(pub Map<String, Value>);
+
+impl ModuleResult {
+    /// Whether what comes after it in a [`Chain`] is run.
+    pub fn goes_on(&self) -> bool {
+        !self.0.contains_key(BEYOND) && self.0.get("failed").is_none_or(|failed| failed == false)
+    }
+}
 
 /// What a foreign module wrote and how it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,7 @@
 //! The real agent on its standard streams, spoken to by the real controller side.
 
-use crate::{SOON, Served};
+use crate::{SOON, Served, eventually};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use updraft_base::Digest;
 use updraft_remote::{Output, RemoteError, Session as _, Stream};
 use updraft_wire::{
@@ -48,17 +47,6 @@ impl Output for Heard {
 
 fn words(argv: &[&str]) -> Vec<String> {
     argv.iter().map(|word| (*word).to_owned()).collect()
-}
-
-/// Waits until something is so; says what it waited for when it never is.
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..400 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("after 10 s still not so: {what}");
 }
 
 fn is_running(pid: &str) -> bool {

@@ -3,13 +3,15 @@
 use super::{HostTarget, Operator, Reach, ReachError};
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use updraft_base::Blame;
-use updraft_remote::{Output, RemoteError, Session};
-use updraft_wire::{Exec, Exit, Job, ModuleRequest, ModuleResult, Peer, Put, Request, Response};
+use updraft_remote::{Output, RemoteError, Session, Steps};
+use updraft_wire::{
+    Chain, Exec, Exit, Job, ModuleRequest, ModuleResult, Peer, Put, Request, Response,
+};
 
 /// One host.
 #[derive(Default)]
@@ -17,6 +19,8 @@ pub(super) struct FakeHost {
     pub(super) files: Mutex<BTreeMap<String, String>>,
     /// Every module that ran, as it was asked for.
     pub(super) log: Mutex<Vec<ModuleRequest>>,
+    /// How many modules each message asked for.
+    pub(super) trips: Mutex<Vec<usize>>,
     staged: Mutex<BTreeMap<String, Vec<u8>>>,
     peer: Peer,
     tries: Mutex<u64>,
@@ -35,14 +39,22 @@ impl Session for FakeHost {
 
     async fn call(&self, request: Request, _within: Duration) -> Result<Response, RemoteError> {
         let Request::Module(request) = request else { panic!("only modules are asked for") };
-        self.log.lock().unwrap().push(request.clone());
-        let result = match (&request.job, request.name.as_str()) {
-            (Some(job), _) => self.begin(job, &request),
-            (None, "async_status") => self.status(&request),
-            (None, _) => self.run(&request),
-        };
-        let Value::Object(result) = result else { panic!("a result is an object") };
-        Ok(Response::Module(ModuleResult(result)))
+        self.trips.lock().unwrap().push(1);
+        Ok(self.module(request))
+    }
+
+    async fn chain(&self, chain: Chain) -> Result<Box<dyn Steps>, RemoteError> {
+        self.trips.lock().unwrap().push(chain.modules.len());
+        let mut answers = VecDeque::new();
+        for module in chain.modules {
+            assert_eq!(module.become_user, None);
+            let become_user = chain.become_user.clone();
+            answers.push_back(self.module(ModuleRequest { become_user, ..module }));
+            if !matches!(answers.back(), Some(Response::Module(result)) if result.goes_on()) {
+                break;
+            }
+        }
+        Ok(Box::new(answers))
     }
 
     async fn exec(&self, _exec: Exec, _output: &mut dyn Output) -> Result<Exit, RemoteError> {
@@ -73,6 +85,17 @@ impl Session for FakeHost {
 }
 
 impl FakeHost {
+    fn module(&self, request: ModuleRequest) -> Response {
+        self.log.lock().unwrap().push(request.clone());
+        let result = match (&request.job, request.name.as_str()) {
+            (Some(job), _) => self.begin(job, &request),
+            (None, "async_status") => self.status(&request),
+            (None, _) => self.run(&request),
+        };
+        let Value::Object(result) = result else { panic!("a result is an object") };
+        Response::Module(ModuleResult(result))
+    }
+
     /// A job: it is done when somebody asks for the second time.
     fn begin(&self, job: &Job, request: &ModuleRequest) -> Value {
         let id = format!("{}.1", job.id);
@@ -224,6 +247,14 @@ impl FakeNet {
             .iter()
             .map(|request| (request.name.clone(), request.args.clone()))
             .collect()
+    }
+
+    pub(super) fn trips(&self, host: &str) -> Vec<usize> {
+        self.hosts
+            .lock()
+            .unwrap()
+            .get(host)
+            .map_or_else(Vec::new, |it| it.trips.lock().unwrap().clone())
     }
 
     pub(super) fn requests(&self, host: &str) -> Vec<ModuleRequest> {

@@ -7,6 +7,7 @@
 //! Never here: opening connections, starting processes, printing.
 
 mod actions;
+mod ahead;
 mod args;
 mod cache;
 mod count;

@@ -533,6 +533,7 @@ pub(super) fn host_scope(
         left,
         delegate: None,
         inventory: Arc::default(),
+        watch: None,
     }
 }
 

@@ -105,7 +105,10 @@ impl Crew<'_> {
             Ok(session) => session,
             Err(result) => return result,
         };
-        let mut result = self.ask(session.as_ref(), request).await;
+        let mut result = match self.sent_together(call, session.as_ref(), &request).await {
+            Some(result) => result,
+            None => self.ask(session.as_ref(), request).await,
+        };
         if flag(&result, "unreachable") {
             // Who tries again does so with another connection.
             self.forget(call).await;
@@ -133,12 +136,17 @@ impl Crew<'_> {
 
     /// Runs a module in a session that is open.
     pub(super) async fn ask(&self, session: &dyn Session, request: ModuleRequest) -> Dict {
-        let deadline = match request.timeout {
+        let within = self.deadline(&request);
+        answer(session.call(Request::Module(request), within).await)
+    }
+
+    /// How long a module may take before its host counts as lost.
+    pub(super) fn deadline(&self, request: &ModuleRequest) -> Duration {
+        match request.timeout {
             0 => self.shared.options.deadline,
             // The agent gives up first; this is for an agent that does not answer.
             seconds => Duration::from_secs(seconds + 30),
-        };
-        answer(session.call(Request::Module(request), deadline).await)
+        }
     }
 
     pub(super) fn request(

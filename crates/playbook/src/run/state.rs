@@ -1,6 +1,7 @@
 //! What a run knows: hosts with their facts and variables, counts.
 
 use super::RunOptions;
+use super::ahead::Ahead;
 use super::cache::FactCache;
 use crate::foreign::Modules;
 use crate::inventory::{Inventory, VarsDir, is_localhost};
@@ -61,6 +62,8 @@ pub(crate) struct HostState {
     pub(crate) included: Cell,
     /// No inventory lists it: it is this computer.
     pub(crate) implicit: bool,
+    /// What its next tasks ask of it.
+    pub(crate) ahead: Mutex<Option<Ahead>>,
 }
 
 /// Shared by everything in a run.
@@ -168,6 +171,7 @@ impl Shared {
                 set: Cell::default(),
                 included: Cell::default(),
                 implicit: is_localhost(name) && !self.inventory().contains(name),
+                ahead: Mutex::default(),
             })
         });
         Arc::clone(state)

@@ -2,6 +2,7 @@
 //! each host is a batch of its own.
 
 use super::Gathering;
+use super::ahead::Following;
 use super::cache::GATHERED;
 use super::execute::{Crew, truth};
 use super::handlers::Handlers;
@@ -58,7 +59,11 @@ pub(super) struct Batch<'r> {
     pub(super) over: Arc<AtomicBool>,
     /// Roles of which a host has run a task, and those that it has run to their end.
     pub(super) touched: BTreeSet<(usize, String)>,
-    completed: BTreeSet<(usize, String)>,
+    pub(super) completed: BTreeSet<(usize, String)>,
+    /// Roles whose tasks are under way.
+    pub(super) inside: Vec<String>,
+    /// What follows where the lists stand that are under way, the outermost first.
+    pub(super) around: Vec<Following>,
     pub(super) max_fail: Option<f64>,
     force_handlers: bool,
     pub(super) flushing: bool,
@@ -107,6 +112,8 @@ impl<'r> Batch<'r> {
             over: Arc::default(),
             touched: BTreeSet::new(),
             completed: BTreeSet::new(),
+            inside: Vec::new(),
+            around: Vec::new(),
             max_fail: play_number(known, play.max_fail_percentage.as_ref())?,
             // What the play says outranks the command line.
             force_handlers: match &play.force_handlers {
@@ -165,8 +172,8 @@ impl<'r> Batch<'r> {
         let everyone: Vec<usize> = (0..self.names.len()).collect();
         self.nodes(&play.pre_tasks, everyone.clone()).await;
         self.end_section(&everyone).await;
-        for used in &play.roles {
-            self.role(used, &everyone).await;
+        for (at, used) in play.roles.iter().enumerate() {
+            self.role(used, &everyone, Some(&play.roles[at + 1..])).await;
         }
         self.nodes(&play.tasks, everyone.clone()).await;
         self.end_section(&everyone).await;
@@ -209,13 +216,28 @@ impl<'r> Batch<'r> {
         }
     }
 
-    /// A role with what it depends on.
-    fn role<'a>(&'a mut self, used: &'a RoleUse, set: &'a [usize]) -> BoxFuture<'a, ()> {
+    /// A role with what it depends on. After it come other roles and the tasks of the play, if
+    /// it is one that the play lists.
+    fn role<'a>(
+        &'a mut self,
+        used: &'a RoleUse,
+        set: &'a [usize],
+        next: Option<&'a [RoleUse]>,
+    ) -> BoxFuture<'a, ()> {
         async move {
             for dependency in &used.dependencies {
-                self.role(dependency, set).await;
+                self.role(dependency, set, None).await;
             }
+            let mut walk = self.walk(set);
+            if let Some(next) = next
+                && next.iter().all(|used| walk.role(used))
+            {
+                walk.nodes(&self.play.tasks);
+            }
+            // Handlers come after the tasks.
+            self.around.push(walk.end(false));
             self.unit(&used.unit(), &used.tasks, set).await;
+            self.around.pop();
         }
         .boxed()
     }
@@ -225,7 +247,9 @@ impl<'r> Batch<'r> {
         let through = |index: &usize| self.completed.contains(&(*index, unit.fingerprint.clone()));
         let hosts: Vec<usize> =
             set.iter().copied().filter(|index| unit.allow_duplicates || !through(index)).collect();
+        self.inside.push(unit.fingerprint.clone());
         self.nodes(body, hosts.clone()).await;
+        self.inside.pop();
         for index in hosts {
             if self.flow[index] == Flow::LeftRole {
                 self.flow[index] = Flow::Running;
@@ -320,14 +344,24 @@ impl<'r> Batch<'r> {
 
     pub(super) fn nodes<'a>(&'a mut self, nodes: &'a [Node], set: Vec<usize>) -> BoxFuture<'a, ()> {
         async move {
-            for node in nodes {
+            for (at, node) in nodes.iter().enumerate() {
                 let set = self.among(&set);
                 if set.is_empty() || self.broken.is_some() || self.over.load(Ordering::Relaxed) {
                     return;
                 }
                 match node {
-                    Node::Task(task) => self.task(task, &set, false).await,
-                    Node::Block(block) => self.block(block, &set).await,
+                    Node::Task(task) => {
+                        self.look_ahead(&nodes[at..], &set).await;
+                        self.task(task, &set, false).await;
+                        self.look_no_more(&set);
+                    }
+                    Node::Block(block) => {
+                        let mut walk = self.walk(&set);
+                        let open = walk.nodes(&nodes[at + 1..]);
+                        self.around.push(walk.end(open));
+                        self.block(block, &set).await;
+                        self.around.pop();
+                    }
                 }
             }
         }
@@ -340,13 +374,19 @@ impl<'r> Batch<'r> {
         }
         let rescues = !block.rescue.is_empty();
         self.rescues += usize::from(rescues);
+        let mut walk = self.walk(set);
+        let open = walk.nodes(&block.always);
+        self.around.push(walk.end(open));
         self.nodes(&block.body, set.to_vec()).await;
+        self.around.pop();
         self.rescues -= usize::from(rescues);
         let failed: Vec<usize> =
             set.iter().copied().filter(|i| self.flow[*i] == Flow::Failed).collect();
         if rescues && !failed.is_empty() && !self.play_ended {
             self.although_failed(&failed);
+            self.around.push(Following::default());
             self.nodes(&block.rescue, failed).await;
+            self.around.pop();
         }
         if !block.always.is_empty() {
             // It runs for hosts that failed, too, and does not heal them.
@@ -354,7 +394,10 @@ impl<'r> Batch<'r> {
                 set.iter().copied().filter(|i| self.flow[*i] == Flow::Failed).collect();
             self.although_failed(&failed);
             let around = std::mem::take(&mut self.forgiven);
+            // Hosts that failed go no further.
+            self.around.push(Following::default());
             self.nodes(&block.always, set.to_vec()).await;
+            self.around.pop();
             let still: Vec<usize> =
                 failed.into_iter().filter(|index| !self.forgiven.contains(index)).collect();
             self.failed_after_all(&still);
@@ -477,6 +520,7 @@ impl<'r> Batch<'r> {
         }
         let (loaded, missing) = self.load_includes(task, includes, handler);
         self.after(task, &context, set, once, fatal || missing);
+        self.around.push(Following::default());
         for (nodes, hosts) in loaded {
             let hosts = self.among(&hosts);
             match handler {
@@ -484,6 +528,7 @@ impl<'r> Batch<'r> {
                 false => self.nodes(&nodes, hosts).await,
             }
         }
+        self.around.pop();
     }
 
     /// Runs the handlers that were notified, in the order they are defined.

@@ -1,5 +1,7 @@
 //! Whole playbooks on hosts in memory.
 
+mod ahead;
+
 use super::fake::{FakeNet, FakeOperator};
 use super::*;
 use crate::foreign::Modules;

@@ -1,5 +1,6 @@
 //! Which value a name has, for one task on one host.
 
+use super::ahead::Watch;
 use super::state::{HostState, Shared, groups_value};
 use crate::parse::tree::{Common, Role, Task};
 use crate::template::{Context, Fault, Interp, Scope, combine_dicts};
@@ -49,6 +50,8 @@ pub(crate) struct TaskScope {
     pub(crate) delegate: Option<Arc<HostState>>,
     /// What the inventory says, looked up once.
     pub(crate) inventory: Arc<OnceLock<Arc<Dict>>>,
+    /// Its turn has not come yet, and somebody minds what is looked at.
+    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 impl TaskScope {
@@ -79,7 +82,10 @@ impl TaskScope {
     }
 
     pub(crate) fn context(self) -> Context {
-        let world = Arc::clone(&self.shared.world);
+        let world = match &self.watch {
+            Some(watch) => Arc::clone(&watch.world),
+            None => Arc::clone(&self.shared.world),
+        };
         Context { scope: Arc::new(self), world }
     }
 
@@ -312,6 +318,9 @@ fn later<F: FnOnce() -> Option<Value>>(look: F) -> impl Iterator<Item = Value> {
 
 impl Scope for TaskScope {
     fn get(&self, name: &str) -> Option<Value> {
+        if let Some(watch) = &self.watch {
+            watch.looks_at(name);
+        }
         if let Some(value) = self.over.get(name) {
             return Some(value.clone());
         }
@@ -335,6 +344,9 @@ impl Scope for TaskScope {
     }
 
     fn names(&self) -> Vec<Arc<str>> {
+        if let Some(watch) = &self.watch {
+            watch.looks_too_far();
+        }
         let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
         let mut add = |dict: &Dict| {
             names.extend(dict.keys().filter_map(Key::as_str).map(Arc::from));

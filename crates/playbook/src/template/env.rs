@@ -67,6 +67,11 @@ pub trait Outside: Send + Sync {
 
     /// Chance for filters and lookups that are given no seed.
     fn chance(&self) -> Box<dyn Chance>;
+
+    /// Whether lookups may write files.
+    fn may_write(&self) -> bool {
+        true
+    }
 }
 
 /// What became of a command.

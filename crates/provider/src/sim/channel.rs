@@ -14,7 +14,8 @@ use tokio::io::{
 use tokio::sync::watch;
 use updraft_base::{Blame, MachineId};
 use updraft_wire::{
-    Decoded, Decoder, Frame, Hello, Kind, MAX_BODY, OutputTag, PREAMBLE, Put, Request, VERSION,
+    Chain, Decoded, Decoder, Frame, Hello, Kind, MAX_BODY, ModuleRequest, OutputTag, PREAMBLE, Put,
+    Request, Response, VERSION,
 };
 
 /// Bytes that may be on their way in one direction, as in a pipe.
@@ -173,6 +174,7 @@ impl Agent {
                     self.puts.insert(frame.id, (put, Vec::new()));
                     Ok(())
                 }
+                Ok(Request::Chain(chain)) => self.chain(frame.id, chain).await,
                 Ok(request) => self.answer(frame.id, &request, Vec::new()).await,
                 // The real agent refuses; here such a request is a fault in the test.
                 Err(_) => Err(Gone),
@@ -192,8 +194,27 @@ impl Agent {
                 self.puts.remove(&frame.id);
                 Ok(())
             }
-            Kind::Request | Kind::Response | Kind::Output | Kind::Part => Ok(()),
+            Kind::Request | Kind::Response | Kind::Step | Kind::Output | Kind::Part => Ok(()),
         }
+    }
+
+    /// Modules one after the other. Each may be lost on the way as if it had been asked for alone.
+    async fn chain(&mut self, id: u32, chain: Chain) -> Result<(), Gone> {
+        let mut bytes = Vec::new();
+        for module in chain.modules {
+            let module = ModuleRequest { become_user: chain.become_user.clone(), ..module };
+            let mut wires = Wires { staged: std::mem::take(&mut self.staged), ..Wires::default() };
+            let answered = self.line.ask(&Request::Module(module), &mut wires).await;
+            self.staged = std::mem::take(&mut wires.staged);
+            let (Answered::Well(response) | Answered::Twice(response)) =
+                answered.map_err(|_| Gone)?;
+            Frame::step(id, &response).encode(&mut bytes);
+            if !matches!(&response, Response::Module(result) if result.goes_on()) {
+                break;
+            }
+        }
+        Frame::response(id, &Response::Done).encode(&mut bytes);
+        self.send(&bytes).await
     }
 
     async fn answer(&mut self, id: u32, request: &Request, content: Vec<u8>) -> Result<(), Gone> {

@@ -267,6 +267,8 @@ pub(super) fn answer(
             Ok(result) => Response::Module(ModuleResult(result)),
             Err(failure) => Response::Failed(failure),
         },
+        // Its line takes it apart.
+        Request::Chain(_) => failed(FailureKind::Refused, "modules are asked for one by one"),
         Request::Exec(exec) => exec_command(machine, &exec, wires),
         Request::Put(put) => {
             let bytes = std::mem::take(&mut wires.incoming);

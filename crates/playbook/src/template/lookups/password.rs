@@ -32,6 +32,9 @@ pub(super) fn lookup(
 fn one(cx: &mut Interp<'_>, term: &str, call: &Call) -> Result<String, Fault> {
     let wanted = wanted(cx, term, call)?;
     let kept = wanted.path != Path::new("/dev/null");
+    if kept && !cx.cx.world.commands.may_write() {
+        return Err(Fault::new("a password is kept only when its turn has come"));
+    }
     let _lock = kept.then(|| Lock::take(&wanted.path)).transpose()?;
     let content = std::fs::read_to_string(&wanted.path).ok().filter(|_| kept);
     let (mut changed, password, mut salt, mut ident) = match content {

@@ -1,0 +1,534 @@
+//! Tasks that are sent together, so that a host far away is asked once and not once for each.
+//!
+//! Before a task is carried out it is rehearsed, with those that follow it: everything about them is
+//! settled as if their turn had come, and what they would ask of the host is only noted. What was
+//! noted goes out in one message; the agent carries it out in order, up to the first that fails.
+//! When a task's turn comes it is settled once more, as ever. If it then asks for the very same
+//! thing, the answer is on its way already.
+//!
+//! Whatever a task may not know before its turn ends the rehearsal there: what an earlier one gives,
+//! other hosts, chance, the time, programs that run here.
+
+use super::execute::{Call, Crew};
+use super::outcome::Ended;
+use super::reach::{HostTarget, Reach, ReachError};
+use super::remote::{answer, unreachable};
+use super::strategy::Batch;
+use super::tags;
+use super::vars::TaskScope;
+use crate::output::{Event, Sink};
+use crate::parse::tree::{Block, Condition, Node, RoleUse, Task, Unit};
+use crate::template::{Outside, Ran, World};
+use crate::value::Dict;
+use async_trait::async_trait;
+use serde_json::json;
+use std::collections::{BTreeSet, VecDeque};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use updraft_base::{Blame, Chance, Clock, SeededChance, Timestamp};
+use updraft_remote::{Output, RemoteError, Session, Steps};
+use updraft_wire::{
+    Chain, Exec, Exit, FailureKind, ModuleRequest, ModuleResult, Peer, Put, Request, Response,
+};
+
+/// Requests that are sent together, at most: few enough that their answers find room on the line
+/// while nobody fetches them.
+const MOST: usize = 32;
+
+/// Bytes of arguments that are sent together, about.
+const MOST_BYTES: usize = 256 << 10;
+
+/// What only this side does, and what changes nothing but what a host says of itself: whether it runs
+/// a little earlier on one host than on others is seen by nobody.
+const OWN: &[&str] = &[
+    "alternatives",
+    "apt",
+    "apt_repository",
+    "assert",
+    "authorized_key",
+    "blockinfile",
+    "copy",
+    "cron",
+    "debug",
+    "file",
+    "find",
+    "group",
+    "ini_file",
+    "lineinfile",
+    "modprobe",
+    "ping",
+    "replace",
+    "slurp",
+    "stat",
+    "sysctl",
+    "tempfile",
+    "template",
+    "timezone",
+    "user",
+];
+
+/// What may have to do with other hosts. All of these are one request each and give no facts.
+const WIDE: &[&str] =
+    &["command", "get_url", "mount", "shell", "systemd", "systemd_service", "wait_for"];
+
+/// Names that mean something else once other tasks have run, on this host or on others.
+const UNSETTLED: &[&str] = &[
+    "ansible_failed_result",
+    "ansible_failed_task",
+    "ansible_play_batch",
+    "ansible_play_hosts",
+    "hostvars",
+    "play_hosts",
+    "vars",
+];
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is known of the requests that come next on a host.
+pub(crate) enum Ahead {
+    /// They go out with the first of them.
+    Planned(VecDeque<ModuleRequest>),
+    /// They have gone out.
+    Sent { steps: Box<dyn Steps>, left: VecDeque<ModuleRequest> },
+}
+
+/// Minds what a rehearsal looks at.
+pub(crate) struct Watch {
+    /// What results of earlier tasks are called.
+    names: Mutex<BTreeSet<String>>,
+    /// Something was looked at that is not settled yet.
+    hit: Arc<AtomicBool>,
+    /// The world without what may be another a moment later.
+    pub(crate) world: Arc<World>,
+}
+
+impl Watch {
+    fn new(world: &World) -> Self {
+        let hit = Arc::new(AtomicBool::new(false));
+        let unsettled = Arc::new(Unsettled { hit: Arc::clone(&hit) });
+        let world = World {
+            clock: Arc::clone(&unsettled) as Arc<dyn Clock>,
+            commands: unsettled,
+            // They are noted when the task's turn has come.
+            differences: None,
+            ..world.clone()
+        };
+        Self { names: Mutex::default(), hit, world: Arc::new(world) }
+    }
+
+    /// Notes that a variable was looked at.
+    pub(crate) fn looks_at(&self, name: &str) {
+        if UNSETTLED.contains(&name) || lock(&self.names).contains(name) {
+            self.looks_too_far();
+        }
+    }
+
+    /// Notes that something was looked at that is not settled yet.
+    pub(crate) fn looks_too_far(&self) {
+        self.hit.store(true, Ordering::Relaxed);
+    }
+
+    fn is_hit(&self) -> bool {
+        self.hit.load(Ordering::Relaxed)
+    }
+}
+
+/// Time, chance and programs, whose answers count only when a task's turn has come.
+struct Unsettled {
+    hit: Arc<AtomicBool>,
+}
+
+impl Clock for Unsettled {
+    fn now(&self) -> Timestamp {
+        self.hit.store(true, Ordering::Relaxed);
+        Timestamp::UNIX_EPOCH
+    }
+}
+
+impl Outside for Unsettled {
+    fn shell(&self, _command: &str, _directory: &Path) -> Result<Ran, String> {
+        self.hit.store(true, Ordering::Relaxed);
+        Err("its turn has not come".to_owned())
+    }
+
+    fn chance(&self) -> Box<dyn Chance> {
+        self.hit.store(true, Ordering::Relaxed);
+        Box::new(SeededChance::new(0))
+    }
+
+    fn may_write(&self) -> bool {
+        self.hit.store(true, Ordering::Relaxed);
+        false
+    }
+}
+
+/// A session that only notes what it is asked, and a way to it.
+#[derive(Default)]
+struct Notes {
+    requests: Mutex<Vec<ModuleRequest>>,
+    /// Something else than a request was asked of it.
+    more: AtomicBool,
+    peer: Peer,
+}
+
+impl Notes {
+    fn beyond<T>(&self) -> Result<T, RemoteError> {
+        self.more.store(true, Ordering::Relaxed);
+        Err(RemoteError::Lost { host: String::new(), reason: "its turn has not come".to_owned() })
+    }
+}
+
+#[async_trait]
+impl Session for Notes {
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    async fn call(&self, request: Request, _within: Duration) -> Result<Response, RemoteError> {
+        let Request::Module(request) = request else { return self.beyond() };
+        if request.foreign.is_some() || request.job.is_some() {
+            return self.beyond();
+        }
+        lock(&self.requests).push(request);
+        let result = json!({ "changed": false });
+        Ok(Response::Module(ModuleResult(result.as_object().cloned().unwrap_or_default())))
+    }
+
+    async fn exec(&self, _exec: Exec, _output: &mut dyn Output) -> Result<Exit, RemoteError> {
+        self.beyond()
+    }
+
+    async fn put(
+        &self,
+        _put: Put,
+        _content: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> Result<String, RemoteError> {
+        self.beyond()
+    }
+
+    async fn get(
+        &self,
+        _path: &str,
+        _into: &mut (dyn AsyncWrite + Send + Unpin),
+    ) -> Result<u32, RemoteError> {
+        self.beyond()
+    }
+}
+
+/// The way to [`Notes`].
+struct ToNotes(Arc<Notes>);
+
+#[async_trait]
+impl Reach for ToNotes {
+    async fn session(&self, host: &HostTarget) -> Result<Arc<dyn Session>, ReachError> {
+        // Nothing is far here, and a file that a task writes may be the source of the next.
+        if host.connection() != "ssh" {
+            self.0.more.store(true, Ordering::Relaxed);
+            let message = "its turn has not come".to_owned();
+            return Err(ReachError { message, blame: Blame::Passing });
+        }
+        let notes: Arc<Notes> = Arc::clone(&self.0);
+        Ok(notes)
+    }
+
+    async fn forget(&self, _host: &HostTarget) {}
+}
+
+/// Nothing of a rehearsal is told.
+struct Silence;
+
+impl Sink for Silence {
+    fn event(&self, _event: Event) {}
+}
+
+/// Whether a task may be rehearsed; with `alone` no other host is on its way through the play.
+fn can_be_foreseen(task: &Task, alone: bool) -> bool {
+    let Some(module) = task.module() else { return false };
+    let common = &task.common;
+    let plain = task.foreign.is_none()
+        && task.until.is_empty()
+        && task.retries.is_none()
+        && task.detach.is_none()
+        && common.delegate_to.is_none()
+        && common.run_once.is_none()
+        && common.throttle.is_none()
+        && common.debugger.is_none();
+    let repeats = task.repeat.as_ref();
+    let steady = repeats.is_none_or(|repeat| {
+        repeat.control.pause.is_none() && repeat.control.break_when.is_empty()
+    });
+    let quiet = OWN.contains(&module) && common.any_errors_fatal.is_none();
+    plain && steady && (quiet || alone && (OWN.contains(&module) || WIDE.contains(&module)))
+}
+
+/// Whether what comes after a task hangs on what this side makes of its result.
+fn is_judged(task: &Task) -> bool {
+    let judged = |conditions: &Option<Vec<Condition>>| {
+        conditions.iter().flatten().any(|one| !matches!(one, Condition::Plain(_)))
+    };
+    let mut templates = Vec::new();
+    task.common.notify.iter().for_each(|name| name.templates(&mut templates));
+    judged(&task.changed_when) || judged(&task.failed_when) || !templates.is_empty()
+}
+
+/// Tasks in the order in which they come, as far as that is known.
+#[derive(Clone, Default)]
+pub(super) struct Following {
+    tasks: Vec<Arc<Task>>,
+    /// What comes after the last of them is what comes after where they stand.
+    open: bool,
+    /// Roles whose tasks are among them.
+    roles: Vec<String>,
+}
+
+/// Collects the tasks that follow.
+pub(super) struct Walk {
+    /// No other host is on its way through the play.
+    alone: bool,
+    /// What other hosts do does not end the play for this one.
+    settled: bool,
+    /// Roles that all of the hosts are through with: they are left out.
+    through: BTreeSet<String>,
+    /// Roles that some host is in or through with: they may be left out.
+    known: BTreeSet<String>,
+    found: Following,
+}
+
+impl Walk {
+    /// Goes through a list; whether it came to its end.
+    pub(super) fn nodes(&mut self, nodes: &[Node]) -> bool {
+        nodes.iter().all(|node| match node {
+            Node::Task(task) => self.task(task),
+            Node::Block(block) => self.block(block),
+        })
+    }
+
+    fn task(&mut self, task: &Arc<Task>) -> bool {
+        let apart = self.alone || self.settled;
+        if self.found.tasks.len() >= MOST || !apart || !can_be_foreseen(task, self.alone) {
+            return false;
+        }
+        self.found.tasks.push(Arc::clone(task));
+        !is_judged(task)
+    }
+
+    fn block(&mut self, block: &Block) -> bool {
+        match &block.unit {
+            Some(unit) => self.unit(unit, &block.body),
+            None => self.nodes(&block.body) && self.nodes(&block.always),
+        }
+    }
+
+    fn unit(&mut self, unit: &Unit, tasks: &[Node]) -> bool {
+        if unit.allow_duplicates {
+            return self.nodes(tasks);
+        }
+        if self.through.contains(&unit.fingerprint) {
+            return true;
+        }
+        self.found.roles.push(unit.fingerprint.clone());
+        self.known.insert(unit.fingerprint.clone()) && self.nodes(tasks)
+    }
+
+    /// Goes through a role and what it depends on.
+    pub(super) fn role(&mut self, used: &RoleUse) -> bool {
+        used.dependencies.iter().all(|one| self.role(one)) && self.unit(&used.unit(), &used.tasks)
+    }
+
+    /// What was found. With `open`, what comes after it is what comes after where it stands.
+    pub(super) fn end(self, open: bool) -> Following {
+        Following { open, ..self.found }
+    }
+
+    /// What was found, and what comes after it, given what follows where each list stands, the
+    /// outermost first. That was found out when the list began: a role that ran since may be left
+    /// out now.
+    fn and_then(mut self, mut open: bool, around: &[Following]) -> Vec<Arc<Task>> {
+        for next in around.iter().rev() {
+            let repeats = next.roles.iter().any(|role| !self.known.insert(role.clone()));
+            if !open || repeats {
+                break;
+            }
+            self.found.tasks.extend(next.tasks.iter().cloned());
+            open = next.open;
+        }
+        self.found.tasks.truncate(MOST);
+        self.found.tasks
+    }
+}
+
+impl Batch<'_> {
+    /// Goes through tasks that a set of hosts comes to after the one it is at.
+    pub(super) fn walk(&self, set: &[usize]) -> Walk {
+        let settled =
+            self.play.max_fail_percentage.is_none() && !self.crew.shared.options.any_errors_fatal;
+        let mut known: BTreeSet<String> = self.inside.iter().cloned().collect();
+        known.extend(self.completed.iter().map(|(_, fingerprint)| fingerprint.clone()));
+        let of_all = |role: &&String| {
+            set.iter().all(|at| self.completed.contains(&(*at, String::clone(role))))
+        };
+        let through = known.iter().filter(of_all).cloned().collect();
+        Walk { alone: set.len() == 1, settled, through, known, found: Following::default() }
+    }
+
+    /// Plans what is asked together of each host, beginning with the first of these tasks.
+    pub(super) async fn look_ahead(&self, nodes: &[Node], set: &[usize]) {
+        let options = &self.crew.shared.options;
+        let asks = options.step || options.debugger || self.vars.debugged;
+        if asks || options.start_at.is_some() {
+            return;
+        }
+        let mut tasks = None;
+        for index in set {
+            let host = self.crew.shared.host(&self.names[*index]);
+            if matches!(*lock(&host.ahead), Some(Ahead::Sent { .. })) {
+                continue;
+            }
+            let tasks = tasks.get_or_insert_with(|| {
+                let mut walk = self.walk(set);
+                let open = walk.nodes(nodes);
+                walk.and_then(open, &self.around)
+            });
+            let several = tasks.len() > 1 || tasks.first().is_some_and(|it| it.repeat.is_some());
+            if !several {
+                return;
+            }
+            let scope = self.scope(*index);
+            self.crew.look_ahead(tasks, &scope).await;
+        }
+    }
+
+    /// Forgets what was planned and has not gone out: the next task plans anew.
+    pub(super) fn look_no_more(&self, set: &[usize]) {
+        for index in set {
+            let host = self.crew.shared.host(&self.names[*index]);
+            let mut ahead = lock(&host.ahead);
+            if matches!(*ahead, Some(Ahead::Planned(_))) {
+                *ahead = None;
+            }
+        }
+    }
+}
+
+impl Crew<'_> {
+    /// Plans what is asked of a host together.
+    pub(super) async fn look_ahead(&self, tasks: &[Arc<Task>], scope: &TaskScope) {
+        let requests = self.rehearse(tasks, scope).await;
+        *lock(&scope.host.ahead) =
+            (requests.len() > 1).then(|| Ahead::Planned(VecDeque::from(requests)));
+    }
+
+    /// What tasks will ask of a host, up to the first of which it cannot be known.
+    async fn rehearse(&self, tasks: &[Arc<Task>], scope: &TaskScope) -> Vec<ModuleRequest> {
+        let notes = Arc::new(Notes::default());
+        let watch = Arc::new(Watch::new(&self.shared.world));
+        let reach = ToNotes(Arc::clone(&notes));
+        let crew = Crew { reach: &reach, sink: &Silence, ..*self };
+        let scope = TaskScope { watch: Some(Arc::clone(&watch)), ..scope.clone() };
+        let mut bytes = 0;
+        for task in tasks {
+            if !self.is_selected(task) {
+                continue;
+            }
+            let known = lock(&notes.requests).len();
+            let registers = |task: &Task| lock(&watch.names).extend(task.register.clone());
+            // Each item of a loop can see what the one before it gave.
+            if task.repeat.is_some() {
+                registers(task);
+            }
+            let task = Task { changed_when: None, failed_when: None, ..Task::clone(task) };
+            let scope = scope.for_task(&task);
+            let told = match &task.repeat {
+                None => crew.once(&task, &scope).await,
+                Some(repeat) => crew.repeat(&task, repeat, &scope).await,
+            };
+            let mut requests = lock(&notes.requests);
+            let failed = matches!(told.outcome.ended, Ended::Failed | Ended::Unreachable);
+            let first = requests.first().map(|first| first.become_user.clone());
+            let as_another = requests[known..]
+                .iter()
+                .any(|request| Some(&request.become_user) != first.as_ref());
+            if failed || as_another || watch.is_hit() || notes.more.load(Ordering::Relaxed) {
+                requests.truncate(known);
+                break;
+            }
+            bytes += requests[known..].iter().map(size).sum::<usize>();
+            if requests.len() > MOST || bytes > MOST_BYTES {
+                // Of a long loop the first items, otherwise up to the task before.
+                requests.truncate(if known > 0 { known } else { MOST });
+                break;
+            }
+            drop(requests);
+            registers(&task);
+        }
+        std::mem::take(&mut *lock(&notes.requests))
+    }
+
+    /// Whether the tags leave the task, as far as that is plain to see.
+    fn is_selected(&self, task: &Task) -> bool {
+        let options = &self.shared.options;
+        tags::selected(&tags::words(&task.common.tags), &options.tags, &options.skip_tags)
+    }
+
+    /// The answer to a request that goes out with others or has gone out before; `None` when it is
+    /// to be asked for alone.
+    pub(super) async fn sent_together(
+        &self,
+        call: &Call<'_>,
+        session: &dyn Session,
+        request: &ModuleRequest,
+    ) -> Option<Dict> {
+        let host = call.delegate.is_none().then_some(&call.scope.host)?;
+        let within = self.deadline(request);
+        let ahead = lock(&host.ahead).take()?;
+        let (mut steps, mut left) = match ahead {
+            Ahead::Planned(planned) if planned.front() == Some(request) => {
+                let become_user = request.become_user.clone();
+                let modules = planned.iter().cloned();
+                let modules =
+                    modules.map(|request| ModuleRequest { become_user: None, ..request }).collect();
+                match session.chain(Chain { modules, become_user }).await {
+                    Ok(steps) => (steps, planned),
+                    Err(error) => return Some(unreachable(&updraft_base::chain(&error))),
+                }
+            }
+            Ahead::Planned(_) => return None,
+            Ahead::Sent { steps, left } => (steps, left),
+        };
+        if left.pop_front().as_ref() != Some(request) {
+            // It was told otherwise than it was foreseen. What is under way comes to its end first.
+            while let Ok(Some(_)) = steps.next(within).await {}
+            return None;
+        }
+        match steps.next(within).await {
+            Ok(None) => None,
+            // An agent of another day, which knows no chains.
+            Ok(Some(Response::Failed(failure))) if failure.kind == FailureKind::Refused => None,
+            Ok(Some(response)) => {
+                let goes_on = matches!(&response, Response::Module(result) if result.goes_on());
+                if goes_on && !left.is_empty() {
+                    *lock(&host.ahead) = Some(Ahead::Sent { steps, left });
+                } else if goes_on {
+                    // The end comes with the last answer.
+                    steps.next(within).await.ok();
+                }
+                Some(answer(Ok(response)))
+            }
+            Err(error) => Some(unreachable(&updraft_base::chain(&error))),
+        }
+    }
+}
+
+/// How many bytes a request takes, about.
+fn size(request: &ModuleRequest) -> usize {
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.len(),
+        other => other.to_string().len(),
+    };
+    request.args.iter().map(|(name, value)| name.len() + text(value)).sum()
+}
