@@ -19,7 +19,9 @@ missed=0
 
 on_fleet() { lab/fleet.sh --dir "$fleet" "$@"; }
 
+relay=
 clean_up() {
+  [ -z "$relay" ] || kill "$relay" 2>/dev/null || true
   on_fleet down
   rm -rf "$home"
 }
@@ -50,7 +52,10 @@ run_by_all() {
   local play=$1 limit=${2:-all}
   contestants=(--of updraft "$ctl $updraft play -i $inventory --limit $limit --forks 10 $play.yml")
   [ "$alone" != --ours ] || return 0
-  [ ! -e "$plays/$play.py" ] || contestants+=(--of pyinfra "$ctl $peers/pyinfra --no-wait -y $fleet/pyinfra.py $play.py")
+  local hosts
+  hosts=$(dirname "$inventory")/pyinfra.py
+  [ ! -e "$plays/$play.py" ] || [ ! -e "$hosts" ] \
+    || contestants+=(--of pyinfra "$ctl $peers/pyinfra --no-wait -y $hosts $play.py")
   contestants+=(--of mitogen "$mitogen $peers/ansible-playbook -i $inventory --limit $limit $play.yml")
   contestants+=(--of ansible "$ansible $peers/ansible-playbook -i $inventory --limit $limit $play.yml")
 }
@@ -65,6 +70,22 @@ run_by_all files bench-1
 measure files --title "20 files on 1 host, nothing to change" --rounds 5 --beyond 0.04 \
   "${contestants[@]:0:3}" --of "updraft, one task" "$ctl $updraft play -i $inventory --limit bench-1 file.yml" \
   "${contestants[@]:3}"
+
+# The same host a tenth of a second away. pyinfra does not know a host's key by another name.
+ip=$(on_fleet ip 1)
+$ctl bench/relay.py 2222 "$ip" 22 0.05 &
+relay=$!
+mkdir -p "$fleet/far"
+sed -e '/^bench-1 /s/=.*/=127.0.0.1 ansible_port=2222/' -e '/^bench-\([^1]\|1[0-9]\)/d' \
+  -e "s/ssh_common_args='/&-o HostKeyAlias=bench-1 /" "$inventory" >"$fleet/far/hosts.ini"
+near=$inventory
+inventory=$fleet/far/hosts.ini
+for play in files site; do
+  run_by_all $play
+  measure "far-$play" --title "$play.yml on 1 host 0.1 s away, nothing to change" --rounds 2 "${contestants[@]}"
+done
+kill "$relay"
+inventory=$near
 
 run_by_all nothing
 measure nothing --title "a playbook that does nothing" --rounds 5 --agreed 0.015 "${contestants[@]}"

@@ -80,9 +80,7 @@ const UNSETTLED: &[&str] = &[
     "ansible_failed_task",
     "ansible_play_batch",
     "ansible_play_hosts",
-    "hostvars",
     "play_hosts",
-    "vars",
 ];
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

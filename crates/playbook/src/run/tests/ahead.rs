@@ -23,6 +23,17 @@ fn tasks_that_need_nothing_in_between_are_one_message() {
 }
 
 #[test]
+fn what_is_settled_of_other_hosts_can_be_read_ahead() {
+    let ran = Case::new(
+        "- hosts: h1\n  gather_facts: false\n  tasks:\n    - command: echo a\n      register: r\n    - command: echo {{ hostvars.h2.word }} {{ hostvars | length }}\n    - command: echo {{ hostvars.h1 | length > 5 }}\n",
+    )
+    .hosts("h1\nh2 word=up\n")
+    .run();
+    assert_eq!(asked(&ran), ["command echo a", "command echo up 2", "command echo True"]);
+    assert_eq!(ran.net.trips("h1"), [2, 1]);
+}
+
+#[test]
 fn items_of_a_loop_go_out_together_with_what_follows() {
     let ran = run(
         "- copy: {content: \"{{ item }}\", dest: \"/{{ item }}\"}\n  loop: [a, b, c]\n- command: echo x",
