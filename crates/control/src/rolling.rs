@@ -16,6 +16,7 @@ use updraft_site::{Action, Balancer, Service};
 use updraft_wire::{Exec, ModuleRequest, Request, Response};
 
 /// How often a balancer is asked while something is waited for. Its answer costs a millisecond.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const ASK_BALANCER_EVERY: Duration = Duration::from_millis(200);
 
 /// How long HAProxy may take to open its socket after its machine has booted: an emulated guest
@@ -115,7 +116,7 @@ impl Actor {
             return Ok(true);
         }
         if let Some(start) = &service.start {
-            self.action(party, start, "started").await?;
+            self.action(party, start, "start").await?;
         }
         Ok(self.await_health(service, party, version, context).await.is_ok())
     }
@@ -150,24 +151,25 @@ impl Actor {
         report.into_result(&service.deploy)?;
         if let Some(start) = &service.start {
             context.phase("start");
-            self.action(party, start, "started").await?;
+            self.action(party, start, "start").await?;
         }
         self.await_health(service, party, version, context).await
     }
 
-    /// Starts or stops a service by its unit or command.
+    /// Starts, restarts or stops a service by its unit, in systemd's words, or by its command.
     pub(crate) async fn action(
         &self,
         party: &Party,
         action: &Action,
-        state: &str,
+        verb: &str,
     ) -> Result<(), StepFault> {
         match action {
+            // A unit that is there already is a quick answer; asking for its state first is a slow one.
             Action::Unit(unit) => {
-                let args = json!({ "name": unit, "state": state });
-                self.module(party, "systemd", args).await.map(drop)
+                self.run(party, &["systemctl", verb, unit], &format!("systemctl {verb} {unit}"))
+                    .await
             }
-            Action::Command(text) => self.shell(party, text).await,
+            Action::Command(text) => self.run(party, &["/bin/sh", "-c", text], text).await,
         }
     }
 
@@ -200,10 +202,10 @@ impl Actor {
         }
     }
 
-    async fn shell(&self, party: &Party, text: &str) -> Result<(), StepFault> {
+    async fn run(&self, party: &Party, argv: &[&str], text: &str) -> Result<(), StepFault> {
         let session = self.sessions.get(party, SHORT).await.map_err(|e| fault(&e))?;
         let exec = Exec {
-            argv: ["/bin/sh", "-c", text].map(str::to_owned).to_vec(),
+            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
             deadline_ms: 600_000,
             ..Exec::default()
         };
@@ -251,6 +253,8 @@ impl Actor {
         context.report("testing");
         context.phase("test");
         let began = tokio::time::Instant::now();
+        // What was just started is mostly there before the first pause of `every` would be over.
+        let mut pause = FIRST_PAUSE.min(test.every);
         loop {
             let (healthy, saw) = self.try_once(service, party).await?;
             if healthy {
@@ -274,7 +278,8 @@ impl Actor {
                     _ => fault,
                 });
             }
-            tokio::time::sleep(test.every).await;
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(test.every);
         }
     }
 
@@ -291,12 +296,12 @@ impl Actor {
             return Ok(Value::Null);
         }
         match (&service.start, &service.stop) {
-            (Some(start @ Action::Unit(_)), _) => self.action(&party, start, "restarted").await?,
+            (Some(start @ Action::Unit(_)), _) => self.action(&party, start, "restart").await?,
             (Some(start), stop) => {
                 if let Some(stop) = stop {
-                    self.action(&party, stop, "stopped").await?;
+                    self.action(&party, stop, "stop").await?;
                 }
-                self.action(&party, start, "started").await?;
+                self.action(&party, start, "start").await?;
             }
             (None, _) => {
                 return Err(StepFault::new(
@@ -327,7 +332,7 @@ impl Actor {
                 ));
         };
         self.drain(service, machine, context).await?;
-        self.action(&party, stop, "stopped").await?;
+        self.action(&party, stop, "stop").await?;
         Ok(Value::Null)
     }
 
