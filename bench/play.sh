@@ -71,6 +71,11 @@ measure files --title "20 files on 1 host, nothing to change" --rounds 5 --beyon
   "${contestants[@]:0:3}" --of "updraft, one task" "$ctl $updraft play -i $inventory --limit bench-1 file.yml" \
   "${contestants[@]:3}"
 
+run_by_all facts bench-1
+measure facts --title "facts of 1 host" --rounds 5 --beyond 0.025 \
+  "${contestants[@]:0:3}" --of "updraft, ping" "$ctl $updraft play -i $inventory --limit bench-1 ping.yml" \
+  "${contestants[@]:3}"
+
 # The same host a tenth of a second away. pyinfra does not know a host's key by another name.
 ip=$(on_fleet ip 1)
 $ctl bench/relay.py 2222 "$ip" 22 0.05 &
