@@ -239,6 +239,7 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         flush_cache: args.flush_cache,
         step: args.step,
         debugger: *config.task_debugger,
+        explain: !context.global.shim,
         verbosity,
         ..run_options(context, &args.become_, args.user.as_ref(), args.connection.as_ref()).await?
     };

@@ -24,7 +24,7 @@ pub use load::{Reading, Scripts};
 pub(crate) use pattern::is_localhost;
 pub use script::Said;
 pub use vars::VarsDir;
-pub(crate) use vars::{read_vars, sorted_entries};
+pub(crate) use vars::{place_in_folder, read_vars, sorted_entries};
 
 use crate::config::{Config, GroupNames, lay};
 use crate::fault::Faults;

@@ -4,12 +4,14 @@ use super::Inventory;
 use crate::fault::LoadFault;
 use crate::value::{Dict, Value};
 use crate::vault::Vault;
+use crate::yaml::Origin;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// The `group_vars` and `host_vars` of one directory.
 #[derive(Clone, Debug, Default)]
 pub struct VarsDir {
+    path: PathBuf,
     groups: HashMap<String, Dict>,
     hosts: HashMap<String, Dict>,
     /// Every file that was read.
@@ -34,11 +36,26 @@ impl VarsDir {
     /// # Errors
     /// With everything in them that cannot be read.
     pub fn read(directory: &Path, vault: &Vault) -> Result<Self, Vec<LoadFault>> {
-        let mut dir = Self::default();
+        let mut dir = Self { path: directory.to_owned(), ..Self::default() };
         let mut faults = Vec::new();
         dir.groups = dir.named_files(&directory.join("group_vars"), vault, false, &mut faults);
         dir.hosts = dir.named_files(&directory.join("host_vars"), vault, true, &mut faults);
         if faults.is_empty() { Ok(dir) } else { Err(faults) }
+    }
+
+    /// Where its files say something of a name that means a group, or a host.
+    fn places(&self, whom: &Whom<'_>, name: &str, vault: &Vault) -> Vec<Origin> {
+        let (folder, whom) = match whom {
+            Whom::Group(group) => ("group_vars", group),
+            Whom::Host(host) => ("host_vars", host),
+        };
+        let folder = self.path.join(folder);
+        let is_its = |file: &&PathBuf| {
+            let first = file.strip_prefix(&folder).ok().and_then(|rest| rest.iter().next());
+            first.and_then(|first| first.to_str()).is_some_and(|first| vars_name(first) == *whom)
+        };
+        let files = self.files.iter().filter(is_its);
+        files.filter_map(|file| place_in(file, name, vault)).collect()
     }
 
     fn named_files(
@@ -210,43 +227,121 @@ impl Inventory {
     /// Groups come in the order that `ansible.cfg` asks for, from far to near; then the host's own.
     pub fn host_vars(&self, host: &str, beside: &[VarsDir], playbook: Option<&VarsDir>) -> Dict {
         let mut all = Dict::new();
-        let mut lay = |vars: Option<&Dict>| {
+        self.each_layer(host, beside, playbook, |_, _, vars| {
+            crate::config::lay(&mut all, vars, self.merge);
+        });
+        all.shift_remove("ansible_group_priority");
+        all
+    }
+
+    /// Where something is said of a variable of a host, the strongest first.
+    pub(crate) fn places_of(
+        &self,
+        (host, name): (&str, &str),
+        beside: &[VarsDir],
+        playbook: Option<&VarsDir>,
+        vault: &Vault,
+    ) -> Vec<String> {
+        let mut places = Vec::new();
+        self.each_layer(host, beside, playbook, |whom, dir, vars| {
+            if vars.contains_key(name) {
+                let files = dir.map(|dir| dir.places(&whom, name, vault)).unwrap_or_default();
+                match files.last() {
+                    Some(place) => places.push(place.full()),
+                    None => places.push(match whom {
+                        Whom::Group(group) => format!("group `{group}` of the inventory"),
+                        Whom::Host(host) => format!("host `{host}` of the inventory"),
+                    }),
+                }
+            }
+        });
+        places.reverse();
+        places
+    }
+
+    /// Everything said of a host, the strongest last.
+    fn each_layer(
+        &self,
+        host: &str,
+        beside: &[VarsDir],
+        playbook: Option<&VarsDir>,
+        mut each: impl FnMut(Whom<'_>, Option<&VarsDir>, &Dict),
+    ) {
+        let mut lay = |whom: Whom<'_>, dir: Option<&VarsDir>, vars: Option<&Dict>| {
             if let Some(vars) = vars {
-                crate::config::lay(&mut all, vars, self.merge);
+                each(whom, dir, vars);
             }
         };
+        let listed = |group: &str| self.groups.get(group).map(|group| &group.vars);
         let groups = self.groups_by_strength(host);
         for place in &self.precedence {
             match place.as_str() {
-                "all_inventory" => lay(self.groups.get("all").map(|group| &group.vars)),
+                "all_inventory" => lay(Whom::Group("all"), None, listed("all")),
                 "all_plugins_inventory" => {
-                    beside.iter().for_each(|dir| lay(dir.groups.get("all")));
+                    for dir in beside {
+                        lay(Whom::Group("all"), Some(dir), dir.groups.get("all"));
+                    }
                 }
-                "all_plugins_play" => lay(playbook.and_then(|dir| dir.groups.get("all"))),
+                "all_plugins_play" => {
+                    let vars = playbook.and_then(|dir| dir.groups.get("all"));
+                    lay(Whom::Group("all"), playbook, vars);
+                }
                 "groups_inventory" => {
-                    groups.iter().for_each(|name| lay(self.groups.get(name).map(|g| &g.vars)));
+                    for name in &groups {
+                        lay(Whom::Group(name), None, listed(name));
+                    }
                 }
                 "groups_plugins_inventory" => {
-                    for dir in beside {
-                        groups.iter().for_each(|name| lay(dir.groups.get(name)));
+                    for (dir, name) in
+                        beside.iter().flat_map(|dir| groups.iter().map(move |name| (dir, name)))
+                    {
+                        lay(Whom::Group(name), Some(dir), dir.groups.get(name));
                     }
                 }
                 "groups_plugins_play" => {
-                    groups.iter().for_each(|name| lay(playbook.and_then(|d| d.groups.get(name))));
+                    for name in &groups {
+                        let vars = playbook.and_then(|dir| dir.groups.get(name));
+                        lay(Whom::Group(name), playbook, vars);
+                    }
                 }
                 "plugins_by_groups" => {
                     for name in &groups {
-                        beside.iter().for_each(|dir| lay(dir.groups.get(name)));
-                        lay(playbook.and_then(|dir| dir.groups.get(name)));
+                        for dir in beside {
+                            lay(Whom::Group(name), Some(dir), dir.groups.get(name));
+                        }
+                        let vars = playbook.and_then(|dir| dir.groups.get(name));
+                        lay(Whom::Group(name), playbook, vars);
                     }
                 }
                 _ => {}
             }
         }
-        lay(self.hosts.get(host).map(|host| &host.vars));
-        beside.iter().for_each(|dir| lay(dir.hosts.get(host)));
-        lay(playbook.and_then(|dir| dir.hosts.get(host)));
-        all.shift_remove("ansible_group_priority");
-        all
+        lay(Whom::Host(host), None, self.hosts.get(host).map(|host| &host.vars));
+        for dir in beside.iter().chain(playbook) {
+            lay(Whom::Host(host), Some(dir), dir.hosts.get(host));
+        }
     }
+}
+
+/// Whom a layer of variables is about.
+#[derive(Clone, Copy)]
+enum Whom<'w> {
+    Group(&'w str),
+    Host(&'w str),
+}
+
+/// Where a file of variables says something of one of them.
+pub(crate) fn place_in(file: &Path, name: &str, vault: &Vault) -> Option<Origin> {
+    let text = vault.read_text(file).ok()?;
+    let parsed = crate::yaml::parse(&file.display().to_string(), &text).ok()?;
+    let entries = parsed.documents.first()?.as_map()?;
+    let found = entries.iter().find(|(key, _)| key.as_str() == Some(name));
+    found.map(|(key, _)| key.at.clone())
+}
+
+/// The same for `main` of a role's folder, which is a file or a folder of files.
+pub(crate) fn place_in_folder(folder: &Path, name: &str, vault: &Vault) -> Option<Origin> {
+    let inside = sorted_entries(&folder.join("main"));
+    let files = ["main.yml", "main.yaml", "main.json"].map(|file| folder.join(file));
+    inside.iter().rev().chain(&files).find_map(|file| place_in(file, name, vault))
 }

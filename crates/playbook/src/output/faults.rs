@@ -20,9 +20,7 @@ pub(crate) fn warning_text(fault: &LoadFault) -> String {
 }
 
 pub(super) fn origin_text(origin: &Origin) -> String {
-    let file = std::path::absolute(&*origin.file)
-        .map_or_else(|_| origin.file.to_string(), |path| path.display().to_string());
-    format!("Origin: {file}:{}:{}\n\n{}\n", origin.line, origin.column, excerpt(origin))
+    format!("Origin: {}\n\n{}\n", origin.full(), excerpt(origin))
 }
 
 /// The lines of the warnings that a result carries.

@@ -91,6 +91,8 @@ pub enum Event {
         /// It does not count.
         ignored: bool,
     },
+    /// Where the variables come from that the failure before is about, a line for each.
+    Explained(Vec<String>),
     /// A task or an item was skipped.
     Skipped {
         /// Where.

@@ -199,6 +199,11 @@ impl Screen {
                 }
                 pieces
             }
+            Event::Explained(lines) => {
+                let text = format!("variables, and who set them last:\n  {}", lines.join("\n  "));
+                let text = self.line(Colour::Plain, &text);
+                vec![Piece { error: show.failed_stderr, text }]
+            }
             Event::Skipped { at, result } => {
                 if !show.skipped_hosts {
                     return Vec::new();

@@ -99,6 +99,8 @@ pub(crate) enum Ahead {
 pub(crate) struct Watch {
     /// What results of earlier tasks are called.
     names: Mutex<BTreeSet<String>>,
+    /// Variables that were looked at.
+    seen: Mutex<Vec<String>>,
     /// Something was looked at that is not settled yet.
     hit: Arc<AtomicBool>,
     /// The world without what may be another a moment later.
@@ -106,7 +108,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    fn new(world: &World) -> Self {
+    pub(super) fn new(world: &World) -> Self {
         let hit = Arc::new(AtomicBool::new(false));
         let unsettled = Arc::new(Unsettled { hit: Arc::clone(&hit) });
         let world = World {
@@ -116,14 +118,20 @@ impl Watch {
             differences: None,
             ..world.clone()
         };
-        Self { names: Mutex::default(), hit, world: Arc::new(world) }
+        Self { names: Mutex::default(), seen: Mutex::default(), hit, world: Arc::new(world) }
     }
 
     /// Notes that a variable was looked at.
     pub(crate) fn looks_at(&self, name: &str) {
+        lock(&self.seen).push(name.to_owned());
         if UNSETTLED.contains(&name) || lock(&self.names).contains(name) {
             self.looks_too_far();
         }
+    }
+
+    /// What was looked at since this was asked last.
+    pub(super) fn seen(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.seen))
     }
 
     /// Notes that something was looked at that is not settled yet.

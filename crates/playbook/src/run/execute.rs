@@ -154,7 +154,15 @@ impl<'r> Crew<'r> {
                 ignored: outcome.ignored,
             },
         };
+        let unsettled =
+            matches!(&event, Event::Failed { why, .. } if why.starts_with("Task failed: "));
         self.sink.event(event);
+        if unsettled && self.shared.options.explain && scope.watch.is_none() {
+            let lines = self.explain(task, scope);
+            if !lines.is_empty() {
+                self.sink.event(Event::Explained(lines));
+            }
+        }
     }
 
     /// The task once: for a host, or for one item of its loop.

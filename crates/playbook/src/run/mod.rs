@@ -13,6 +13,7 @@ mod cache;
 mod count;
 mod debugger;
 mod execute;
+mod explain;
 mod fetch;
 mod files;
 mod foreign;
@@ -108,6 +109,8 @@ pub struct RunOptions {
     pub step: bool,
     /// Ask what to do about each task that fails, where nothing says otherwise.
     pub debugger: bool,
+    /// Say of a task that cannot be settled where its variables come from.
+    pub explain: bool,
     /// Reads the inventory anew, for `meta: refresh_inventory`.
     pub refresh: Option<Refresh>,
 }
@@ -157,6 +160,7 @@ impl RunOptions {
             start_at: None,
             step: false,
             debugger: false,
+            explain: false,
             refresh: None,
         }
     }

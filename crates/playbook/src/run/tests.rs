@@ -1,6 +1,7 @@
 //! Whole playbooks on hosts in memory.
 
 mod ahead;
+mod explain;
 
 use super::fake::{FakeNet, FakeOperator};
 use super::*;

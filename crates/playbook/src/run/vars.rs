@@ -5,6 +5,7 @@ use super::state::{HostState, Shared, groups_value};
 use crate::parse::tree::{Common, Role, Task};
 use crate::template::{Context, Fault, Interp, Scope, combine_dicts};
 use crate::value::{Call, Dict, Key, Object, Value};
+use crate::yaml::Origin;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -246,39 +247,96 @@ impl TaskScope {
 
     /// What the places say that a variable may come from, from the strongest to the weakest, as
     /// Ansible documents the precedence of variables.
-    fn layers<'s>(&'s self, name: &'s str) -> impl Iterator<Item = Value> + 's {
-        let one = |found: Option<&Value>| found.cloned().into_iter();
+    fn layers<'s>(&'s self, name: &'s str) -> impl Iterator<Item = (Layer<'s>, Value)> + 's {
         let injected = self.shared.world.config.facts_as_vars.value;
         let facts = (injected || name == "ansible_local").then_some(&self.host.facts);
-        one(self.shared.extra_vars.get(name))
-            .chain(one(self.common.params.get(name)))
-            .chain(self.roles().filter_map(move |role| role.params.get(name).cloned()))
-            .chain(later(move || self.host.set.look(name)))
-            .chain(later(move || self.host.included.look(name)))
-            .chain(later(move || self.common.vars.get(name).cloned()))
+        let parents = || self.role.iter().flat_map(|role| role.parents.iter().rev());
+        at(Layer::CommandLine, move || self.shared.extra_vars.get(name).cloned())
+            .chain(at(Layer::Include, move || self.common.params.get(name).cloned()))
+            .chain(self.roles().filter_map(move |role| {
+                Some((Layer::RoleParams(role), role.params.get(name).cloned()?))
+            }))
+            .chain(at(Layer::Set, move || self.host.set.look(name)))
+            .chain(at(Layer::Included, move || self.host.included.look(name)))
+            .chain(at(Layer::Task, move || self.common.vars.get(name).cloned()))
             .chain(
                 self.roles()
-                    .flat_map(move |role| [&role.given, &role.vars])
-                    .filter_map(move |vars| vars.get(name).cloned()),
+                    .flat_map(move |role| [(role, &role.given), (role, &role.vars)])
+                    .filter_map(move |(role, vars)| {
+                        Some((Layer::RoleVars(role), vars.get(name).cloned()?))
+                    }),
             )
-            .chain(later(move || self.play.role_vars.get(name).cloned()))
-            .chain(later(move || self.files.get(name).cloned()))
-            .chain(later(move || self.play.prompted.get(name).cloned()))
-            .chain(later(move || self.play.vars.get(name).cloned()))
-            .chain(later(move || facts?.look(name)))
+            .chain(at(Layer::RolesVars, move || self.play.role_vars.get(name).cloned()))
+            .chain(at(Layer::Files, move || self.files.get(name).cloned()))
+            .chain(at(Layer::Prompt, move || self.play.prompted.get(name).cloned()))
+            .chain(at(Layer::Play, move || self.play.vars.get(name).cloned()))
+            .chain(at(Layer::Facts, move || facts?.look(name)))
             // It is a variable in any case, be it an empty one.
-            .chain(later(move || {
+            .chain(at(Layer::Facts, move || {
                 (!injected && name == "ansible_local").then(|| Value::dict(Dict::new()))
             }))
-            .chain(later(move || self.inventory().get(name).cloned()))
-            .chain(later(move || self.role.as_ref()?.defaults.get(name).cloned()))
-            .chain(
-                self.role
-                    .iter()
-                    .flat_map(|role| role.parents.iter().rev())
-                    .filter_map(move |role| role.defaults.get(name).cloned()),
-            )
-            .chain(later(move || self.play.role_defaults.get(name).cloned()))
+            .chain(at(Layer::Inventory, move || self.inventory().get(name).cloned()))
+            .chain(self.role.iter().chain(parents()).filter_map(move |role| {
+                Some((Layer::RoleDefaults(role), role.defaults.get(name).cloned()?))
+            }))
+            .chain(at(Layer::RolesDefaults, move || self.play.role_defaults.get(name).cloned()))
+    }
+
+    /// Where something is said of a variable, the strongest first; `None` where nobody asks that:
+    /// it is a loop's, or means something by itself.
+    pub(crate) fn places(&self, name: &str) -> Option<Vec<String>> {
+        if self.over.contains_key(name) || self.magic(name).is_some() {
+            return None;
+        }
+        let vault = &self.shared.world.vault;
+        let in_role = |role: &Role, part: &str| {
+            let folder = role.path.join(part);
+            let found = crate::inventory::place_in_folder(&folder, name, vault);
+            found.map_or_else(|| format!("{part} of role `{}`", role.full()), |at| at.full())
+        };
+        let mut places = Vec::new();
+        let in_its_role = self
+            .roles()
+            .any(|role| [&role.vars, &role.defaults].iter().any(|vars| vars.contains_key(name)));
+        for (layer, value) in self.layers(name) {
+            let known = value.origin().map(Origin::full);
+            let said = |what: &str| match &known {
+                Some(at) => format!("{what}, {at}"),
+                None => what.to_owned(),
+            };
+            places.push(match layer {
+                Layer::CommandLine => "the command line".to_owned(),
+                Layer::Include => said("the include"),
+                Layer::RoleParams(role) => said(&format!("where role `{}` is used", role.full())),
+                Layer::Set => "a task of this run".to_owned(),
+                Layer::Included => said("include_vars"),
+                Layer::Task => said("vars of the task"),
+                Layer::RoleVars(role) => in_role(role, "vars"),
+                // Those of the role itself were told of, where the task is one of it.
+                Layer::RolesVars | Layer::RolesDefaults if in_its_role => continue,
+                Layer::RolesVars => said("vars of a role of the play"),
+                Layer::Files => said("vars_files"),
+                Layer::Prompt => "vars_prompt".to_owned(),
+                Layer::Play => said("vars of the play"),
+                Layer::Facts => "facts".to_owned(),
+                Layer::Inventory => {
+                    let (host, inventory) = (&self.host.name, self.shared.inventory());
+                    let dir = self.shared.dirs.get(&self.play.dir);
+                    places.extend(inventory.places_of(
+                        (host.as_str(), name),
+                        &self.shared.beside,
+                        dir,
+                        vault,
+                    ));
+                    continue;
+                }
+                Layer::RoleDefaults(role) => in_role(role, "defaults"),
+                Layer::RolesDefaults => said("defaults of a role of the play"),
+            });
+        }
+        let mut seen = BTreeSet::new();
+        places.retain(|place| seen.insert(place.clone()));
+        Some(places)
     }
 
     /// What is there though nobody said it.
@@ -311,9 +369,32 @@ impl TaskScope {
     }
 }
 
-/// One value, looked up when it is asked for.
-fn later<F: FnOnce() -> Option<Value>>(look: F) -> impl Iterator<Item = Value> {
-    std::iter::once_with(look).flatten()
+/// A place that variables come from.
+enum Layer<'s> {
+    CommandLine,
+    Include,
+    RoleParams(&'s Role),
+    Set,
+    Included,
+    Task,
+    RoleVars(&'s Role),
+    /// Of the roles that the play lists.
+    RolesVars,
+    Files,
+    Prompt,
+    Play,
+    Facts,
+    Inventory,
+    RoleDefaults(&'s Role),
+    RolesDefaults,
+}
+
+/// What one place says, looked up when it is asked for.
+fn at<'s>(
+    layer: Layer<'s>,
+    look: impl FnOnce() -> Option<Value>,
+) -> impl Iterator<Item = (Layer<'s>, Value)> {
+    std::iter::once_with(move || look().map(|value| (layer, value))).flatten()
 }
 
 impl Scope for TaskScope {
@@ -327,7 +408,7 @@ impl Scope for TaskScope {
         if let Some(value) = self.magic(name) {
             return Some(value);
         }
-        let mut layers = self.layers(name);
+        let mut layers = self.layers(name).map(|(_, value)| value);
         let mut found = layers.next();
         if self.shared.world.config.merges() {
             for under in layers {

@@ -296,7 +296,7 @@ impl Context {
 
 impl Value {
     /// Where it stands, if it is a template.
-    fn origin(&self) -> Option<&Origin> {
+    pub(crate) fn origin(&self) -> Option<&Origin> {
         match self {
             Self::Lazy(lazy) => match &**lazy {
                 Lazy::Text(template) => template.origin(),

@@ -31,6 +31,15 @@ pub struct Origin {
     pub column: u32,
 }
 
+impl Origin {
+    /// The place with the whole path of its file.
+    pub(crate) fn full(&self) -> String {
+        let file = std::path::absolute(&*self.file)
+            .map_or_else(|_| self.file.to_string(), |path| path.display().to_string());
+        format!("{file}:{}:{}", self.line, self.column)
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
