@@ -120,6 +120,7 @@ lab_tier() {
   step "peers" scripts/peers.sh
   step "release build" cargo xtask build
   step "fleet" scripts/as-root.sh lab/check-fleet.sh
+  step "plays, going wrong" scripts/as-root.sh lab/play-faults.sh
   # Two machines with cloud-init that boot twice: in the long tier.
   step "lab tier" lab_tests --skip others::
   step "hello, end to end" scripts/as-root.sh lab/hello.sh

@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod env;
 mod log;
+mod progress;
 mod shims;
 mod timings;
 mod ui;

@@ -50,6 +50,11 @@ impl Terminal {
         }
     }
 
+    /// Whether a person sees both what is printed and what is told beside it.
+    pub(crate) fn is_watched(self) -> bool {
+        self.live && std::io::stdout().is_terminal()
+    }
+
     /// The same, speaking as Ansible does if called by the name of one of its commands.
     pub(crate) fn speaking(self, shim: bool) -> Self {
         Self { shim, ..self }

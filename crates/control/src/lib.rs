@@ -43,7 +43,7 @@ pub use history::{RunView, StepView};
 pub use hosts::{ReachError, Reacher, Way, load_inventory, matching, targets, way_of, ways_of};
 pub use kept::keep;
 pub use place::Place;
-pub use play::{PlayRequest, extra_vars, play, roles_path};
+pub use play::{Audience, PlayRequest, extra_vars, play, roles_path};
 pub use resize::SaidOtherwise;
 pub use sessions::{Party, SessionError, Sessions};
 pub use settings::{AgentProgram, Settings};
@@ -62,7 +62,9 @@ pub use updraft_plan::{
 pub use updraft_playbook::config::{Config, Here};
 pub use updraft_playbook::galaxy::Thing;
 pub use updraft_playbook::inventory::{Inventory, Listing, ListingOptions};
-pub use updraft_playbook::output::{MinimalOptions, Piece, Recap, ScreenOptions, Show, fault_text};
+pub use updraft_playbook::output::{
+    Event as PlayEvent, MinimalOptions, Piece, Recap, ScreenOptions, Show, fault_text,
+};
 pub use updraft_playbook::template::{Dialect, Difference, Differences};
 pub use updraft_playbook::value::{Dict, Value};
 pub use updraft_playbook::vault::Vault;

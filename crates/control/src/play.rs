@@ -307,16 +307,25 @@ pub struct PlayRequest {
     pub list: Listing,
 }
 
+/// Whoever looks on while a play runs.
+pub trait Audience: Sync {
+    /// Shows the next piece of the text people know.
+    fn print(&self, piece: &Piece);
+
+    /// Learns what happens, before it is shown.
+    fn learn(&self, _event: &Event) {}
+}
+
 /// Prints as a play goes on.
-struct PersonSink {
+struct PersonSink<'a> {
     screen: Mutex<Screen>,
-    print: fn(&Piece),
+    audience: &'a dyn Audience,
     /// Details of these verbosities are not shown, but kept.
     kept: std::ops::RangeInclusive<u8>,
     log: fn(&str),
 }
 
-impl Sink for PersonSink {
+impl Sink for PersonSink<'_> {
     fn event(&self, event: Event) {
         if let Event::Detail(level, text) = &event
             && self.kept.contains(level)
@@ -324,11 +333,12 @@ impl Sink for PersonSink {
             (self.log)(text);
         }
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
-        screen.pieces(&event).iter().for_each(self.print);
+        self.audience.learn(&event);
+        screen.pieces(&event).iter().for_each(|piece| self.audience.print(piece));
     }
 }
 
-/// Runs playbooks for a person. `print` gets the text people know.
+/// Runs playbooks for a person.
 ///
 /// # Errors
 /// When a playbook or the inventory has faults; then nothing was changed.
@@ -338,16 +348,16 @@ pub async fn play(
     machines: Vec<(String, Way)>,
     settings: &Settings,
     operator: &dyn Operator,
-    print: fn(&Piece),
+    audience: &dyn Audience,
 ) -> Result<Recap, ControlError> {
     let loader = loader(settings, request.options.extra_vars.clone(), false);
     let playbook = Playbook::load(&request.playbooks, &loader).map_err(ControlError::Playbook)?;
     if request.syntax_check && !request.list.any() {
         for file in &request.playbooks {
-            print(&Piece { error: false, text: format!("\nplaybook: {file}\n") });
+            audience.print(&Piece { error: false, text: format!("\nplaybook: {file}\n") });
         }
         for doubt in &playbook.doubts {
-            print(&Piece { error: true, text: format!("[WARNING]: {doubt}\n") });
+            audience.print(&Piece { error: true, text: format!("[WARNING]: {doubt}\n") });
         }
         return Ok(Recap::default());
     }
@@ -355,7 +365,7 @@ pub async fn play(
         let text = playbook
             .listing(&request.inventory, &request.options, request.list)
             .map_err(ControlError::Playbook)?;
-        print(&Piece { error: false, text });
+        audience.print(&Piece { error: false, text });
         return Ok(Recap::default());
     }
     let hosts = Hosts {
@@ -366,7 +376,7 @@ pub async fn play(
     };
     let sink = PersonSink {
         screen: Mutex::new(Screen::new(request.screen)),
-        print,
+        audience,
         kept: request.screen.verbosity.saturating_add(1)..=request.log_verbosity,
         log: request.log,
     };

@@ -2,14 +2,15 @@
 
 use super::{Context, Result};
 use crate::args::{AdHoc, Become, Exec, Inventory, Login, Play, VaultOptions};
+use crate::progress::{Nobody, Plain, PlayView, Quiet};
 use crate::ui;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use updraft_base::Secret;
 use updraft_control::{
-    AdHocRequest, ControlError, Dict, Difference, Gathering, Listing, ListingOptions,
-    MinimalOptions, Operator, Piece, PlayListing, PlayRequest, Purpose, Reacher, RunOptions,
+    AdHocRequest, Audience, ControlError, Dict, Difference, Gathering, Listing, ListingOptions,
+    MinimalOptions, Operator, PlayListing, PlayRequest, Purpose, Reacher, RunOptions,
     ScreenOptions, Sessions, Show, VaultSources, Way,
 };
 
@@ -32,6 +33,7 @@ impl Operator for Person {
             return None;
         }
         let question = question.to_owned();
+        let _quiet = Quiet::keep();
         tokio::task::spawn_blocking(move || terminal.read(&question, hidden)).await.ok()?
     }
 }
@@ -285,12 +287,15 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     };
     let reacher = Reacher::new(&settings, found.sessions);
     let person = Person(context.terminal);
-    let print: fn(&Piece) = match args.json {
-        true => |_| {},
-        false => |piece| if piece.error { ui::tell(&piece.text) } else { ui::out(&piece.text) },
+    let audience: Box<dyn Audience> = match context.terminal.is_watched() {
+        _ if args.json => Box::new(Nobody),
+        true if !context.global.shim => Box::new(PlayView::new(context.terminal)),
+        _ => Box::new(Plain),
     };
+    let machines = found.machines;
     let played =
-        updraft_control::play(&request, &reacher, found.machines, &settings, &person, print).await;
+        updraft_control::play(&request, &reacher, machines, &settings, &person, &*audience).await;
+    drop(audience);
     let recap = played.map_err(fail)?;
     let differences = settings.differences.as_ref().map(|found| found.all());
     if args.json {

@@ -67,6 +67,8 @@ pub enum Event {
         /// Where it stands.
         origin: Option<Origin>,
     },
+    /// The hosts that are at the task now: it ends when all of them have told how it went.
+    Awaited(Vec<String>),
     /// A task or an item went well.
     Ok {
         /// Where.

@@ -270,7 +270,7 @@ impl Screen {
             Event::Detail(level, text) if self.options.verbosity >= *level || show.details => {
                 vec![Piece::out(self.line(Colour::Blue, text))]
             }
-            Event::Detail(..) => Vec::new(),
+            Event::Awaited(_) | Event::Detail(..) => Vec::new(),
             Event::Warning(text) => self.warning(text).into_iter().collect(),
             Event::Deprecated(fault) => {
                 let told = self.told.insert(format!("{fault}"));

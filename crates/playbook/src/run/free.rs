@@ -36,6 +36,10 @@ impl Sink for FreeSink<'_> {
                 | Event::Unreachable { .. }
                 | Event::Included { .. }
         );
+        // Whose task that would be nobody could tell.
+        if matches!(event, Event::Awaited(_)) {
+            return;
+        }
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(event, Event::TaskBegan { .. }) {
             *task = Some(event);

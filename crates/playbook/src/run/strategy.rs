@@ -479,6 +479,8 @@ impl<'r> Batch<'r> {
         self.crew.sink.event(began);
         let hosts: Vec<usize> = if once || only { vec![first] } else { set.to_vec() };
         let crew = self.crew;
+        let awaited = hosts.iter().map(|index| self.names[*index].clone()).collect();
+        crew.sink.event(Event::Awaited(awaited));
         let left = self.left();
         let mut outcomes: Vec<(usize, Outcome)> = {
             let scopes: Vec<(usize, TaskScope)> = hosts
