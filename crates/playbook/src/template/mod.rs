@@ -25,6 +25,7 @@ mod interp;
 mod lex;
 mod lines;
 mod lookups;
+mod mersenne;
 mod methods;
 mod ops;
 mod parse;

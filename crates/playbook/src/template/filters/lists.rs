@@ -1,11 +1,12 @@
 //! Filters over lists.
 
 use super::{Filter, required};
+use crate::template::mersenne::{EMPTY, MersenneTwister};
 use crate::template::methods::sort_order;
 use crate::template::{Fault, Interp, ops};
 use crate::value::{Call, Dict, Key, Object, Value};
 use std::sync::Arc;
-use updraft_base::{Chance, SeededChance};
+use updraft_base::Chance;
 
 pub(super) fn find(name: &str) -> Option<Filter> {
     Some(match name {
@@ -220,7 +221,9 @@ pub(super) fn find(name: &str) -> Option<Filter> {
                 return Ok(value);
             }
             let mut items = ops::iterate(&value)?;
-            let mut chance = chance(cx, call.get(0, "seed"));
+            // A seed that is empty is none there, and one that cannot be leaves all as it is.
+            let seed = call.get(0, "seed").filter(|seed| seed.is_true());
+            let Ok(mut chance) = chance(cx, seed) else { return Ok(Value::list(items)) };
             for index in (1..items.len()).rev() {
                 let other = chance.below(index as u64 + 1) as usize;
                 items.swap(index, other);
@@ -228,13 +231,12 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             Ok(Value::list(items))
         },
         "random" => |cx, value, call| {
-            let mut chance = chance(cx, call.named("seed").or_else(|| call.args.get(2)));
-            if let Value::Int(stop) = value {
-                let start = call.int(0, "start").unwrap_or(0);
-                let step = call.int(1, "step").unwrap_or(1).max(1);
-                let count = (stop - start).max(1) as u64;
-                let steps = count.div_ceil(step as u64);
-                return Ok(Value::Int(start + chance.below(steps) as i64 * step));
+            let mut chance = chance(cx, call.named("seed").or_else(|| call.args.get(2)))?;
+            if let Some(stop) = value.as_int() {
+                let given = |index, name| call.get(index, name).filter(|value| value.is_true());
+                let start = given(0, "start").map_or(Ok(0), whole)?;
+                let step = given(1, "step").map_or(Ok(1), whole)?;
+                return random_in_range(&mut *chance, start, stop, step).map(Value::Int);
             }
             let items = ops::iterate(&value)
                 .map_err(|_| Fault::new("random can only be used on sequences and integers"))?;
@@ -243,7 +245,7 @@ pub(super) fn find(name: &str) -> Option<Filter> {
                 return Err(Fault::new("start and step can only be used with integer values"));
             }
             if items.is_empty() {
-                return Ok(Value::undefined("No random item, sequence was empty."));
+                return Err(Fault::new(EMPTY));
             }
             Ok(items[chance.below(items.len() as u64) as usize].clone())
         },
@@ -291,16 +293,36 @@ impl Object for Grouped {
     }
 }
 
-/// Numbers that depend on the seed alone, where one is given.
-fn chance(cx: &Interp<'_>, seed: Option<&Value>) -> Box<dyn Chance> {
-    match seed.filter(|seed| !seed.is_none()) {
-        Some(seed) => {
-            let digest = updraft_base::Digest::of(seed.to_text()).to_string();
-            let seed = u64::from_str_radix(&digest[..16], 16).expect("a digest is hexadecimal");
-            Box::new(SeededChance::new(seed))
-        }
+/// Numbers as Python draws them for the seed, where one is given.
+fn chance(cx: &Interp<'_>, seed: Option<&Value>) -> Result<Box<dyn Chance>, Fault> {
+    Ok(match seed.filter(|seed| !seed.is_none()) {
+        Some(seed) => Box::new(MersenneTwister::seeded(seed)?),
         None => cx.cx.world.commands.chance(),
-    }
+    })
+}
+
+fn whole(value: &Value) -> Result<i64, Fault> {
+    value.as_int().ok_or_else(|| {
+        Fault::new(format!("invalid literal for int() with base 10: '{}'", value.to_text()))
+    })
+}
+
+/// One of `start`, `start + step` and so on before `stop`, as `randrange` chooses.
+fn random_in_range(
+    chance: &mut dyn Chance,
+    start: i64,
+    stop: i64,
+    step: i64,
+) -> Result<i64, Fault> {
+    let width = i128::from(stop) - i128::from(start);
+    let wide = i128::from(step);
+    let count = (width + wide - wide.signum()) / wide;
+    let below = u64::try_from(count).ok().filter(|count| *count > 0).ok_or_else(|| {
+        let width = if step == 1 { format!(" ({start}, {stop}, {width})") } else { String::new() };
+        Fault::new(format!("empty range for randrange(){width}"))
+    })?;
+    let chosen = i128::from(start) + wide * i128::from(chance.below(below));
+    i64::try_from(chosen).map_err(|_| Fault::new("the range is beyond 64 bits"))
 }
 
 fn distinct(items: Vec<Value>) -> Vec<Value> {

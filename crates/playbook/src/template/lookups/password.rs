@@ -1,11 +1,12 @@
 //! The `password` lookup: a random password, kept in a file of the controller.
 
+use crate::template::mersenne::{EMPTY, MersenneTwister};
 use crate::template::{Fault, Interp, crypt, filters};
 use crate::value::{Call, Value};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use updraft_base::{Chance, SeededChance};
+use updraft_base::Chance;
 
 const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
 const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -42,7 +43,7 @@ fn one(cx: &mut Interp<'_>, term: &str, call: &Call) -> Result<String, Fault> {
             let (password, salt, ident) = parse(content.trim_end());
             (false, password, salt, ident)
         }
-        None => (true, random(cx, &wanted), None, None),
+        None => (true, random(cx, &wanted)?, None, None),
     };
     if let (Some(kept), Some(asked)) = (&ident, &wanted.ident)
         && kept != asked
@@ -56,7 +57,7 @@ fn one(cx: &mut Interp<'_>, term: &str, call: &Call) -> Result<String, Fault> {
     if let Some(kind) = &wanted.encrypt {
         if salt.is_none() {
             changed = true;
-            salt = Some(crypt::salt(&mut *chance(cx, None), crypt::salt_size(kind)));
+            salt = Some(crypt::salt(&mut *cx.cx.world.commands.chance(), crypt::salt_size(kind)));
         }
         if ident.is_none() && kind == "bcrypt" {
             ident = Some("2b".to_owned());
@@ -129,7 +130,7 @@ fn wanted(cx: &mut Interp<'_>, term: &str, call: &Call) -> Result<Wanted, Fault>
 /// The letters that `chars` allows: names of Python's sets, or the letters themselves.
 fn candidates(chars: Option<Value>) -> Vec<char> {
     let words: Vec<String> = match &chars {
-        None => [".,:-_", "ascii_letters", "digits"].map(str::to_owned).to_vec(),
+        None => ["ascii_letters", "digits", ".,:-_"].map(str::to_owned).to_vec(),
         Some(chars) => match chars.as_list() {
             Some(items) => items.iter().map(Value::to_text).collect(),
             None => {
@@ -161,22 +162,17 @@ fn candidates(chars: Option<Value>) -> Vec<char> {
     out.chars().filter(|c| !matches!(c, '"' | '\'')).collect()
 }
 
-/// The same for the same seed; otherwise nobody can foresee it.
-fn chance(cx: &Interp<'_>, seed: Option<&str>) -> Box<dyn Chance> {
-    match seed {
-        Some(seed) => {
-            let digest = updraft_base::Digest::of(seed).to_string();
-            let seed = u64::from_str_radix(&digest[..16], 16).expect("a digest is hexadecimal");
-            Box::new(SeededChance::new(seed))
-        }
+/// What Python chooses for the same seed; otherwise nobody can foresee it.
+fn random(cx: &Interp<'_>, wanted: &Wanted) -> Result<String, Fault> {
+    let mut chance: Box<dyn Chance> = match &wanted.seed {
+        Some(seed) => Box::new(MersenneTwister::from_text(seed)),
         None => cx.cx.world.commands.chance(),
+    };
+    let count = wanted.chars.len() as u64;
+    if count == 0 && wanted.length > 0 {
+        return Err(Fault::new(EMPTY));
     }
-}
-
-fn random(cx: &Interp<'_>, wanted: &Wanted) -> String {
-    let mut chance = chance(cx, wanted.seed.as_deref());
-    let count = wanted.chars.len().max(1) as u64;
-    (0..wanted.length).filter_map(|_| wanted.chars.get(chance.below(count) as usize)).collect()
+    Ok((0..wanted.length).map(|_| wanted.chars[chance.below(count) as usize]).collect())
 }
 
 /// `password salt=… ident=…`.
