@@ -49,6 +49,9 @@ struct Answer {
     stderr: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Whether something was taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed: Option<bool>,
     millis: u64,
 }
 
@@ -61,6 +64,7 @@ impl Answer {
             code: None,
             stdout: None,
             stderr: None,
+            removed: None,
             error: error.map(|error| updraft_base::chain(&error)),
             millis: millis(began),
         }
@@ -178,6 +182,7 @@ pub(crate) async fn exec(context: &Context, args: &Exec) -> Result {
                 code: None,
                 stdout: None,
                 stderr: None,
+                removed: None,
                 error: None,
                 millis: millis(began),
             };
@@ -228,6 +233,7 @@ where
             code: None,
             stdout: None,
             stderr: None,
+            removed: None,
             error: Some(updraft_base::chain(&error)),
             millis: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
         }));
@@ -285,11 +291,12 @@ pub(crate) async fn remove_agents(context: &Context, args: &AgentRm) -> Result {
         async move {
             let began = now();
             let removed = reacher.remove_agent(&way, within).await;
-            if let (Ok(count), false) = (&removed, json) {
-                let what = if *count > 0 { "the agent is gone" } else { "there was no agent" };
+            let was_there = removed.as_ref().ok().map(|count| *count > 0);
+            if let (Some(was_there), false) = (was_there, json) {
+                let what = if was_there { "the agent is gone" } else { "there was no agent" };
                 ui::out(&format!("{name}: {what}\n"));
             }
-            Ok(Answer::plain(name, began, removed.err()))
+            Ok(Answer { removed: was_there, ..Answer::plain(name, began, removed.err()) })
         }
     };
     let answers = gather(ways, args.hosts.forks, within, work).await;
@@ -349,6 +356,7 @@ async fn send(context: &Context, args: &Cp, from: &str, pattern: &str, path: &st
                 code: None,
                 stdout: None,
                 stderr: None,
+                removed: None,
                 error,
                 millis: millis(began),
             })
