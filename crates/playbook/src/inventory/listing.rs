@@ -79,7 +79,8 @@ impl<'a> Listing<'a> {
         options: ListingOptions,
     ) -> Result<Self, Faults> {
         let beside = inventory.read_beside(vault).map_err(Faults)?;
-        let playbook = options.playbook_dir.as_ref().map(|dir| VarsDir::read(dir, vault));
+        let read = |dir: &std::path::PathBuf| VarsDir::read(dir, vault, inventory.merge);
+        let playbook = options.playbook_dir.as_ref().map(read);
         let playbook = playbook.transpose().map_err(Faults)?;
         let dirs: Vec<&VarsDir> = beside.iter().chain(&playbook).collect();
         Faults::check(inventory.sealed_for(inventory.hosts(), &dirs))?;

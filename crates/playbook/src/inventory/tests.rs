@@ -168,11 +168,35 @@ fn a_file_of_variables_may_be_a_list_of_dicts() {
     let path = dir.path().join("v.yml");
     let read = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        read_vars(&path, &Default::default(), &mut Default::default())
+        read_vars(&path, &Default::default(), &mut Default::default(), false)
     };
     let vars = read("- {a: 1, b: 1}\n- {b: 2}\n").unwrap();
     assert_eq!(Value::dict(vars).repr(), "{'a': 1, 'b': 2}");
     assert!(read("- {a: 1}\n- b\n").unwrap_err()[0].to_string().contains("holds a list"));
+}
+
+/// Compared with ansible-core 2.19.14 by hand, 22 November 2026.
+#[test]
+fn dicts_of_several_files_of_one_group_come_together_where_that_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join("group_vars").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("all/a.yml", "d: {a: 1, n: {x: 1}, l: [1]}\n");
+    write("all/b.yml", "d: {b: 2, n: {y: 2}, l: [2]}\n");
+    write("all/sub/c.yml", "d: {c: 3}\n");
+    write("all/old.d/e.yml", "d: {e: 5}\n");
+    // The directory comes first, so that nobody looks at this one.
+    write("all.yml", "d: {f: 6}\n");
+    let given = |merge: bool| {
+        let read = VarsDir::read(dir.path(), &Default::default(), merge).unwrap();
+        let inventory = Inventory { merge, ..Inventory::default() };
+        Value::dict(inventory.vars_of_group("all", &[read], None)).repr()
+    };
+    assert_eq!(given(true), "{'d': {'a': 1, 'n': {'x': 1, 'y': 2}, 'l': [2], 'b': 2, 'c': 3}}");
+    assert_eq!(given(false), "{'d': {'c': 3}}");
 }
 
 #[test]

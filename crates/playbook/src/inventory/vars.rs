@@ -5,7 +5,7 @@ use crate::fault::LoadFault;
 use crate::value::{Dict, Value};
 use crate::vault::Vault;
 use crate::yaml::Origin;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// The `group_vars` and `host_vars` of one directory.
@@ -18,6 +18,7 @@ pub struct VarsDir {
     pub files: BTreeSet<PathBuf>,
     /// What no password opens. It matters to the hosts that it is about alone.
     sealed: Vec<Sealed>,
+    merge: bool,
 }
 
 /// A file of variables that no password opens.
@@ -29,14 +30,15 @@ struct Sealed {
 }
 
 impl VarsDir {
-    /// Reads what lies in `directory/group_vars` and `directory/host_vars`.
+    /// Reads what lies in `directory/group_vars` and `directory/host_vars`; `merge` brings the dicts
+    /// of several files of one name together.
     ///
     /// What cannot be decrypted is left out until somebody needs it: [`Inventory::sealed_for`].
     ///
     /// # Errors
     /// With everything in them that cannot be read.
-    pub fn read(directory: &Path, vault: &Vault) -> Result<Self, Vec<LoadFault>> {
-        let mut dir = Self { path: directory.to_owned(), ..Self::default() };
+    pub fn read(directory: &Path, vault: &Vault, merge: bool) -> Result<Self, Vec<LoadFault>> {
+        let mut dir = Self { merge, path: directory.to_owned(), ..Self::default() };
         let mut faults = Vec::new();
         dir.groups = dir.named_files(&directory.join("group_vars"), vault, false, &mut faults);
         dir.hosts = dir.named_files(&directory.join("host_vars"), vault, true, &mut faults);
@@ -66,14 +68,9 @@ impl VarsDir {
         faults: &mut Vec<LoadFault>,
     ) -> HashMap<String, Dict> {
         let mut found: HashMap<String, Dict> = HashMap::new();
-        for path in sorted_entries(directory) {
-            let Some(file) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            if file.starts_with('.') || file.ends_with('~') {
-                continue;
-            }
-            let name = if path.is_dir() { file } else { vars_name(file) }.to_owned();
-            match read_vars(&path, vault, &mut self.files) {
-                Ok(vars) => found.entry(name).or_default().extend(vars),
+        for (name, path) in by_name(directory) {
+            match read_vars(&path, vault, &mut self.files, self.merge) {
+                Ok(vars) => drop(found.insert(name, vars)),
                 Err(more) => {
                     let (sealed, other) = more.into_iter().partition(LoadFault::is_sealed);
                     let sealed: Vec<LoadFault> = sealed;
@@ -89,6 +86,29 @@ impl VarsDir {
         found
     }
 }
+
+/// The one entry for each name: of several the one that Ansible looks for first, which is the one
+/// without an extension.
+fn by_name(directory: &Path) -> BTreeMap<String, PathBuf> {
+    let mut found: BTreeMap<String, (usize, PathBuf)> = BTreeMap::new();
+    for path in sorted_entries(directory) {
+        let Some(file) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if file.starts_with('.') || file.ends_with('~') {
+            continue;
+        }
+        let name = if path.is_dir() { file } else { vars_name(file) }.to_owned();
+        let extension = file.get(name.len()..).unwrap_or_default();
+        let rank = EXTENSIONS.iter().position(|one| *one == extension).unwrap_or_default();
+        if found.get(&name).is_none_or(|(other, _)| rank < *other) {
+            found.insert(name, (rank, path));
+        }
+    }
+    found.into_iter().map(|(name, (_, path))| (name, path)).collect()
+}
+
+/// What a file of variables may be called behind its name, in the order of ansible-core 2.19's
+/// `find_vars_files`.
+const EXTENSIONS: &[&str] = &["", ".yml", ".yaml", ".json"];
 
 /// The name a variables file is for: `web` of `web`, `web.yml`, `web.yaml` and `web.json`.
 fn vars_name(file: &str) -> &str {
@@ -107,11 +127,12 @@ pub(crate) fn sorted_entries(directory: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The variables of a file, or of every file in a directory.
+/// The variables of a file, or of every file in a directory, a later one over those before it.
 pub(crate) fn read_vars(
     path: &Path,
     vault: &Vault,
     files: &mut BTreeSet<PathBuf>,
+    merge: bool,
 ) -> Result<Dict, Vec<LoadFault>> {
     if path.is_dir() {
         let mut all = Dict::new();
@@ -121,16 +142,15 @@ pub(crate) fn read_vars(
                 .file_name()
                 .map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default();
-            let wanted = entry.is_dir()
-                || matches!(
-                    entry.extension().and_then(|e| e.to_str()),
-                    Some("yml" | "yaml" | "json") | None
-                );
+            let wanted = match entry.extension().and_then(|extension| extension.to_str()) {
+                None => true,
+                Some(extension) => !entry.is_dir() && matches!(extension, "yml" | "yaml" | "json"),
+            };
             if name.starts_with('.') || name.ends_with('~') || !wanted {
                 continue;
             }
-            match read_vars(&entry, vault, files) {
-                Ok(vars) => all.extend(vars),
+            match read_vars(&entry, vault, files, merge) {
+                Ok(vars) => crate::config::lay(&mut all, &vars, merge),
                 Err(more) => faults.extend(more),
             }
         }
@@ -164,7 +184,7 @@ impl Inventory {
         let mut seen = BTreeSet::new();
         for place in &self.beside {
             if seen.insert(place) {
-                match VarsDir::read(place, vault) {
+                match VarsDir::read(place, vault, self.merge) {
                     Ok(dir) => dirs.push(dir),
                     Err(more) => faults.extend(more),
                 }
@@ -207,7 +227,14 @@ impl Inventory {
     ) -> Dict {
         let own = self.hosts.get(host).map(|host| &host.vars);
         let dirs = beside.iter().chain(playbook).filter_map(|dir| dir.hosts.get(host));
-        own.into_iter().chain(dirs).flat_map(Clone::clone).collect()
+        self.together(own.into_iter().chain(dirs))
+    }
+
+    fn together<'d>(&self, all: impl Iterator<Item = &'d Dict>) -> Dict {
+        all.fold(Dict::new(), |mut under, over| {
+            crate::config::lay(&mut under, over, self.merge);
+            under
+        })
     }
 
     /// What is said of a group itself.
@@ -219,7 +246,7 @@ impl Inventory {
     ) -> Dict {
         let own = self.groups.get(group).map(|group| &group.vars);
         let dirs = beside.iter().chain(playbook).filter_map(|dir| dir.groups.get(group));
-        own.into_iter().chain(dirs).flat_map(Clone::clone).collect()
+        self.together(own.into_iter().chain(dirs))
     }
 
     /// Everything said of a host, the strongest last and so on top.

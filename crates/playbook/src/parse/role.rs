@@ -279,7 +279,8 @@ impl Reader<'_> {
             },
         };
         let Some(file) = file else { return Dict::new() };
-        match read_vars(&file, &self.loader.world.vault, &mut self.files) {
+        let world = &self.loader.world;
+        match read_vars(&file, &world.vault, &mut self.files, world.config.merges()) {
             Ok(vars) => vars,
             Err(faults) => {
                 self.faults.extend(faults);

@@ -180,12 +180,13 @@ impl Playbook {
         options: &RunOptions,
         sink: &dyn Sink,
     ) -> Result<Recap, Faults> {
-        let beside = inventory.read_beside(&self.loader.world.vault).map_err(Faults)?;
+        let world = &self.loader.world;
+        let beside = inventory.read_beside(&world.vault).map_err(Faults)?;
         let mut dirs: HashMap<PathBuf, VarsDir> = HashMap::new();
         let mut faults = Vec::new();
         for play in &self.plays {
             if !dirs.contains_key(&play.dir) {
-                match VarsDir::read(&play.dir, &self.loader.world.vault) {
+                match VarsDir::read(&play.dir, &world.vault, world.config.merges()) {
                     Ok(dir) => {
                         dirs.insert(play.dir.clone(), dir);
                     }

@@ -476,7 +476,7 @@ pub(super) fn vars_files(play: &Play, scope: &TaskScope, strict: bool) -> Result
                 .find(|path| path.exists());
             names.push(name);
             if let Some(path) = path {
-                let more = read_vars(&path, &scope.shared.world.vault, &mut BTreeSet::new())
+                let more = read_vars(&path, &scope.shared.world.vault, &mut BTreeSet::new(), false)
                     .map_err(|faults| Faults(faults).to_string())?;
                 scope.shared.world.config.lay_over(&mut vars, &more);
                 found = true;

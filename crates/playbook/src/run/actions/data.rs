@@ -344,7 +344,7 @@ fn invalid_name(key: &Key) -> String {
 }
 
 fn load(call: &Call<'_>, path: &Path, read: &mut BTreeSet<PathBuf>) -> Result<Dict, String> {
-    read_vars(path, &call.scope.shared.world.vault, read)
+    read_vars(path, &call.scope.shared.world.vault, read, false)
         .map_err(|faults| Faults(faults).to_string())
 }
 
