@@ -241,6 +241,7 @@ impl Actor {
             colour: false,
             diff: true,
             width: 79,
+            dialect: self.settings.dialect,
             show: Show::default(),
         });
         let sink = StepSink {

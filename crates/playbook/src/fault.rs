@@ -39,6 +39,17 @@ impl fmt::Display for LoadFault {
     }
 }
 
+/// One of the reasons for which a task failed, from the outside in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// What went wrong, with all that was behind it: `a: b: c`, then `b: c`, then `c`.
+    pub what: String,
+    /// Where, if it is a place in a file.
+    pub at: Option<Origin>,
+    /// What can be done about it.
+    pub help: Option<String>,
+}
+
 /// Everything that is wrong, found before anything was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(pub Vec<LoadFault>);

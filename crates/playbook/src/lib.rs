@@ -20,7 +20,7 @@ pub mod value;
 pub mod vault;
 pub mod yaml;
 
-pub use fault::{Faults, LoadFault};
+pub use fault::{Cause, Faults, LoadFault};
 pub use foreign::Modules;
 pub use parse::key_values;
 pub use parse::{Loader, Playbook};

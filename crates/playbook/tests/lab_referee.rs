@@ -27,7 +27,8 @@ use updraft_wire::{Exec, Exit, ModuleResult, Peer, Put, Request, Response};
 
 mod referee_venv;
 
-use referee_venv::ansible;
+use referee_venv::{ansible, classic};
+use updraft_playbook::template::Dialect;
 
 /// Modules in this process, as the agent would run them.
 struct Here {
@@ -125,6 +126,8 @@ struct Flags {
     check: bool,
     tags: &'static str,
     skip_tags: &'static str,
+    /// Whose words it is in.
+    dialect: Dialect,
     /// Settings, as environment variables.
     env: &'static [(&'static str, &'static str)],
 }
@@ -139,7 +142,11 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
     let here = config::Here { env: &settings, home: None, cwd: Path::new("/") };
     let config = Arc::new(Config::load(&here).unwrap());
     let mut world = referee_venv::world(std::env::vars().collect());
-    Arc::get_mut(&mut world).unwrap().config = Arc::clone(&config);
+    {
+        let world = Arc::get_mut(&mut world).unwrap();
+        world.config = Arc::clone(&config);
+        world.dialect = flags.dialect;
+    }
     let loader = Loader {
         world,
         roles_path: Vec::new(),
@@ -153,6 +160,7 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         Inventory::load(&[folder().join("hosts").display().to_string()], &reading).unwrap()
     };
     let screen = Screen::new(ScreenOptions {
+        dialect: flags.dialect,
         verbosity: 0,
         colour: false,
         diff: true,
@@ -177,7 +185,11 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
 }
 
 fn theirs(name: &str, root: &Path, flags: Flags) -> (String, i32) {
-    let mut command = Command::new(ansible().join("ansible-playbook"));
+    let bin = match flags.dialect {
+        Dialect::Core214 => classic(),
+        Dialect::Core219 => ansible(),
+    };
+    let mut command = Command::new(bin.join("ansible-playbook"));
     command
         .current_dir(folder())
         .env("LC_ALL", "C.UTF-8")
@@ -185,7 +197,7 @@ fn theirs(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         .args(["-i", "hosts", "-f", "1", "--diff", "-e"])
         .arg(format!("root={}", root.display()))
         .arg("-e")
-        .arg(format!("ansible_python_interpreter={}", ansible().join("python").display()));
+        .arg(format!("ansible_python_interpreter={}", bin.join("python").display()));
     command.envs(flags.env.iter().copied());
     if flags.check {
         command.arg("--check");
@@ -321,7 +333,8 @@ fn compare(name: &str, rounds: &[Flags]) {
     }
 }
 
-const PLAIN: Flags = Flags { check: false, tags: "", skip_tags: "", env: &[] };
+const PLAIN: Flags =
+    Flags { check: false, tags: "", skip_tags: "", dialect: Dialect::Core219, env: &[] };
 const CHECK: Flags = Flags { check: true, ..PLAIN };
 
 #[test]
@@ -446,4 +459,15 @@ fn variables_of_roles_and_facts_are_seen_where_ansible_sees_them() {
     compare("private.yml", &[with(&[("ANSIBLE_PRIVATE_ROLE_VARS", "1")])]);
     compare("private.yml", &[with(&[("ANSIBLE_PRIVATE_ROLE_VARS", "0")])]);
     compare("private.yml", &[with(&[("ANSIBLE_INJECT_FACT_VARS", "0")])]);
+}
+
+/// Unlike the stories above to the letter: these are the texts that people look for.
+#[test]
+fn failures_are_told_in_the_words_of_the_dialect() {
+    let root = tempfile::tempdir().unwrap();
+    let flags = Flags { dialect: Dialect::Core214, ..PLAIN };
+    let (ours, code) = ours("words_214.yml", root.path(), flags);
+    let (theirs, expected) = theirs("words_214.yml", root.path(), flags);
+    assert_eq!(ours, theirs);
+    assert_eq!(code, expected);
 }

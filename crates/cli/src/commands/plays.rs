@@ -263,6 +263,7 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         colour: context.terminal.colour_err && !args.json,
         diff,
         width: context.terminal.width_of_out().map_or(79, |columns| (columns - 1).max(79)),
+        dialect: settings.dialect,
         show: Show {
             ok_hosts: *config.display_ok_hosts,
             skipped_hosts: *config.display_skipped_hosts,
@@ -401,6 +402,7 @@ pub(crate) async fn ad_hoc(context: &mut Context, args: &Exec) -> Result {
             verbosity,
             colour: context.terminal.colour_err,
             one_line,
+            dialect: settings.dialect,
         },
         module,
         args: asked.module_args.clone().or_else(|| config.module_args.value.clone()),

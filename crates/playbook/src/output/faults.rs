@@ -1,6 +1,6 @@
 //! Faults and warnings as text, with the lines of the file that they are about.
 
-use crate::fault::LoadFault;
+use crate::fault::{Cause, LoadFault};
 use crate::value::Value;
 use crate::yaml::Origin;
 
@@ -21,6 +21,73 @@ pub(crate) fn warning_text(fault: &LoadFault) -> String {
 
 pub(super) fn origin_text(origin: &Origin) -> String {
     format!("Origin: {}\n\n{}\n", origin.full(), excerpt(origin))
+}
+
+/// Why a task failed, with the place of each reason. Reasons at one place are one sentence, and so is
+/// one that has no place.
+pub(super) fn chain_text(why: &str, origin: Option<&Origin>, causes: &[Cause]) -> String {
+    let mut groups: Vec<&Cause> = Vec::new();
+    for cause in causes {
+        let joined = groups.last().is_some_and(|last| {
+            (cause.at.is_none() && cause.help.is_none())
+                || (cause.at == last.at && cause.help == last.help)
+        });
+        if !joined {
+            groups.push(cause);
+        }
+    }
+    if groups.len() < 2 {
+        let place = origin.map(origin_text).unwrap_or_default();
+        return format!("[ERROR]: {why}\n{place}");
+    }
+    let mut text = format!("[ERROR]: {why}\n\n");
+    for (index, group) in groups.iter().enumerate() {
+        let inner = groups.get(index + 1).map_or("", |inner| inner.what.as_str());
+        let own = match group.what.strip_suffix(inner).filter(|_| !inner.is_empty()) {
+            Some(outer) => format!("{}.", outer.trim_end_matches([' ', ':'])),
+            None => group.what.clone(),
+        };
+        if index > 0 {
+            text.truncate(text.trim_end_matches('\n').len());
+            text.push_str("\n\n<<< caused by >>>\n\n");
+        }
+        text.push_str(&own);
+        match (&group.at, &group.help) {
+            (Some(at), help) => {
+                text.push('\n');
+                text.push_str(&origin_text(at));
+                if let Some(help) = help {
+                    text.truncate(text.trim_end_matches('\n').len());
+                    text.push('\n');
+                    text.push_str(&format!("\n{help}\n"));
+                }
+            }
+            (None, Some(help)) => text.push_str(&format!(" {help}\n")),
+            (None, None) => text.push('\n'),
+        }
+    }
+    text
+}
+
+/// The place of a task as ansible-core 2.14 adds it to what is wrong.
+pub(crate) fn offending_line(origin: &Origin) -> String {
+    let file = origin.absolute();
+    let mut text = format!(
+        "\n\nThe error appears to be in '{file}': line {}, column {}, but may\nbe elsewhere in the file depending on the exact syntax problem.\n",
+        origin.line, origin.column
+    );
+    let source = std::fs::read_to_string(&*origin.file).unwrap_or_default();
+    let mut lines = source.lines().skip((origin.line as usize).saturating_sub(2));
+    let before = if origin.line > 1 { lines.next().unwrap_or_default() } else { "" };
+    if let Some(line) = lines.next() {
+        let mark = " ".repeat((origin.column as usize).saturating_sub(1));
+        text.push_str(&format!(
+            "\nThe offending line appears to be:\n\n{}\n{}\n{mark}^ here\n",
+            before.trim_end(),
+            line.trim_end()
+        ));
+    }
+    text
 }
 
 /// The lines of the warnings that a result carries.

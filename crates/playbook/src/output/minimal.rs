@@ -3,6 +3,7 @@
 use super::faults::{fault_text, warnings_of};
 use super::screen::shown;
 use super::{Event, diff};
+use crate::template::Dialect;
 use crate::value::{Indent, Value, python_json};
 use std::collections::HashSet;
 
@@ -20,6 +21,8 @@ pub struct MinimalOptions {
     pub colour: bool,
     /// One line for each host.
     pub one_line: bool,
+    /// Whose words are used for failures.
+    pub dialect: Dialect,
 }
 
 /// Turns events into lines.
@@ -52,7 +55,8 @@ impl Minimal {
                 diff_of(result) + &self.said(&at.host, word, " =>", code, result)
             }
             Event::Failed { at, result, why, .. } => {
-                if self.last_fault.as_ref() != Some(why) {
+                let classic = self.options.dialect == Dialect::Core214;
+                if !classic && self.last_fault.as_ref() != Some(why) {
                     err += &(self.paint("0;31", &format!("[ERROR]: {why}")) + "\n\n");
                     self.last_fault = Some(why.clone());
                 }
@@ -152,8 +156,13 @@ mod tests {
     use super::*;
 
     fn show(module: &str, one_line: bool, event: &Event) -> String {
-        let options =
-            MinimalOptions { module: module.to_owned(), verbosity: 0, colour: false, one_line };
+        let options = MinimalOptions {
+            module: module.to_owned(),
+            verbosity: 0,
+            colour: false,
+            one_line,
+            dialect: Dialect::default(),
+        };
         Minimal::new(options).render(event).0
     }
 
@@ -197,6 +206,7 @@ mod tests {
             result,
             why: "Task failed: Module failed: non-zero return code".to_owned(),
             origin: None,
+            causes: Vec::new(),
             ignored: false,
         };
         assert_eq!(

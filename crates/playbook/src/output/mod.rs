@@ -11,13 +11,13 @@ mod screen;
 mod yaml;
 
 pub use faults::fault_text;
-pub(crate) use faults::warning_text;
+pub(crate) use faults::{offending_line, warning_text};
 pub use minimal::{Minimal, MinimalOptions};
 pub use recap::{Broken, Counts, Recap};
-pub(crate) use screen::{NO_LOG, SHOW, SHOW_DEBUG};
+pub(crate) use screen::{NO_LOG, NO_TRACEBACK, SHOW, SHOW_DEBUG};
 pub use screen::{Piece, Screen, ScreenOptions, Show};
 
-use crate::fault::LoadFault;
+use crate::fault::{Cause, LoadFault};
 use crate::value::Value;
 use crate::yaml::Origin;
 
@@ -90,6 +90,8 @@ pub enum Event {
         why: String,
         /// Where the task stands.
         origin: Option<Origin>,
+        /// What was behind it, from the outside in, each with its place.
+        causes: Vec<Cause>,
         /// It does not count.
         ignored: bool,
     },

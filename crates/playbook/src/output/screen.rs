@@ -2,8 +2,10 @@
 //!
 //! People grep them, so spaces and widths are those of ansible-core 2.19.14.
 
-use super::faults::{fault_text, origin_text, warnings_of};
+use super::faults::{chain_text, fault_text, warnings_of};
 use super::{At, Counts, Event, Recap, diff};
+use crate::fault::Cause;
+use crate::template::Dialect;
 use crate::value::{Dict, Indent, Value, python_json};
 use crate::yaml::Origin;
 use std::collections::HashSet;
@@ -14,6 +16,9 @@ pub(crate) const SHOW_DEBUG: &str = "debug";
 
 /// Marks a result that nobody is shown, whatever the task says.
 pub(crate) const NO_LOG: &str = "_ansible_no_log";
+
+/// What a result has for an exception when tracebacks are not asked for.
+pub(crate) const NO_TRACEBACK: &str = "(traceback unavailable)";
 
 /// How to show a run.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +31,8 @@ pub struct ScreenOptions {
     pub diff: bool,
     /// Columns of the terminal less one; 79 where there is none.
     pub width: usize,
+    /// Whose words are used for failures.
+    pub dialect: Dialect,
     /// What the settings of the default callback say.
     pub show: Show,
 }
@@ -174,10 +181,13 @@ impl Screen {
                 }
                 pieces
             }
-            Event::Failed { at, result, why, origin, ignored } => {
+            Event::Failed { at, result, why, origin, causes, ignored } => {
                 let mut pieces = self.open();
                 pieces.extend(self.warnings(result));
-                let mut text = self.fault(why, origin.as_ref());
+                let mut text = match self.options.dialect {
+                    Dialect::Core214 => self.exception(result),
+                    Dialect::Core219 => self.fault(why, origin.as_ref(), causes),
+                };
                 let line = match &at.item {
                     Some(_) => format!(
                         "failed: [{}]{} => {}",
@@ -223,7 +233,10 @@ impl Screen {
             Event::Unreachable { at, result, why, origin, ignored } => {
                 let mut pieces = self.open();
                 pieces.extend(self.warnings(result));
-                let mut text = self.fault(why, origin.as_ref());
+                let mut text = match self.options.dialect {
+                    Dialect::Core214 => String::new(),
+                    Dialect::Core219 => self.fault(why, origin.as_ref(), &[]),
+                };
                 let line = match &at.item {
                     Some(_) => format!(
                         "fatal: [{}]{}: UNREACHABLE! => {}",
@@ -279,6 +292,8 @@ impl Screen {
                 let how = told.as_ref().and_then(|_| self.warning(NO_DEPRECATIONS));
                 how.into_iter().chain(told).collect()
             }
+            // 2.14 has it in the result alone.
+            Event::Fault(_) if self.options.dialect == Dialect::Core214 => Vec::new(),
             Event::Fault(fault) => {
                 let text = format!("{}\n", fault_text(fault).trim_end_matches('\n'));
                 vec![Piece::error(self.paint(Colour::Red, &text))]
@@ -336,16 +351,29 @@ impl Screen {
     }
 
     /// Why a task failed, with the lines of the playbook it stands in. The same is told once.
-    fn fault(&mut self, why: &str, origin: Option<&Origin>) -> String {
+    fn fault(&mut self, why: &str, origin: Option<&Origin>, causes: &[Cause]) -> String {
         if why.is_empty() {
             return String::new();
         }
-        let text = format!("[ERROR]: {why}\n{}", origin.map(origin_text).unwrap_or_default());
+        let text = chain_text(why, origin, causes);
         if !self.told.insert(text.clone()) {
             return String::new();
         }
         let text = text.trim_end_matches('\n');
         self.paint(Colour::Red, text) + if origin.is_some() { "\n\n" } else { "\n" }
+    }
+
+    /// That 2.14 met something that it did not expect, by the last line of what it says of it.
+    fn exception(&self, result: &Value) -> String {
+        let told = result.get("exception").and_then(Value::as_str).unwrap_or_default();
+        let last = told.trim_end().lines().last().unwrap_or_default();
+        if last.is_empty() || last == NO_TRACEBACK {
+            return String::new();
+        }
+        let text = format!(
+            "An exception occurred during task execution. To see the full traceback, use -vvv. The error was: {last}"
+        );
+        self.line(Colour::Red, &text)
     }
 
     fn diff(&self, result: &Value) -> String {
@@ -508,6 +536,7 @@ mod tests {
             colour: false,
             diff: true,
             width: 79,
+            dialect: Dialect::default(),
             show: Show::default(),
         })
     }
@@ -572,6 +601,7 @@ mod tests {
                 result: failed.clone(),
                 why: "Task failed: Action failed: bad".to_owned(),
                 origin: None,
+                causes: Vec::new(),
                 ignored: true
             }),
             "[ERROR]: Task failed: Action failed: bad\nfatal: [localhost]: FAILED! => {\"changed\": false, \"msg\": \"bad\"}\n...ignoring\n"

@@ -226,6 +226,7 @@ impl Reader<'_> {
             poll: draft.poll,
             listen: draft.listen,
             origin: item.at.clone(),
+            action_at: word_at.clone(),
             role: place.role.clone(),
             dir: place.dir.clone(),
         };

@@ -194,6 +194,8 @@ pub(crate) struct Task {
     pub(crate) poll: Option<Value>,
     pub(crate) listen: Vec<Value>,
     pub(crate) origin: Origin,
+    /// Where its action stands.
+    pub(crate) action_at: Origin,
     pub(crate) role: Option<Arc<Role>>,
     /// Directories in which files of the task are looked for first.
     pub(crate) dir: PathBuf,
@@ -228,6 +230,7 @@ impl Task {
             detach: None,
             poll: None,
             listen: Vec::new(),
+            action_at: origin.clone(),
             origin,
             role: None,
             dir,

@@ -1,12 +1,14 @@
 //! The arguments of a task: what `module_defaults` give, what the task says, rendered.
 
 use super::execute::Crew;
+use super::failure::{Failure, While};
 use super::outcome::failed;
 use crate::foreign::Found;
 use crate::parse::catalog;
 use crate::parse::tree::Task;
 use crate::template::{Context, Fault};
 use crate::value::{Dict, Key, Value};
+use crate::yaml::Origin;
 use std::sync::Arc;
 
 /// Arguments, and the program that takes them where none of our modules does.
@@ -62,20 +64,14 @@ impl Crew<'_> {
         module: &str,
         mut foreign: Option<Arc<Found>>,
         context: &Context,
-    ) -> Result<Arguments, Dict> {
+    ) -> Result<Arguments, Failure> {
         let full = if task.word.contains('.') {
             task.word.clone()
         } else {
             format!("ansible.builtin.{}", task.word)
         };
-        let fault_of = |name: Option<&str>, fault: &Fault| {
-            let which = name
-                .map(|name| format!(" Error while resolving value for '{name}':"))
-                .unwrap_or_default();
-            failed(format!(
-                "Task failed: Finalization of task args for '{full}' failed:{which} {}",
-                fault.what
-            ))
+        let fault_of = |argument: Option<(&str, Option<&Origin>)>, fault: &Fault| {
+            self.failure(task, While::Args(&full, argument), fault)
         };
         let mut args = self
             .module_defaults(task, module, foreign.as_deref(), context)
@@ -89,7 +85,8 @@ impl Crew<'_> {
                         return Err(failed(format!(
                             "Task failed: the arguments of '{full}' are {}, not a dict",
                             value.type_name()
-                        )));
+                        ))
+                        .into());
                     }
                 }
             }
@@ -101,7 +98,8 @@ impl Crew<'_> {
             if foreign.is_none() && !catalog::takes(module, &name) {
                 *foreign = self.shared.modules.core_knows(module, &name);
                 if foreign.is_none() && catalog::find_control(module).is_some() {
-                    return Err(failed(format!("Task failed: `{module}` has no argument `{key}`")));
+                    let what = format!("Task failed: `{module}` has no argument `{key}`");
+                    return Err(Failure::from(failed(what)));
                 }
             }
             Ok(())
@@ -109,7 +107,9 @@ impl Crew<'_> {
         for (key, value) in &given {
             let name = key.to_json_key();
             if name == "_variable_params" {
-                let value = context.finish(value).map_err(|fault| fault_of(Some(&name), &fault))?;
+                let at = value.origin();
+                let value =
+                    context.finish(value).map_err(|fault| fault_of(Some((&name, at)), &fault))?;
                 if matches!(value, Value::Omit) {
                     continue;
                 }
@@ -117,7 +117,8 @@ impl Crew<'_> {
                     return Err(failed(format!(
                         "Task failed: Finalization of task args for '{full}' failed: Task args must resolve to a 'dict' not '{}'.",
                         value.type_name()
-                    )));
+                    ))
+                    .into());
                 };
                 for (key, value) in more {
                     if !given.contains_key(key) {
@@ -132,7 +133,9 @@ impl Crew<'_> {
                 args.insert(key.clone(), value.clone());
                 continue;
             }
-            let value = context.finish(value).map_err(|fault| fault_of(Some(&name), &fault))?;
+            let at = value.origin();
+            let value =
+                context.finish(value).map_err(|fault| fault_of(Some((&name, at)), &fault))?;
             if matches!(value, Value::Omit) {
                 args.shift_remove(key);
                 continue;
@@ -141,7 +144,7 @@ impl Crew<'_> {
             let key = if name.contains("{{") && task.args.as_str().is_none() {
                 let value = context
                     .finish(&Value::trusted(&name, None))
-                    .map_err(|fault| fault_of(Some(&name), &fault))?;
+                    .map_err(|fault| fault_of(Some((&name, None)), &fault))?;
                 Key::of(&value).unwrap_or_else(|| Key::from(value.to_text().as_str()))
             } else {
                 key.clone()

@@ -1,13 +1,14 @@
 //! One task on one host: conditions, arguments, tries, what counts as changed and failed.
 
 use super::debugger::Next;
+use super::failure::{Failure, While};
 use super::outcome::{Asked, Ended, Outcome, failed, flag, put, why};
 use super::reach::{Operator, Reach};
 use super::state::{HostState, Shared};
 use super::vars::TaskScope;
 use crate::fault::LoadFault;
 use crate::foreign::Found;
-use crate::output::{At, Event, NO_LOG, SHOW, Sink};
+use crate::output::{At, Event, NO_LOG, NO_TRACEBACK, SHOW, Sink};
 use crate::parse::catalog;
 use crate::parse::task::meaning;
 use crate::parse::tree::{Action, Condition, Task};
@@ -151,6 +152,7 @@ impl<'r> Crew<'r> {
                 },
                 result,
                 origin: Some(task.origin.clone()),
+                causes: if told.no_log { Vec::new() } else { outcome.causes.clone() },
                 ignored: outcome.ignored,
             },
         };
@@ -184,7 +186,7 @@ impl<'r> Crew<'r> {
                     return Told { no_log, ..Told::plain(outcome) };
                 }
                 let wanted = task.common.delegate_to.as_ref().and_then(Value::as_str);
-                let outcome = Outcome::of(result);
+                let outcome = Outcome::from(result);
                 let delegate = wanted.map(str::to_owned);
                 return Told { no_log, delegate, ..Told::plain(outcome) };
             }
@@ -201,29 +203,24 @@ impl<'r> Crew<'r> {
                 return Told { no_log, ..Told::plain(Outcome::of(skipped(&context, condition))) };
             }
             Err(fault) => {
-                return Told {
-                    no_log,
-                    ..Told::plain(Outcome::of(failed(format!("Task failed: {}", fault.what))))
-                };
+                return Told { no_log, ..Told::plain(self.failed_of(task, While::Task, &fault)) };
             }
         }
         let mut told = match self.prepared(task, scope, &context, delegate).await {
             Ok(told) => told,
-            Err(result) => Told::plain(Outcome::of(result)),
+            Err(failure) => Told::plain(failure.into()),
         };
         let hidden = told.outcome.result.shift_remove(NO_LOG).is_some_and(|hide| hide.is_true());
         told.no_log = no_log || hidden;
         if told.outcome.ended == Ended::Failed {
             // What Ansible has here where tracebacks are not asked for.
-            let exception = Value::str("(traceback unavailable)");
+            let exception = Value::str(NO_TRACEBACK);
             told.outcome.result.entry(Key::str("exception")).or_insert(exception);
         }
         if told.outcome.changed && told.outcome.ended == Ended::Well {
             match names(&context, &task.common.notify) {
                 Ok(names) => told.outcome.notify = names,
-                Err(fault) => {
-                    told.outcome = Outcome::of(failed(format!("Task failed: {}", fault.what)));
-                }
+                Err(fault) => told.outcome = self.failed_of(task, While::Task, &fault),
             }
         }
         told
@@ -243,7 +240,7 @@ impl<'r> Crew<'r> {
                     let allowed = self.shared.world.config.allow_broken_conditionals.value
                         || context.world.dialect == Dialect::Core214;
                     if !(allowed && text.is_empty()) {
-                        return Err(Fault::new(why.clone()));
+                        return Err(Fault::new(why.clone()).in_condition(text, None));
                     }
                 }
                 Condition::Template(value) => {
@@ -263,22 +260,35 @@ impl<'r> Crew<'r> {
     }
 
     /// The host that does the work of a task instead.
-    fn delegate(&self, task: &Task, context: &Context) -> Result<Option<Arc<HostState>>, Dict> {
+    fn delegate(&self, task: &Task, context: &Context) -> Result<Option<Arc<HostState>>, Failure> {
         let Some(value) = &task.common.delegate_to else { return Ok(None) };
         let name = match context.finish(value) {
             Ok(Value::Omit) => return Ok(None),
             Ok(name) => name.to_text(),
-            Err(fault) => return Err(failed(format!("Task failed: {}", fault.what))),
+            Err(fault) => {
+                let during = match context.world.dialect {
+                    Dialect::Core214 => While::Keyword("delegate_to"),
+                    Dialect::Core219 => While::Task,
+                };
+                return Err(self.failure(task, during, &fault));
+            }
         };
         if name.is_empty() {
             let said = value.as_str().unwrap_or_default();
             let what = format!("Task failed: Empty hostname produced from delegate_to: \"{said}\"");
-            return Err(failed(what));
+            return Err(failed(what).into());
         }
         Ok(Some(self.shared.host_at(&name)))
     }
 
     fn braces_are_deprecated(&self, condition: &Value) {
+        if self.shared.world.dialect == Dialect::Core214 {
+            let text = condition.as_str().unwrap_or_default();
+            self.sink.event(Event::Warning(format!(
+                "conditional statements should not include jinja2 templating delimiters such as {{{{ }}}} or {{% %}}. Found: {text}"
+            )));
+            return;
+        }
         let mut found = Vec::new();
         condition.templates(&mut found);
         if *self.shared.world.config.deprecation_warnings {
@@ -294,11 +304,9 @@ impl<'r> Crew<'r> {
         scope: &TaskScope,
         context: &Context,
         delegate: Option<Arc<HostState>>,
-    ) -> Result<Told, Dict> {
-        let keyword = |fault: Fault| failed(format!("Task failed: {}", fault.what));
-        let wrong = |word: &str, fault: Fault| {
-            failed(format!("Task failed: Error processing keyword '{word}': {}", fault.what))
-        };
+    ) -> Result<Told, Failure> {
+        let keyword = |fault: Fault| self.failure(task, While::Task, &fault);
+        let wrong = |word: &str, fault: Fault| self.failure(task, While::Keyword(word), &fault);
         let (module, named) = match &task.action {
             Action::Module(module) => (module.clone(), task.foreign.clone()),
             Action::Named(name) => {
@@ -314,7 +322,7 @@ impl<'r> Crew<'r> {
                     ))
                 })?
             }
-            _ => return self.include(task, context).map(Told::plain),
+            _ => return Ok(Told::plain(self.include(task, context)?)),
         };
         let module = module.as_str();
         let check = match &task.common.check_mode {
@@ -418,9 +426,15 @@ impl<'r> Crew<'r> {
                     return done(result);
                 }
                 Err(fault) => {
-                    put(&mut result, "failed", true);
-                    put(&mut result, "msg", Value::from(format!("Task failed: {}", fault.what)));
-                    return done(result);
+                    let outcome = match context.world.dialect {
+                        Dialect::Core214 => Outcome::of(failed(self.judgement(&fault))),
+                        Dialect::Core219 => {
+                            let mut outcome = self.failed_of(task, While::Task, &fault);
+                            put(&mut outcome.result, "changed", false);
+                            outcome
+                        }
+                    };
+                    return Ok(Told { outcome, ..done(result)? });
                 }
             }
         }
@@ -472,8 +486,8 @@ impl<'r> Crew<'r> {
     }
 
     /// What an include asks for.
-    fn include(&self, task: &Task, context: &Context) -> Result<Outcome, Dict> {
-        let fault_of = |fault: Fault| failed(format!("Task failed: {}", fault.what));
+    fn include(&self, task: &Task, context: &Context) -> Result<Outcome, Failure> {
+        let fault_of = |fault: Fault| self.failure(task, While::Task, &fault);
         let mut args = Dict::new();
         for (key, value) in task.args.as_dict().into_iter().flatten() {
             if key.as_str() != Some("apply") {
@@ -489,7 +503,7 @@ impl<'r> Crew<'r> {
         };
         let what = names.iter().find_map(|name| args.get(*name)).map(Value::to_text);
         let Some(what) = what else {
-            return Err(failed(format!("Task failed: `{}` needs a name", task.word)));
+            return Err(failed(format!("Task failed: `{}` needs a name", task.word)).into());
         };
         let mut result = Dict::new();
         put(&mut result, "include", Value::str(&what));

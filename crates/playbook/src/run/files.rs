@@ -2,9 +2,10 @@
 
 use super::actions::done;
 use super::execute::{Call, Crew};
+use super::failure::unrendered;
 use super::outcome::{failed, flag, put};
 use super::tree::Tree;
-use crate::template::{Context, Interp, Syntax, encode, find_file, sha1_hex};
+use crate::template::{Context, Dialect, Interp, Syntax, encode, find_file, not_found, sha1_hex};
 use crate::value::{Dict, Key, Value};
 use crate::vault::CANNOT_OPEN;
 use std::os::unix::fs::PermissionsExt as _;
@@ -36,9 +37,14 @@ impl Crew<'_> {
         let mut interp = Interp::new(call.context);
         match find_file(&mut interp, subdir, name) {
             Ok(Some(path)) => Ok(path),
-            Ok(None) => Err(failed(format!(
-                "Could not find or access '{name}' on the Ansible Controller. If you are using a module and expect the file to exist on the remote, see the remote_src option"
-            ))),
+            Ok(None) => {
+                let what = not_found(&mut interp, subdir, name);
+                let mut result = failed(&what);
+                if call.context.world.dialect == Dialect::Core214 {
+                    put(&mut result, "exception", what);
+                }
+                Err(result)
+            }
             Err(fault) => Err(failed(fault.what)),
         }
     }
@@ -81,6 +87,9 @@ impl Crew<'_> {
         }
         let source = syntax.header(&source).map_err(failed)?;
         let rendered = context.render_text(source, &syntax).map_err(|fault| {
+            if call.context.world.dialect == Dialect::Core214 {
+                return unrendered(&fault);
+            }
             let place = fault.at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
             failed(format!("Task failed: {}: {}{place}", path.display(), fault.what))
         })?;

@@ -5,6 +5,7 @@ use super::execute::{Call, Crew};
 use super::outcome::{failed, put};
 use super::remote::unreachable;
 use crate::foreign::{Bundle, Found};
+use crate::output::NO_TRACEBACK;
 use crate::template::{Context, Fault};
 use crate::value::{Dict, Value};
 use serde_json::{Map, Value as Json, json};
@@ -325,7 +326,7 @@ fn tidy(result: &mut Map<String, Json>) {
             other.pointer("/event/formatted_traceback").and_then(Json::as_str).map(str::to_owned)
         }
     };
-    let text = text.unwrap_or_else(|| "(traceback unavailable)".to_owned());
+    let text = text.unwrap_or_else(|| NO_TRACEBACK.to_owned());
     result.insert("exception".to_owned(), Json::from(text));
 }
 

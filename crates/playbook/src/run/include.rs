@@ -10,6 +10,7 @@ use crate::parse::role::{Asked as AskedRole, role_block};
 use crate::parse::task::{MISSING, find_tasks, missing_file};
 use crate::parse::tree::{Action, Common, Node, RoleUse, Task};
 use crate::parse::{Place, Reader};
+use crate::template::Dialect;
 use crate::value::{Dict, Key, Value};
 use crate::yaml::{Kind, Node as Yaml};
 use std::sync::Arc;
@@ -107,8 +108,17 @@ impl Batch<'_> {
         self.crew.sink.event(Event::Fault(LoadFault::at(task.origin.clone(), what)));
         for index in hosts {
             let mut result = Dict::new();
-            result.insert(Key::str("changed"), Value::Bool(false));
-            result.insert(Key::str("reason"), Value::str(what));
+            let reason = match self.crew.shared.world.dialect {
+                Dialect::Core214 => {
+                    what.split(": Unable to retrieve").next().map(|what| format!("{what}."))
+                }
+                Dialect::Core219 => {
+                    result.insert(Key::str("changed"), Value::Bool(false));
+                    None
+                }
+            };
+            let reason = reason.unwrap_or_else(|| what.to_owned());
+            result.insert(Key::str("reason"), Value::from(reason));
             result.insert(Key::str("failed"), Value::Bool(true));
             let outcome = Outcome::of(result);
             self.crew.sink.event(Event::Failed {
@@ -116,6 +126,7 @@ impl Batch<'_> {
                 result: Value::dict(outcome.result.clone()),
                 why: String::new(),
                 origin: None,
+                causes: Vec::new(),
                 ignored: false,
             });
             self.count(task, *index, &outcome);

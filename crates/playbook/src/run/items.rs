@@ -1,7 +1,8 @@
 //! Loops: `loop`, every `with_…`, and what `loop_control` asks.
 
 use super::execute::{Crew, Told, number, skipped, truth};
-use super::outcome::{Ended, Outcome, failed, put};
+use super::failure::While;
+use super::outcome::{Ended, Outcome, put};
 use super::vars::TaskScope;
 use crate::output::{Event, SHOW};
 use crate::parse::tree::{Loop, Task};
@@ -67,7 +68,7 @@ impl Crew<'_> {
                 let runs = self.all_hold(&context, &task.common.when);
                 let mut told = match runs {
                     Ok(Some(condition)) => plain(Outcome::of(skipped(&context, condition))),
-                    _ => plain(Outcome::of(failed(format!("Task failed: {}", fault.what)))),
+                    _ => plain(self.failed_of(task, While::Task, &fault)),
                 };
                 self.settle(task, scope, &mut told);
                 self.tell(task, scope, &told, None);
@@ -247,7 +248,7 @@ impl Crew<'_> {
     }
 
     fn broken(&self, task: &Task, scope: &TaskScope, fault: Fault) -> Told {
-        let outcome = Outcome::of(failed(format!("Task failed: {}", fault.what)));
+        let outcome = self.failed_of(task, While::Task, &fault);
         let mut told = Told { outcome, delegate: None, no_log: false, always: false };
         self.settle(task, scope, &mut told);
         self.tell(task, scope, &told, None);

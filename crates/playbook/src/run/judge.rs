@@ -3,7 +3,9 @@
 use super::execute::Crew;
 use super::outcome::{flag, put};
 use super::vars::TaskScope;
+use crate::output::NO_TRACEBACK;
 use crate::parse::tree::Task;
+use crate::template::Dialect;
 use crate::value::{Dict, Key, Value};
 
 impl Crew<'_> {
@@ -19,7 +21,7 @@ impl Crew<'_> {
     pub(super) fn judge(&self, task: &Task, scope: &TaskScope, result: &mut Dict) {
         result.entry(Key::str("changed")).or_insert(Value::Bool(false));
         if flag(result, "failed") {
-            let exception = Value::str("(traceback unavailable)");
+            let exception = Value::str(NO_TRACEBACK);
             result.entry(Key::str("exception")).or_insert(exception);
         }
         result.entry(Key::str("failed")).or_insert(Value::Bool(false));
@@ -46,9 +48,12 @@ impl Crew<'_> {
                     }
                 }
                 Err(fault) => {
+                    let said = self.judgement(&fault);
+                    put(result, &format!("{name}_when_result"), Value::from(said));
                     put(result, "failed", true);
-                    put(result, &format!("{name}_when_result"), Value::from(fault.what.clone()));
-                    put(result, "msg", Value::from(format!("Task failed: {}", fault.what)));
+                    if self.shared.world.dialect == Dialect::Core219 {
+                        self.put_failure(result, &fault);
+                    }
                 }
             }
         }

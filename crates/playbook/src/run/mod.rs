@@ -14,6 +14,7 @@ mod count;
 mod debugger;
 mod execute;
 mod explain;
+mod failure;
 mod fetch;
 mod files;
 mod foreign;

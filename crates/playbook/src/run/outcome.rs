@@ -1,5 +1,6 @@
 //! What a task gave on a host.
 
+use crate::fault::Cause;
 use crate::value::{Dict, Key, Value};
 
 /// How it ended.
@@ -24,6 +25,8 @@ pub(crate) struct Outcome {
     pub(crate) notify: Vec<String>,
     /// Whoever runs the playbook wants it to end here.
     pub(crate) quit: bool,
+    /// Why it failed, from the outside in, where more is known than the result says.
+    pub(crate) causes: Vec<Cause>,
 }
 
 /// An include that a host asks for.
@@ -86,6 +89,7 @@ impl Outcome {
             includes: Vec::new(),
             notify: Vec::new(),
             quit: false,
+            causes: Vec::new(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod explain;
+mod failures;
 
 use super::fake::{FakeNet, FakeOperator};
 use super::*;
@@ -9,7 +10,7 @@ use crate::foreign::Modules;
 use crate::inventory::Reading;
 use crate::output::{Screen, ScreenOptions, Show};
 use crate::parse::Loader;
-use crate::template::World;
+use crate::template::{Dialect, World};
 use crate::value::{Key, Value};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -65,6 +66,7 @@ struct Case<'c> {
     hosts: &'c str,
     options: RunOptions,
     answers: Vec<&'c str>,
+    dialect: Dialect,
 }
 
 impl<'c> Case<'c> {
@@ -74,6 +76,7 @@ impl<'c> Case<'c> {
             hosts: "h1\n",
             options: RunOptions::ordinary(),
             answers: Vec::new(),
+            dialect: Dialect::default(),
         }
     }
 
@@ -105,7 +108,7 @@ impl<'c> Case<'c> {
             std::fs::write(path, text).unwrap();
         }
         let world = World {
-            dialect: Default::default(),
+            dialect: self.dialect,
             differences: None,
             env: BTreeMap::new(),
             clock: Arc::new(FixedClock(Timestamp::UNIX_EPOCH)),
@@ -126,6 +129,7 @@ impl<'c> Case<'c> {
         let reading = Reading { world: &loader.world, scripts: None, extra_vars: &Dict::new() };
         let inventory = Inventory::load(&hosts, &reading).unwrap();
         let screen = Screen::new(ScreenOptions {
+            dialect: self.dialect,
             verbosity: 0,
             colour: false,
             diff: true,

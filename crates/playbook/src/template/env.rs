@@ -22,6 +22,9 @@ pub trait Scope: Send + Sync {
     fn names(&self) -> Vec<Arc<str>>;
 }
 
+/// What can be done about a condition that gives something else than yes or no.
+const BROKEN_CONDITIONS: &str = "Broken conditionals can be temporarily allowed with the `ALLOW_BROKEN_CONDITIONALS` configuration option.";
+
 /// No variables at all.
 #[derive(Clone, Copy, Debug)]
 pub struct NoScope;
@@ -168,14 +171,8 @@ impl Context {
     pub fn holds(&self, condition: &Expression) -> Result<bool, Fault> {
         let mut interp = Interp::new(self);
         interp.in_condition = true;
-        let value = Self::run(&mut interp, condition).map_err(|fault| {
-            let what = if fault.undefined {
-                format!("Error while evaluating conditional: {}", fault.what)
-            } else {
-                fault.what.clone()
-            };
-            Fault { what, ..fault }
-        })?;
+        let value = Self::run(&mut interp, condition)
+            .map_err(|fault| fault.in_condition(condition.source(), condition.origin()))?;
         match value {
             Value::Bool(truth) => Ok(truth),
             other => {
@@ -222,9 +219,11 @@ impl Context {
                 "Conditional result ({}) was derived from value of type '{}'{}. Conditionals must have a boolean result.",
                 if value.is_true() { "True" } else { "False" },
                 value.type_name(),
-                at.map(|at| format!(" at '{at}'")).unwrap_or_default(),
+                at.map(|at| format!(" at '{}'", at.full())).unwrap_or_default(),
             ))
-            .at(at)),
+            .with_help(BROKEN_CONDITIONS)
+            .at(at)
+            .in_condition(text, at)),
         }
     }
 
@@ -240,7 +239,9 @@ impl Context {
                     .as_str()
                     .is_some_and(|text| crate::parse::keywords::is_whole_template(text.trim())) =>
             {
-                (self.finish(condition)?, true)
+                let text = condition.as_str().unwrap_or_default();
+                let value = self.finish(condition);
+                (value.map_err(|fault| fault.in_condition(text, condition.origin()))?, true)
             }
             other => (other.clone(), false),
         };
@@ -279,7 +280,10 @@ impl Context {
     /// When it is no template, something is undefined, or something fails.
     pub fn render_text(&self, source: &str, syntax: &Syntax) -> Result<String, Fault> {
         let tree = parse::parse_template(source, syntax).map_err(|fault| {
-            Fault::told(format!("Syntax error in template: {} (line {})", fault.what, fault.line))
+            let what = format!("Syntax error in template: {} (line {})", fault.what, fault.line);
+            let mut fault = Fault::told(what);
+            fault.traced().templates.push(Arc::from(source));
+            fault
         })?;
         let text = Interp::new(self).text_of(&tree).map_err(|fault| fault.rendering("template"))?;
         Ok(with_last_newlines(Value::from(text), source, &syntax.newline).to_text())

@@ -75,7 +75,8 @@ impl<'a> Interp<'a> {
             ))
             .at(template.origin()));
         }
-        let tree = Arc::clone(template.tree()?);
+        let tree = template.tree().map_err(|fault| fault.through(template))?;
+        let tree = Arc::clone(tree);
         self.deeper(|outer| {
             let mut inner = Interp::new(outer.cx);
             inner.depth = outer.depth;
@@ -85,10 +86,15 @@ impl<'a> Interp<'a> {
             inner.trail.pop();
             outer.trail = inner.trail;
             match result {
-                Err(fault) if fault.undefined => Ok(Value::undefined(fault.what)),
-                Err(fault) => Err(fault.rendering("template").at(template.origin())),
+                Err(fault) if fault.undefined => Ok(fault.through(template).into_missing()),
+                Err(fault) => Err(fault.rendering("template").through(template)),
                 Ok(value) => {
                     let value = outer.in_dialect(value, template, &tree)?;
+                    if let Value::Undefined(missing) = &value
+                        && !missing.quiet
+                    {
+                        return Ok(Fault::undefined(missing).through(template).into_missing());
+                    }
                     Ok(with_last_newlines(value, template.source(), "\n"))
                 }
             }
@@ -455,6 +461,9 @@ impl<'a> Interp<'a> {
         };
         match found {
             Some(value) => self.shallow(&value),
+            None if base.type_name() == "HostVars" => {
+                Ok(Value::undefined(format!("hostvars[{}]", key.repr())))
+            }
             None => Ok(Value::undefined(match key {
                 Value::Str(key) => {
                     format!("object of type '{}' has no attribute '{key}'", base.type_name())

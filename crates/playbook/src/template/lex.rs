@@ -1,6 +1,7 @@
 //! Template text to tokens.
 
 use super::Syntax;
+use crate::value::Value;
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -53,8 +54,15 @@ pub(crate) fn lex(source: &str, syntax: &Syntax) -> Result<Vec<Placed>, SyntaxFa
     } else {
         source
     };
-    let mut lexer =
-        Lexer { rest: source, line: 1, out: Vec::new(), syntax, after_newline: true, raw: false };
+    let mut lexer = Lexer {
+        rest: source,
+        whole: source,
+        line: 1,
+        out: Vec::new(),
+        syntax,
+        after_newline: true,
+        raw: false,
+    };
     lexer.template()?;
     let mut out = lexer.out;
     if syntax.newline != "\n" {
@@ -72,6 +80,7 @@ pub(crate) fn lex_expression(source: &str) -> Result<Vec<Placed>, SyntaxFault> {
     let syntax = Syntax::default();
     let mut lexer = Lexer {
         rest: source,
+        whole: source,
         line: 1,
         out: Vec::new(),
         syntax: &syntax,
@@ -88,6 +97,8 @@ struct Lexer<'a> {
     line: u32,
     out: Vec<Placed>,
     syntax: &'a Syntax,
+    /// All of the text.
+    whole: &'a str,
     /// Nothing but the beginning of a line stands before `rest`.
     after_newline: bool,
     /// Backslashes in strings stand for themselves here.
@@ -97,6 +108,12 @@ struct Lexer<'a> {
 impl<'a> Lexer<'a> {
     fn fault<T>(&self, what: impl Into<String>) -> Result<T, SyntaxFault> {
         Err(SyntaxFault { what: what.into(), line: self.line })
+    }
+
+    /// Nothing begins with this character, which stands before `rest`; counted as Jinja counts.
+    fn odd<T>(&self, c: char) -> Result<T, SyntaxFault> {
+        let at = self.whole.chars().count() - self.rest.chars().count();
+        self.fault(format!("unexpected char {} at {at}", Value::from(c.to_string()).repr()))
     }
 
     fn advance(&mut self, bytes: usize) -> &'a str {
@@ -335,7 +352,7 @@ impl<'a> Lexer<'a> {
             self.push(Token::Op(operator));
             self.advance(operator.len());
         } else {
-            return self.fault(format!("unexpected char {first:?}"));
+            return self.odd(first);
         }
         Ok(Some(true))
     }
@@ -390,7 +407,7 @@ impl<'a> Lexer<'a> {
                 }
             }
         }
-        self.fault("a string does not end")
+        self.odd(quote)
     }
 
     fn number(&mut self) -> Result<(), SyntaxFault> {

@@ -45,7 +45,7 @@ pub(crate) use filters::{
 };
 pub use interp::{Frame, Interp};
 pub use lex::SyntaxFault;
-pub(crate) use lookups::{find_file, run as run_lookup};
+pub(crate) use lookups::{find_file, not_found, run as run_lookup};
 pub(crate) use pattern::fnmatch;
 
 /// Text that is no playbook's own was to be read as an expression.
@@ -53,7 +53,7 @@ pub(crate) const UNTRUSTED: &str = "Encountered untrusted template or expression
 
 pub(crate) use time::strftime;
 
-use crate::value::Missing;
+use crate::value::{Missing, Value};
 use crate::yaml::Origin;
 use ast::{Expr, Stmt, Uses};
 use std::fmt;
@@ -70,12 +70,28 @@ pub struct Fault {
     pub told: bool,
     /// The template, when it has a place.
     pub at: Option<Origin>,
+    /// What the way out of it added.
+    pub(crate) trace: Option<Box<Trace>>,
 }
+
+/// What a fault came through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trace {
+    /// The templates, those of variables within others first.
+    pub(crate) templates: Vec<Arc<str>>,
+    /// The condition, and where it stands.
+    pub(crate) condition: Option<(Arc<str>, Option<Origin>)>,
+    /// The words at the end of the fault that stand alone, and what can be done about them.
+    pub(crate) help: Option<(String, String)>,
+}
+
+/// How a fault begins of which a condition knows that something is undefined.
+pub(crate) const IN_CONDITION: &str = "Error while evaluating conditional: ";
 
 impl Fault {
     /// Something went wrong.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), undefined: false, told: false, at: None }
+        Self { what: what.into(), undefined: false, told: false, at: None, trace: None }
     }
 
     /// The fault of a plugin, or of the text itself.
@@ -93,7 +109,46 @@ impl Fault {
 
     /// Something that is not there was used.
     pub fn undefined(missing: &Missing) -> Self {
-        Self { what: missing.why.clone(), undefined: true, told: true, at: None }
+        let mut fault = Self { undefined: true, ..Self::told(missing.why.clone()) };
+        fault.at.clone_from(&missing.at);
+        if !missing.through.is_empty() {
+            fault.traced().templates.clone_from(&missing.through);
+        }
+        fault
+    }
+
+    fn traced(&mut self) -> &mut Trace {
+        self.trace.get_or_insert_default()
+    }
+
+    /// With what can be done about it.
+    fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.traced().help = Some((self.what.clone(), help.into()));
+        self
+    }
+
+    /// It came up while this was rendered.
+    fn through(self, template: &Template) -> Self {
+        let mut fault = self.at(template.origin());
+        fault.traced().templates.push(Arc::clone(&template.source));
+        fault
+    }
+
+    /// It came up while this condition was looked at.
+    pub(crate) fn in_condition(mut self, text: &str, at: Option<&Origin>) -> Self {
+        if self.undefined {
+            self.what = format!("{IN_CONDITION}{}", self.what);
+        }
+        // The condition may be a template as a whole.
+        self.traced().templates.pop_if(|last| **last == *text);
+        self.traced().condition = Some((Arc::from(text), at.cloned()));
+        self
+    }
+
+    /// What is undefined, as a value that may still be saved.
+    fn into_missing(self) -> Value {
+        let through = self.trace.map(|trace| trace.templates).unwrap_or_default();
+        Value::Undefined(Arc::new(Missing { why: self.what, quiet: false, at: self.at, through }))
     }
 
     fn at(mut self, at: Option<&Origin>) -> Self {

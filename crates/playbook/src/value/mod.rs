@@ -27,6 +27,7 @@ pub(crate) use text::float_text;
 pub(crate) use yaml_out::{YamlStyle, canonical_yaml, to_yaml};
 
 use crate::template::Template;
+use crate::yaml::Origin;
 use indexmap::IndexMap;
 use std::sync::Arc;
 
@@ -92,6 +93,16 @@ pub struct Missing {
     pub why: String,
     /// In text it is nothing rather than an error, as an `if` without `else` is.
     pub quiet: bool,
+    /// The template that needs it, when that has a place.
+    pub at: Option<Origin>,
+    /// The templates that need it, those of variables within others first.
+    pub through: Vec<Arc<str>>,
+}
+
+impl Missing {
+    pub(crate) fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), quiet: false, at: None, through: Vec::new() }
+    }
 }
 
 impl Value {
@@ -102,13 +113,13 @@ impl Value {
 
     /// Something that is not there.
     pub fn undefined(why: impl Into<String>) -> Self {
-        Self::Undefined(Arc::new(Missing { why: why.into(), quiet: false }))
+        Self::Undefined(Arc::new(Missing::new(why)))
     }
 
     /// What an inline `if` without an `else` gives when it does not hold.
     pub(crate) fn no_else() -> Self {
         let why = "the inline if-expression evaluated to false and no else section was defined";
-        Self::Undefined(Arc::new(Missing { why: why.to_owned(), quiet: true }))
+        Self::Undefined(Arc::new(Missing { quiet: true, ..Missing::new(why) }))
     }
 
     /// A variable that nobody set.

@@ -32,11 +32,15 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The file with its whole path.
+    pub(crate) fn absolute(&self) -> String {
+        std::path::absolute(&*self.file)
+            .map_or_else(|_| self.file.to_string(), |path| path.display().to_string())
+    }
+
     /// The place with the whole path of its file.
     pub(crate) fn full(&self) -> String {
-        let file = std::path::absolute(&*self.file)
-            .map_or_else(|_| self.file.to_string(), |path| path.display().to_string());
-        format!("{file}:{}:{}", self.line, self.column)
+        format!("{}:{}:{}", self.absolute(), self.line, self.column)
     }
 }
 

@@ -3,6 +3,8 @@
 mod venv;
 
 pub(crate) use venv::ansible;
+#[allow(unused_imports, reason = "not every test that shares this file asks for it")]
+pub(crate) use venv::classic;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -9,7 +9,7 @@ use crate::output::{Event, NO_LOG, SHOW, SHOW_DEBUG, warning_text};
 use crate::parse::keywords::{is_identifier, is_whole_template, reserved};
 use crate::template::{
     Context, Dialect, Difference, Expression, Fault, Interp, UNTRUSTED, combine_dicts, fact,
-    find_file,
+    find_file, not_found,
 };
 use crate::value::{Dict, Key, Object, Value};
 use std::collections::BTreeSet;
@@ -60,7 +60,7 @@ impl Crew<'_> {
             Ok(expression) => expression,
             Err(fault) => return wrong(&fault.what),
         };
-        let mut seen = Seen::default();
+        let mut seen = Seen { classic, ..Seen::default() };
         let value = match call.context.evaluate_soft(&expression) {
             Ok(Value::Omit) => {
                 seen.warnings.push(Value::str("The result of the `var` expression could not be omitted; a placeholder was used instead."));
@@ -208,7 +208,11 @@ impl Crew<'_> {
                     }
                     return result;
                 }
-                Err(fault) => return failed(format!("Task failed: {}", fault.what)),
+                Err(fault) => {
+                    let mut result = Dict::new();
+                    self.put_failure(&mut result, &fault);
+                    return result;
+                }
             }
         }
         let mut result = done(false);
@@ -238,7 +242,7 @@ impl Crew<'_> {
         };
         let mut vars = match found {
             Ok(vars) => vars,
-            Err(what) => return failed(what),
+            Err(what) => return self.not_included(what),
         };
         if let Some(name) = text("name") {
             vars = std::iter::once((Key::from(name.as_str()), Value::dict(vars))).collect();
@@ -266,13 +270,24 @@ impl Crew<'_> {
         result
     }
 
+    /// Why variables could not be read, where playbooks look for it.
+    fn not_included(&self, what: String) -> Dict {
+        let mut result = failed(&what);
+        put(&mut result, "changed", false);
+        put(&mut result, "ansible_facts", Value::dict(Dict::new()));
+        put(&mut result, "ansible_included_var_files", Value::list(Vec::new()));
+        put(&mut result, "message", Value::from(what));
+        if self.shared.world.dialect == Dialect::Core214 {
+            result.shift_remove("msg");
+        }
+        result
+    }
+
     fn vars_path(&self, call: &Call<'_>, name: &str) -> Result<PathBuf, String> {
         let mut interp = Interp::new(call.context);
         match find_file(&mut interp, "vars", name) {
             Ok(Some(path)) => Ok(path),
-            Ok(None) => {
-                Err(format!("Could not find or access '{name}' on the Ansible Controller."))
-            }
+            Ok(None) => Err(not_found(&mut interp, "vars", name)),
             Err(fault) => Err(fault.what),
         }
     }
@@ -357,6 +372,8 @@ fn is_path(text: &str) -> bool {
 /// What `debug` met that is not there.
 #[derive(Default)]
 struct Seen {
+    /// In the words of 2.14, which warns of nothing.
+    classic: bool,
     missing: Vec<String>,
     warnings: Vec<Value>,
 }
@@ -364,6 +381,9 @@ struct Seen {
 impl Seen {
     /// What stands for something that is not there.
     fn missing(&mut self, why: &str) -> String {
+        if self.classic {
+            return "VARIABLE IS NOT DEFINED!".to_owned();
+        }
         self.missing.push(why.to_owned());
         format!("<< error {} - {why} >>", self.missing.len())
     }

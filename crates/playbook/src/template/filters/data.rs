@@ -151,13 +151,16 @@ fn without_surrogates(text: &str, strict: bool) -> Result<Cow<'_, str>, Fault> {
     };
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
+    // Characters since the last quote, which is where the string began.
+    let mut position = 0;
     while let Some(c) = text[at..].chars().next() {
         let (step, shown) = match (c, unit(at), unit(at + 6)) {
             ('\\', Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (12, None),
             ('\\', Some(half @ 0xd800..=0xdfff), _) if strict => {
                 return Err(Fault::new(format!(
-                    "Refusing to deserialize an invalid UTF8 string value: 'utf-8' codec can't encode character '\\u{half:04x}': surrogates not allowed"
-                )));
+                    "Refusing to deserialize an invalid UTF8 string value: 'utf-8' codec can't encode character '\\u{half:04x}' in position {position}: surrogates not allowed"
+                ))
+                .with_help("This check can be disabled with the `MODULE_STRICT_UTF8_RESPONSE` setting."));
             }
             ('\\', Some(0xd800..=0xdfff), _) => (6, Some("?")),
             ('\\', Some(_), _) => (6, None),
@@ -166,6 +169,7 @@ fn without_surrogates(text: &str, strict: bool) -> Result<Cow<'_, str>, Fault> {
             (c, ..) => (c.len_utf8(), None),
         };
         out.push_str(shown.unwrap_or(&text[at..at + step]));
+        position = if c == '"' { 0 } else { position + 1 };
         at += step;
     }
     Ok(Cow::Owned(out))

@@ -12,18 +12,27 @@ pub(crate) fn find_file(
     subdir: &str,
     name: &str,
 ) -> Result<Option<PathBuf>, Fault> {
+    Ok(candidates(cx, subdir, name)?.into_iter().find(|path| path.exists()))
+}
+
+/// Where a file of the controller is looked for, in order.
+fn candidates(cx: &mut Interp<'_>, subdir: &str, name: &str) -> Result<Vec<PathBuf>, Fault> {
     let name = crate::template::filters::expand_user(cx, name);
     if Path::new(&name).is_absolute() {
-        return Ok(Some(PathBuf::from(name)).filter(|path| path.exists()));
+        return Ok(vec![PathBuf::from(name)]);
     }
-    for place in places(cx)? {
-        for candidate in [place.join(subdir).join(&name), place.join(&name)] {
-            if candidate.exists() {
-                return Ok(Some(candidate));
-            }
-        }
-    }
-    Ok(None)
+    let pair = |place: PathBuf| [place.join(subdir).join(&name), place.join(&name)];
+    Ok(places(cx)?.into_iter().flat_map(pair).collect())
+}
+
+/// That a file is nowhere, with all the places where it was looked for.
+pub(crate) fn not_found(cx: &mut Interp<'_>, subdir: &str, name: &str) -> String {
+    let places = candidates(cx, subdir, name).unwrap_or_default();
+    let places = places.iter().map(|path| format!("\n\t{}", path.display()));
+    format!(
+        "Could not find or access '{name}'\nSearched in:{} on the Ansible Controller.\nIf you are using a module and expect the file to exist on the remote, see the remote_src option",
+        places.collect::<String>()
+    )
 }
 
 fn places(cx: &mut Interp<'_>) -> Result<Vec<PathBuf>, Fault> {

@@ -10,7 +10,7 @@ mod password;
 mod sequence;
 mod tables;
 
-pub(crate) use files::{find_file, glob};
+pub(crate) use files::{find_file, glob, not_found};
 
 use super::filters::short_name;
 use super::{Fault, Interp, ops, pattern};
