@@ -169,7 +169,7 @@ fn carry_out(request: &ModuleRequest) -> Map<String, Value> {
     let result = match outcome {
         Ok(Response::Module(result)) => return result.0,
         Ok(Response::Foreign(output)) => match foreign::object(&output.stdout) {
-            Some(result) => return result,
+            Some((result, behind)) => return with_noise(result, &behind, &output.stderr),
             None => json!({
                 "failed": true,
                 "msg": "Module result deserialization failed",
@@ -182,6 +182,20 @@ fn carry_out(request: &ModuleRequest) -> Map<String, Value> {
         Err(failure) => failed(failure.message),
     };
     result.as_object().cloned().unwrap_or_default()
+}
+
+/// A result with what its module wrote besides: ansible-core's `async_wrapper` keeps it there too.
+fn with_noise(mut result: Map<String, Value>, behind: &str, stderr: &str) -> Map<String, Value> {
+    if !behind.trim().is_empty() {
+        let text = format!("Module invocation had junk after the JSON data: {behind}");
+        if let Value::Array(told) = result.entry("warnings").or_insert_with(|| json!([])) {
+            told.push(Value::from(text));
+        }
+    }
+    if !stderr.is_empty() {
+        result.insert("stderr".to_owned(), Value::from(stderr));
+    }
+    result
 }
 
 /// `async_status`: what became of a job, or forgetting it.
@@ -245,4 +259,22 @@ fn told(id: &str, file: &Path, text: &str) -> Map<String, Value> {
     }
     result.entry("finished").or_insert(Value::from(false));
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_module_wrote_beside_its_result_is_kept_with_it() {
+        let stdout = "hello\n{\"changed\": true, \"warnings\": [\"own\"]}\nbye\n";
+        let (result, behind) = foreign::object(stdout).unwrap();
+        let warnings = json!(["own", "Module invocation had junk after the JSON data: bye"]);
+        assert_eq!(
+            Value::from(with_noise(result, &behind, "oh\n")),
+            json!({"changed": true, "warnings": warnings, "stderr": "oh\n"})
+        );
+        let (result, behind) = foreign::object("{}\n\n").unwrap();
+        assert_eq!(Value::from(with_noise(result, &behind, "")), json!({}));
+    }
 }

@@ -27,7 +27,7 @@ use updraft_wire::{Exec, Exit, ModuleResult, Peer, Put, Request, Response};
 
 mod referee_venv;
 
-use referee_venv::{ansible, classic};
+use referee_venv::ansible;
 use updraft_playbook::template::Dialect;
 
 /// Modules in this process, as the agent would run them.
@@ -120,6 +120,9 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/referee")
 }
 
+/// The last of the series that Debian 12 ships. It runs on Python 3.9 to 3.11.
+const CLASSIC: &str = "2.14.18";
+
 /// Flags of a run.
 #[derive(Clone, Copy, Default)]
 struct Flags {
@@ -186,8 +189,8 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
 
 fn theirs(name: &str, root: &Path, flags: Flags) -> (String, i32) {
     let bin = match flags.dialect {
-        Dialect::Core214 => classic(),
-        Dialect::Core219 => ansible(),
+        Dialect::Core214 => referee_venv::venv::installed(CLASSIC),
+        Dialect::Core219 => ansible().to_owned(),
     };
     let mut command = Command::new(bin.join("ansible-playbook"));
     command

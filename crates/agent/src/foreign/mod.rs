@@ -122,13 +122,13 @@ pub(crate) fn keep(
     Ok((!digests.is_empty()).then_some(Response::Missing { digests }))
 }
 
-/// The object in what a module wrote, whatever stands around it.
-pub(crate) fn object(stdout: &str) -> Option<Map<String, Value>> {
+/// The object in what a module wrote, whatever stands around it, and what stands behind it.
+pub(crate) fn object(stdout: &str) -> Option<(Map<String, Value>, String)> {
     let lines: Vec<&str> = stdout.lines().collect();
     let start = lines.iter().position(|line| line.trim().starts_with('{'))?;
     let end = lines.iter().rposition(|line| line.trim().ends_with('}'))?;
     match serde_json::from_str(&lines.get(start..=end)?.join("\n")) {
-        Ok(Value::Object(object)) => Some(object),
+        Ok(Value::Object(object)) => Some((object, lines[end + 1..].join("\n"))),
         _ => None,
     }
 }

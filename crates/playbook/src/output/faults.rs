@@ -76,7 +76,10 @@ pub(crate) fn offending_line(origin: &Origin) -> String {
         "\n\nThe error appears to be in '{file}': line {}, column {}, but may\nbe elsewhere in the file depending on the exact syntax problem.\n",
         origin.line, origin.column
     );
-    let source = std::fs::read_to_string(&*origin.file).unwrap_or_default();
+    let source = std::fs::read_to_string(&*origin.file)
+        .ok()
+        .filter(|text| !crate::vault::is_encrypted(text.as_bytes()))
+        .unwrap_or_default();
     let mut lines = source.lines().skip((origin.line as usize).saturating_sub(2));
     let before = if origin.line > 1 { lines.next().unwrap_or_default() } else { "" };
     if let Some(line) = lines.next() {
@@ -115,6 +118,9 @@ pub(super) fn warnings_of(result: &Value) -> Vec<String> {
 fn excerpt(origin: &Origin) -> String {
     const WIDTH: usize = 120;
     let Ok(text) = std::fs::read_to_string(&*origin.file) else { return String::new() };
+    if crate::vault::is_encrypted(text.as_bytes()) {
+        return "(source not shown: content encrypted)\n".to_owned();
+    }
     let last = origin.line as usize;
     let first = last.saturating_sub(2).max(1);
     let digits = last.to_string().len();
@@ -132,4 +138,20 @@ fn excerpt(origin: &Origin) -> String {
     let column = origin.column as usize;
     out.push_str(&format!("{}^ column {column}\n", " ".repeat(digits + column)));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_an_encrypted_file_are_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret.yml").display().to_string();
+        std::fs::write(&file, "$ANSIBLE_VAULT;1.1;AES256\n6162\n6364\n").unwrap();
+        let at = Origin { file: file.as_str().into(), line: 2, column: 1 };
+        let shown = format!("Origin: {file}:2:1\n\n(source not shown: content encrypted)\n");
+        assert_eq!(origin_text(&at).trim_end(), shown.trim_end());
+        assert!(!offending_line(&at).contains("6162"));
+    }
 }

@@ -292,6 +292,20 @@ fn no_result(output: &ForeignOutput, why: &str) -> Dict {
     result
 }
 
+/// A result in which what modules of 2.19 say in objects of their own are texts.
+pub(super) fn in_words(result: Dict) -> Dict {
+    if !["exception", "warnings", "deprecations"].iter().any(|key| result.contains_key(*key)) {
+        return result;
+    }
+    match Value::dict(result).to_json() {
+        Json::Object(mut result) => {
+            tidy(&mut result);
+            Value::from(result).as_dict().cloned().unwrap_or_default()
+        }
+        _ => Dict::new(),
+    }
+}
+
 /// Turns what modules of 2.19 say in objects of their own into what playbooks see.
 fn tidy(result: &mut Map<String, Json>) {
     if let Some(Json::Array(warnings)) = result.get_mut("warnings") {
@@ -388,6 +402,16 @@ mod tests {
         let result = Value::dict(result).to_json();
         assert_eq!(result["warnings"], json!(["w"]));
         assert_eq!(result["msg"], "Task failed: Module failed: boom");
+    }
+
+    #[test]
+    fn what_a_module_said_in_the_background_becomes_text_too() {
+        let job = json!({"failed": true, "finished": 1, "exception": {"event": {"msg": "boom"}}});
+        let result = in_words(Value::from(job).as_dict().cloned().unwrap());
+        assert_eq!(
+            Value::dict(result).to_json(),
+            json!({"failed": true, "finished": 1, "msg": "Task failed: Module failed: boom", "exception": NO_TRACEBACK})
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! became of one stands in a file on its host, where any later run finds it by its id.
 
 use super::execute::{Call, Crew, number};
+use super::foreign::in_words;
 use super::outcome::{failed, flag, put};
 use crate::foreign::Found;
 use crate::output::Event;
@@ -146,6 +147,8 @@ impl Crew<'_> {
             return result;
         }
         result.retain(|key, _| !key.as_str().is_some_and(|key| key.starts_with("_ansible_")));
+        // What the job left is what its module said, as it said it.
+        let mut result = in_words(result);
         for (name, empty) in [
             ("stdout", Value::str("")),
             ("stderr", Value::str("")),

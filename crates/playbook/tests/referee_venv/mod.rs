@@ -1,10 +1,8 @@
 //! The ansible-core that tests compare with, and what both find on this computer.
 
-mod venv;
+pub(crate) mod venv;
 
 pub(crate) use venv::ansible;
-#[allow(unused_imports, reason = "not every test that shares this file asks for it")]
-pub(crate) use venv::classic;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -7,23 +7,14 @@ use std::sync::OnceLock;
 
 const VERSION: &str = "2.19.14";
 
-/// The last of the series that Debian 12 ships.
-const CLASSIC: &str = "2.14.18";
-
 /// The directory with ansible-core's programs.
 pub(crate) fn ansible() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
-    BIN.get_or_init(|| made(VERSION))
+    BIN.get_or_init(|| installed(VERSION))
 }
 
-/// The same of ansible-core 2.14, which runs on Python 3.9 to 3.11.
-#[allow(dead_code, reason = "not every test that shares this file asks for it")]
-pub(crate) fn classic() -> &'static Path {
-    static BIN: OnceLock<PathBuf> = OnceLock::new();
-    BIN.get_or_init(|| made(CLASSIC))
-}
-
-fn made(version: &str) -> PathBuf {
+/// The same of another version.
+pub(crate) fn installed(version: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let venv = target.join(format!("ansible-core-{version}"));
     let (python, ready) = (venv.join("bin/python"), venv.join("ready"));
