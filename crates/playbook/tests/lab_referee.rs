@@ -133,6 +133,14 @@ struct Flags {
     dialect: Dialect,
     /// Settings, as environment variables.
     env: &'static [(&'static str, &'static str)],
+    /// The inventory, where it is not the usual one.
+    inventory: Option<&'static str>,
+}
+
+impl Flags {
+    fn inventory(&self) -> PathBuf {
+        folder().join(self.inventory.unwrap_or("hosts"))
+    }
 }
 
 fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
@@ -160,7 +168,7 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
     let playbook = Playbook::load(&[folder().join(name)], &loader).unwrap();
     let inventory = {
         let reading = Reading { world: &loader.world, scripts: None, extra_vars: &extra };
-        Inventory::load(&[folder().join("hosts").display().to_string()], &reading).unwrap()
+        Inventory::load(&[flags.inventory().display().to_string()], &reading).unwrap()
     };
     let screen = Screen::new(ScreenOptions {
         dialect: flags.dialect,
@@ -197,7 +205,10 @@ fn theirs(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         .current_dir(folder())
         .env("LC_ALL", "C.UTF-8")
         .env("ANSIBLE_LOCALHOST_WARNING", "False")
-        .args(["-i", "hosts", "-f", "1", "--diff", "-e"])
+        .env("ANSIBLE_PIPELINING", "1")
+        .arg("-i")
+        .arg(flags.inventory())
+        .args(["-f", "1", "--diff", "-e"])
         .arg(format!("root={}", root.display()))
         .arg("-e")
         .arg(format!("ansible_python_interpreter={}", bin.join("python").display()));
@@ -336,8 +347,14 @@ fn compare(name: &str, rounds: &[Flags]) {
     }
 }
 
-const PLAIN: Flags =
-    Flags { check: false, tags: "", skip_tags: "", dialect: Dialect::Core219, env: &[] };
+const PLAIN: Flags = Flags {
+    check: false,
+    tags: "",
+    skip_tags: "",
+    dialect: Dialect::Core219,
+    env: &[],
+    inventory: None,
+};
 const CHECK: Flags = Flags { check: true, ..PLAIN };
 
 #[test]
@@ -438,6 +455,59 @@ fn names_of_handlers_and_roles_mean_the_same() {
 fn results_as_yaml_look_the_same() {
     let yaml = Flags { env: &[("ANSIBLE_CALLBACK_RESULT_FORMAT", "yaml")], ..PLAIN };
     compare("shown.yml", &[yaml]);
+}
+
+#[test]
+fn of_two_values_the_same_one_wins() {
+    compare("precedence/play.yml", &[Flags { inventory: Some("precedence/inv/hosts"), ..PLAIN }]);
+}
+
+#[test]
+fn results_are_data_and_what_is_omitted_is_gone() {
+    compare("data.yml", &[PLAIN]);
+}
+
+#[test]
+fn tries_items_and_verdicts_tell_the_same() {
+    compare("tries.yml", &[PLAIN]);
+}
+
+#[test]
+fn handlers_run_in_the_same_order_for_the_same_hosts() {
+    compare("sections.yml", &[PLAIN]);
+}
+
+#[test]
+fn blocks_give_and_catch_the_same() {
+    compare("blocks.yml", &[PLAIN]);
+}
+
+#[test]
+fn what_is_imported_and_included_is_the_same() {
+    compare("included.yml", &[PLAIN]);
+}
+
+#[test]
+fn plays_and_batches_end_alike() {
+    // Most of these plays end the run: each has a tag.
+    for tags in ["many", "few", "once", "batches", "play", "facts", "fatal", "lost"] {
+        compare("aborts.yml", &[Flags { tags, ..PLAIN }]);
+    }
+}
+
+#[test]
+fn words_are_split_alike_and_the_same_is_out_of_sight() {
+    compare("words.yml", &[PLAIN, CHECK]);
+}
+
+#[test]
+fn files_are_looked_for_and_left_alike() {
+    compare("places.yml", &[PLAIN, PLAIN, CHECK]);
+}
+
+#[test]
+fn the_same_hosts_are_chosen_in_the_same_order() {
+    compare("chosen.yml", &[PLAIN]);
 }
 
 #[test]

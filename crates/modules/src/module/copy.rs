@@ -131,8 +131,10 @@ impl<'a> Copy<'a> {
         let differs = old.as_deref() != Some(&sha1) || place::is_link(&self.dest);
         let mut diffs = Vec::new();
         let mut backup = None;
+        // Ansible tells how a file changes only where the content comes from the controller.
+        let told = self.ctx.diff && !self.remote;
         if differs {
-            if self.ctx.diff {
+            if told {
                 diffs.push(self.content_diff(&shown)?);
             }
             if !self.ctx.check {
@@ -144,12 +146,12 @@ impl<'a> Copy<'a> {
         let target =
             if self.args.flag("follow") { place::real(&self.dest) } else { self.dest.clone() };
         changed |= self.attributes.ensure(&target, Some(&mut attribute_diff), self.ctx)?;
-        if self.ctx.diff && !attribute_diff.is_empty() {
+        if told && !attribute_diff.is_empty() {
             attribute_diff.note("path", shown.clone(), shown.clone());
             diffs.push(attribute_diff.into_value());
         }
         let mut outcome = Outcome::changed(changed).with_some("backup_file", backup);
-        if self.ctx.diff {
+        if told {
             outcome = outcome.with("diff", diffs);
         }
         Ok(self.finish(outcome, &sha1, &md5))

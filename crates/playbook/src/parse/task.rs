@@ -277,9 +277,9 @@ impl Reader<'_> {
         }
     }
 
-    /// `vars` of an import or include weigh more than those of a task.
+    /// `vars` of what is brought while the play runs, and of roles, weigh more than those of a task.
     fn shape(&self, mut own: Common, module: &str) -> Common {
-        if matches!(module, "import_tasks" | "include_tasks" | "import_role" | "include_role") {
+        if matches!(module, "include_tasks" | "import_role" | "include_role") {
             own.params = own.vars.clone();
         }
         own
@@ -544,7 +544,7 @@ impl Reader<'_> {
             return None;
         };
         let mut known = (*place.known).clone();
-        known.extend(own.params.clone());
+        known.extend(own.vars.clone());
         let place = Place { known: Arc::new(known), ..place.clone() };
         let name = self.known_text(&file, item, &place, "the file of `import_tasks`")?;
         let Some(path) = find_tasks(&name, &place) else {

@@ -130,7 +130,18 @@ impl Batch<'_> {
         once: bool,
         fatal: bool,
     ) {
-        if !fatal || self.free {
+        if self.free {
+            return;
+        }
+        if self.too_many_failed() {
+            self.running().into_iter().for_each(|index| self.flow[index] = Flow::Failed);
+            // Ansible says so for the limit and once more for the end of the batch.
+            self.crew.sink.event(Event::NoHostsLeft);
+            self.crew.sink.event(Event::NoHostsLeft);
+            self.play_ended = true;
+            return;
+        }
+        if !fatal {
             return;
         }
         let options = &self.crew.shared.options;
@@ -138,22 +149,24 @@ impl Batch<'_> {
             Some(value) => truth(context, Some(value)).unwrap_or(false),
             None => options.any_errors_fatal,
         };
-        let lost =
-            self.flow.iter().filter(|flow| matches!(flow, Flow::Failed | Flow::Gone)).count();
-        let too_many =
-            self.max_fail.is_some_and(|most| lost as f64 * 100.0 / self.names.len() as f64 > most);
         if strict || once {
             for index in self.among(set) {
                 self.flow[index] = Flow::Failed;
+                // As in Ansible: what is rescued here counts as failed once the play is over, and
+                // what failed for the one host that did the work is rescued for that one alone.
+                self.dragged.insert(index);
+                if once {
+                    self.beyond_rescue.insert(index);
+                }
             }
         }
-        if too_many {
-            for index in self.running() {
-                self.flow[index] = Flow::Failed;
-            }
-        }
-        if too_many && self.running().is_empty() && self.rescues == 0 {
-            self.crew.sink.event(Event::NoHostsLeft);
-        }
+    }
+
+    /// Whether more hosts of the batch have failed for good than `max_fail_percentage` allows. Those
+    /// that cannot be reached do not count.
+    fn too_many_failed(&self) -> bool {
+        let Some(most) = self.max_fail.filter(|_| self.rescues == 0) else { return false };
+        let failed = self.flow.iter().filter(|flow| **flow == Flow::Failed).count();
+        failed as f64 * 100.0 / self.vars.batch.len() as f64 > most
     }
 }

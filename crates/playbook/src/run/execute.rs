@@ -339,10 +339,12 @@ impl<'r> Crew<'r> {
         let context = scope.clone().context();
         let (args, foreign) = self.arguments(task, module, named, &context)?;
         let timeout = self.timeout(task, &context).map_err(keyword)?;
-        // Ansible tries once more than `retries` says, but three times when it says nothing.
+        // Ansible tries once more than `retries` says, which is three times where nothing is said;
+        // ansible-core 2.14 tried three times in all then.
         let tries = match &task.retries {
             None if task.until.is_empty() => 1,
-            None => 3,
+            None if context.world.dialect == Dialect::Core214 => 3,
+            None => 4,
             Some(value) => match number(&context, value).map_err(keyword)? {
                 count if count >= 1.0 => count as u64 + 1,
                 _ => 1,

@@ -145,7 +145,7 @@ impl Crew<'_> {
                     put(result, "msg", Value::from(msg));
                     told.outcome.ended = Ended::Failed;
                     self.settle(task, &scope, &mut told);
-                    String::new()
+                    item.to_text()
                 }
             };
             no_log |= told.no_log;

@@ -185,13 +185,6 @@ impl Runner<'_> {
             self.sink.event(Event::NoHostsMatched);
             return Ok(true);
         }
-        {
-            let gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
-            hosts.retain(|host| !gone.contains_key(host));
-        }
-        if hosts.is_empty() {
-            return Ok(false);
-        }
         let all = hosts.clone();
         let batches = self.batches(play, &known, hosts).map_err(here)?;
         let roles = in_order(&play.roles);
@@ -235,13 +228,21 @@ impl Runner<'_> {
                 batch: batch.clone(),
                 all: all.clone(),
             });
+            // Hosts that are lost are counted, though they take part no more.
+            let size = batch.len();
+            let batch: Vec<String> = {
+                let gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
+                batch.into_iter().filter(|host| !gone.contains_key(host)).collect()
+            };
+            if batch.is_empty() {
+                continue;
+            }
             let crew = Crew {
                 shared: &self.shared,
                 reach: self.reach,
                 operator: self.operator,
                 sink: self.sink,
             };
-            let size = batch.len();
             let (ends, ended) = match strategy {
                 Strategy::Linear => {
                     let lost = Arc::clone(gone);
@@ -262,11 +263,11 @@ impl Runner<'_> {
                     lost += 1;
                 }
             }
-            if ended {
-                break;
-            }
             if lost == size {
                 return Ok(false);
+            }
+            if ended {
+                break;
             }
         }
         Ok(true)

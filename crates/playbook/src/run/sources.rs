@@ -155,7 +155,10 @@ impl Crew<'_> {
             return failed("src and dest are required");
         };
         if truth("remote_src", true) {
-            return self.module(call, "assemble", &call.args).await;
+            let mut result = self.module(call, "assemble", &call.args).await;
+            // Ansible tells how the file changes only where the parts lie on this side.
+            result.shift_remove("diff");
+            return result;
         }
         let dir = match self.local(call, "files", &src) {
             Ok(dir) if dir.is_dir() => dir,

@@ -73,6 +73,10 @@ pub(super) struct Batch<'r> {
     /// `ansible_play_hosts`.
     pub(super) removed: BTreeSet<usize>,
     pub(super) play_ended: bool,
+    /// Hosts that failed because others did: lost for the plays to come, even when rescued.
+    pub(super) dragged: BTreeSet<usize>,
+    /// Those of them that the innermost `rescue` leaves as they are.
+    pub(super) beyond_rescue: BTreeSet<usize>,
     /// Something is wrong that belongs to no host.
     pub(super) broken: Option<Broken>,
 }
@@ -124,6 +128,8 @@ impl<'r> Batch<'r> {
             forgiven: BTreeSet::new(),
             removed: BTreeSet::new(),
             play_ended: false,
+            dragged: BTreeSet::new(),
+            beyond_rescue: BTreeSet::new(),
             broken: None,
         };
         batch.read_files(false)?;
@@ -148,6 +154,7 @@ impl<'r> Batch<'r> {
             lost.remove(name);
         }
         self.forgiven.extend(0..self.names.len());
+        self.dragged.clear();
         for flow in &mut self.flow {
             if matches!(flow, Flow::Failed | Flow::Gone) {
                 *flow = Flow::Running;
@@ -156,7 +163,12 @@ impl<'r> Batch<'r> {
     }
 
     pub(super) fn ends(&self) -> Vec<(String, Flow)> {
-        self.names.iter().cloned().zip(self.flow.iter().copied()).collect()
+        let end = |(index, flow): (usize, &Flow)| match flow {
+            Flow::Gone => Flow::Gone,
+            _ if self.dragged.contains(&index) => Flow::Failed,
+            flow => *flow,
+        };
+        self.names.iter().cloned().zip(self.flow.iter().enumerate().map(end)).collect()
     }
 
     /// The whole play for this batch.
@@ -194,7 +206,7 @@ impl<'r> Batch<'r> {
             }
         }
         self.flush(everyone).await;
-        if self.force_handlers && self.broken.is_none() {
+        if self.force_handlers && self.broken.is_none() && !self.play_ended {
             let failed: Vec<usize> =
                 everyone.iter().copied().filter(|i| self.flow[*i] == Flow::Failed).collect();
             self.although_failed(&failed);
@@ -383,12 +395,15 @@ impl<'r> Batch<'r> {
         let failed: Vec<usize> =
             set.iter().copied().filter(|i| self.flow[*i] == Flow::Failed).collect();
         if rescues && !failed.is_empty() && !self.play_ended {
+            let beyond = std::mem::take(&mut self.beyond_rescue);
+            let failed: Vec<usize> =
+                failed.into_iter().filter(|index| !beyond.contains(index)).collect();
             self.although_failed(&failed);
             self.around.push(Following::default());
             self.nodes(&block.rescue, failed).await;
             self.around.pop();
         }
-        if !block.always.is_empty() {
+        if !block.always.is_empty() && !self.play_ended {
             // It runs for hosts that failed, too, and does not heal them.
             let failed: Vec<usize> =
                 set.iter().copied().filter(|i| self.flow[*i] == Flow::Failed).collect();

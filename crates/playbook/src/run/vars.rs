@@ -124,11 +124,6 @@ impl TaskScope {
         };
         let names = |names: &[String]| Value::strings(names);
         Some(match name {
-            "inventory_hostname" => Value::str(&self.host.name),
-            "inventory_hostname_short" => {
-                Value::str(self.host.name.split('.').next().unwrap_or_default())
-            }
-            "group_names" => names(&self.shared.inventory().groups_of(&self.host.name)),
             "groups" => groups_value(&self.shared.inventory()),
             "hostvars" => Value::Object(Arc::new(HostVars { scope: self.clone() })),
             "vars" => Value::Object(Arc::new(AllVars { scope: self.clone() })),
@@ -185,8 +180,9 @@ impl TaskScope {
                 }
                 Value::list(parents.iter().map(|role| path(&role.path)).collect())
             }
-            "ansible_check_mode" => Value::Bool(self.check),
-            "ansible_diff_mode" => Value::Bool(self.diff),
+            // What was asked of the whole run, whatever a task says for itself.
+            "ansible_check_mode" => Value::Bool(self.shared.options.check),
+            "ansible_diff_mode" => Value::Bool(self.shared.options.diff),
             "ansible_forks" => Value::from(self.shared.options.forks),
             "ansible_verbosity" => Value::Int(i64::from(self.shared.options.verbosity)),
             "ansible_limit" => Value::str(self.shared.options.limit.as_ref()?),
@@ -207,6 +203,19 @@ impl TaskScope {
             }
             "ansible_facts" => self.namespaced_facts(),
             "environment" => Value::list(self.common.environment.clone()),
+            _ => return None,
+        })
+    }
+
+    /// What a host is called and where it belongs: variables of the host like others, which whoever
+    /// outranks the inventory may hide.
+    fn of_host(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "inventory_hostname" => Value::str(&self.host.name),
+            "inventory_hostname_short" => {
+                Value::str(self.host.name.split('.').next().unwrap_or_default())
+            }
+            "group_names" => Value::strings(self.shared.inventory().groups_of(&self.host.name)),
             _ => return None,
         })
     }
@@ -275,6 +284,7 @@ impl TaskScope {
             .chain(at(Layer::Facts, move || {
                 (!injected && name == "ansible_local").then(|| Value::dict(Dict::new()))
             }))
+            .chain(at(Layer::Inventory, move || self.of_host(name)))
             .chain(at(Layer::Inventory, move || self.inventory().get(name).cloned()))
             .chain(self.role.iter().chain(parents()).filter_map(move |role| {
                 Some((Layer::RoleDefaults(role), role.defaults.get(name).cloned()?))
@@ -285,7 +295,8 @@ impl TaskScope {
     /// Where something is said of a variable, the strongest first; `None` where nobody asks that:
     /// it is a loop's, or means something by itself.
     pub(crate) fn places(&self, name: &str) -> Option<Vec<String>> {
-        if self.over.contains_key(name) || self.magic(name).is_some() {
+        let own_meaning = self.magic(name).is_some() || self.of_host(name).is_some();
+        if self.over.contains_key(name) || own_meaning {
             return None;
         }
         let vault = &self.shared.world.vault;
@@ -477,8 +488,18 @@ impl HostVars {
         if !self.scope.shared.knows(name) {
             return None;
         }
+        // What a play says is for its own hosts while it runs, and no variable of any host.
+        let play = PlayVars {
+            vars: Dict::new(),
+            prompted: Dict::new(),
+            role_defaults: Dict::new(),
+            role_vars: Dict::new(),
+            ..(*self.scope.play).clone()
+        };
         let scope = TaskScope {
             host: self.scope.shared.host(name),
+            play: Arc::new(play),
+            files: Arc::default(),
             common: Arc::new(Common::default()),
             role: None,
             over: Dict::new(),

@@ -311,39 +311,48 @@ impl Crew<'_> {
             }
         };
         let extensions = list("extensions", &["yaml", "yml", "json"]);
-        let ignored = list("ignore_files", &[]);
-        let depth = call.args.get("depth").and_then(Value::as_int).unwrap_or(0);
-        let matching = match call.args.get("files_matching").map(Value::to_text) {
-            Some(source) => Some(
-                fancy_regex::Regex::new(&source)
-                    .map_err(|error| format!("files_matching: {error}"))?,
-            ),
+        let expression = |name: &str, source: &str| {
+            fancy_regex::Regex::new(source).map_err(|error| format!("{name}: {error}"))
+        };
+        let ignored: Vec<_> = list("ignore_files", &[])
+            .iter()
+            .map(|end| expression("ignore_files", &format!("{end}$")))
+            .collect::<Result<_, _>>()?;
+        let matching = match call.args.get("files_matching").filter(|it| !it.is_none()) {
+            Some(source) => Some(expression("files_matching", &source.to_text())?),
             None => None,
         };
+        let only_known = call.args.get("ignore_unknown_extensions").and_then(Value::as_boolean);
+        let depth = call.args.get("depth").and_then(Value::as_int).unwrap_or(0);
+        // What a role reads by itself is not read again.
+        let own = call.scope.role.as_ref().map(|role| role.path.join("vars/main.yml"));
+        let mut directories = Vec::new();
+        directories_below(path, &mut directories);
+        directories.sort();
+        if depth > 0 {
+            // As in Ansible, the depth counts directories, not levels.
+            directories.truncate(usize::try_from(depth).unwrap_or(usize::MAX));
+        }
         let mut vars = Dict::new();
-        let mut open = vec![(path.to_path_buf(), 1)];
-        while let Some((directory, level)) = open.pop() {
-            for entry in sorted_entries(&directory) {
-                let name = entry
-                    .file_name()
-                    .map(|name| name.to_string_lossy().into_owned())
-                    .unwrap_or_default();
-                if entry.is_dir() {
-                    if depth == 0 || level < depth {
-                        open.push((entry, level + 1));
-                    }
-                    continue;
-                }
-                let extension =
-                    entry.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
-                let wanted = extensions.contains(&extension)
-                    && !ignored.contains(&name)
-                    && matching
-                        .as_ref()
-                        .is_none_or(|regex| regex.is_match(name.as_str()).unwrap_or(false));
-                if wanted {
-                    vars.extend(load(call, &entry, read)?);
-                }
+        for file in directories.iter().flat_map(|directory| sorted_entries(directory)) {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let is = |regex: &fancy_regex::Regex| regex.is_match(name.as_ref()).unwrap_or(false);
+            if file.is_dir()
+                || own.as_ref() == Some(&file)
+                || matching.as_ref().is_some_and(|regex| !is(regex))
+                || ignored.iter().any(is)
+            {
+                continue;
+            }
+            let extension = file.extension().unwrap_or_default().to_string_lossy();
+            if extensions.iter().any(|known| *known == extension) {
+                vars.extend(load(call, &file, read)?);
+            } else if only_known != Some(true) {
+                return Err(format!(
+                    "{} does not have a valid extension: {}",
+                    file.display(),
+                    extensions.join(", ")
+                ));
             }
         }
         Ok(vars)
@@ -356,6 +365,16 @@ fn invalid_name(key: &Key) -> String {
         None => format!(" of type '{}'", key.to_value().type_name()),
     };
     format!("Invalid variable name '{}'{kind}.", key.to_value().to_text())
+}
+
+/// A directory and all directories in it, links to directories too.
+fn directories_below(path: &Path, found: &mut Vec<PathBuf>) {
+    found.push(path.to_path_buf());
+    for entry in sorted_entries(path) {
+        if entry.is_dir() {
+            directories_below(&entry, found);
+        }
+    }
 }
 
 fn load(call: &Call<'_>, path: &Path, read: &mut BTreeSet<PathBuf>) -> Result<Dict, String> {
