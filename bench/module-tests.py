@@ -67,9 +67,9 @@ chroot "$root" sh -ec 'apt-get -qq update
     DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends "$@"
     apt-get clean; rm /usr/sbin/policy-rc.d' sh "$@"
 rm -f "$root/etc/apt/apt.conf.d/docker-clean"
-chroot "$root" apt-get -qq install --reinstall --download-only $AGAIN
+[ -z "$AGAIN" ] || chroot "$root" apt-get -qq install --reinstall --download-only $AGAIN
 mkdir -p "$root$IMPORTS"
-cp -r "$root/usr/lib/python3/dist-packages/passlib" "$root$IMPORTS"
+[ -z "$AGAIN" ] || cp -r "$root/usr/lib/python3/dist-packages/passlib" "$root$IMPORTS"
 # Accounts that come and go on this machine are none of the hosts'.
 for file in passwd group shadow gshadow; do
     cp -a "$root/etc/$file" "$root/etc/$file.own"; mv "$root/etc/$file.own" "$root/etc/$file"
@@ -157,17 +157,17 @@ exec env -i container=module-tests PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$r
 """
 
 
-def layer():
-    """The layer with the packages, made once."""
-    made_of = " ".join([LAYER, *PACKAGES, *AGAIN])
+def layer(packages, again):
+    """The layer with the packages, made once. Those of `again` can be installed again offline."""
+    made_of = " ".join([LAYER, *packages, *again])
     digest = hashlib.sha256(made_of.encode()).hexdigest()[:12]
     place = ROOT / "target/module-root" / digest
     if not (place / "whole").exists():
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         command = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL",
-                   "sh", "-c", LAYER, "sh", str(place), *PACKAGES]
-        env = {**os.environ, "AGAIN": " ".join(AGAIN), "IMPORTS": IMPORTS}
+                   "sh", "-c", LAYER, "sh", str(place), *packages]
+        env = {**os.environ, "AGAIN": " ".join(again), "IMPORTS": IMPORTS}
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
         (place / "whole").touch()
     return place
@@ -206,14 +206,25 @@ def command(who, target, program, lines, source):
 
 def run(who, target, program, packages, given, source):
     """Runs one target in a root of its own; what bench/ansible-tests.py says of it."""
+    needed = [ROOT, pathlib.Path(program).resolve().parent, tests.PEERS.resolve()]
+    line = command(who, target, program, given.lines, source)
+    said, result = enter(packages, line, needed, tests.LIMIT + 120)
+    if result is None:
+        return {"passes": False, "code": None, "seconds": 0.0, "said": said.splitlines()[-20:]}
+    return json.loads(result)[who][target]
+
+
+def enter(packages, command, needed, limit):
+    """Has a shell run a command in a root of its own; what was said, and what the command has
+    written to /mnt/out/result.json, if anything. What lies below the folders in `needed` is seen."""
     with tempfile.TemporaryDirectory(prefix="module-tests-") as folder:
         place, out = pathlib.Path(folder, "root"), pathlib.Path(folder, "out")
         place.mkdir()
         out.mkdir()
         (out / "unit").write_text(UNIT)
-        (out / "command").write_text(command(who, target, program, given.lines, source))
+        (out / "command").write_text(command)
         # What lies below /tmp is hidden by the fresh one, so it is brought back where we need it.
-        needed = {ROOT, pathlib.Path(program).resolve().parent, tests.PEERS.resolve()}
+        needed = set(needed)
         keep = [str(place) for place in needed if str(place).startswith("/tmp/")
                 and place.is_dir() and not any(other in place.parents for other in needed)]
         group = pathlib.Path(tempfile.mkdtemp(prefix="module-tests-", dir=groups()))
@@ -222,16 +233,12 @@ def run(who, target, program, packages, given, source):
                "KEEP": " ".join(shlex.quote(place) for place in sorted(keep))}
         try:
             log = subprocess.run(words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT, timeout=tests.LIMIT + 120)
+                                 stderr=subprocess.STDOUT, timeout=limit)
         finally:
             remove(group)
-        result = out / "result.json"
-        if not result.exists():
-            inside = out / "log"
-            said = log.stdout + (inside.read_bytes() if inside.exists() else b"")
-            said = said.decode(errors="replace").splitlines()[-20:]
-            return {"passes": False, "code": log.returncode, "seconds": 0.0, "said": said}
-        return json.loads(result.read_text())[who][target]
+        result, inside = out / "result.json", out / "log"
+        said = log.stdout + (inside.read_bytes() if inside.exists() else b"")
+        return said.decode(errors="replace"), result.read_text() if result.exists() else None
 
 
 def main():
@@ -242,7 +249,7 @@ def main():
     program = os.environ.get("UPDRAFT", str(ROOT / "target/release/updraft"))
     if given.who != "ansible" and not os.access(program, os.X_OK):
         sys.exit(f"module-tests: {program} is not there; `cargo xtask build` makes it")
-    packages = layer()
+    packages = layer(PACKAGES, AGAIN)
     results = {}
     for who in ["ansible", "updraft"] if given.who == "both" else [given.who]:
         with concurrent.futures.ThreadPoolExecutor(given.width) as pool:

@@ -124,6 +124,7 @@ lab_tier() {
   step "plays, going wrong" scripts/as-root.sh lab/play-faults.sh
   # Two machines with cloud-init that boot twice: in the long tier.
   step "lab tier" lab_tests --skip others::
+  step "twin machines" scripts/as-root.sh lab/twins.py
   step "hello, end to end" scripts/as-root.sh lab/hello.sh
   step "images, end to end" scripts/as-root.sh lab/images.sh
   step "hello, crashing" scripts/as-root.sh lab/crash-hello.sh

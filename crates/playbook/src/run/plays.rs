@@ -225,6 +225,7 @@ impl Runner<'_> {
                 role_names: role_names.clone(),
                 needed_names: needed_names.clone(),
                 debugged,
+                none: false,
                 batch: batch.clone(),
                 all: all.clone(),
             });

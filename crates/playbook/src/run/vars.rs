@@ -21,6 +21,8 @@ pub(crate) struct PlayVars {
     pub(crate) role_defaults: Dict,
     pub(crate) role_vars: Dict,
     pub(crate) role_names: Vec<String>,
+    /// There is no play: these are the variables of a host, as `hostvars` has them.
+    pub(crate) none: bool,
     /// The strategy of the play asks what to do about tasks that fail.
     pub(crate) debugged: bool,
     /// The roles that these depend on.
@@ -353,6 +355,12 @@ impl TaskScope {
     /// What is there though nobody said it.
     fn fallback(&self, name: &str) -> Option<Value> {
         Some(match name {
+            // How a host is reached is a matter of plays, unless the inventory tells.
+            "ansible_host" | "ansible_connection" | "ansible_port" | "ansible_user"
+                if self.play.none =>
+            {
+                return None;
+            }
             "ansible_host" => match &self.delegate {
                 None => Value::str(&self.host.name),
                 Some(host) => {
@@ -494,6 +502,7 @@ impl HostVars {
             prompted: Dict::new(),
             role_defaults: Dict::new(),
             role_vars: Dict::new(),
+            none: true,
             ..(*self.scope.play).clone()
         };
         let scope = TaskScope {
