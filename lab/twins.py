@@ -147,7 +147,8 @@ def files():
 
 
 def lines(*words):
-    return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout.splitlines()
+    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          check=False).stdout.splitlines()
 
 
 def state():
