@@ -60,7 +60,7 @@ HOME = os.path.expanduser("~root")
 WATCHED = ["/etc", "/opt", "/srv", "/vms", "/home", "/usr/local/bin", "/var/spool/cron", HOME]
 # Drawn by chance, kept by others, or of the tools themselves.
 PASSED_OVER = re.compile(
-    r"/\.ansible\b|/etc/(\.pwd\.lock|.*-|ld\.so\.cache|mtab|machine-id)$|/srv/(apt|release)|\.pyc$"
+    r"/\.ansible(_async)?\b|/etc/(\.pwd\.lock|.*-|ld\.so\.cache|mtab|machine-id)$|/srv/(apt|release)|\.pyc$"
     r"|/__pycache__|" + HOME + r"/\.(cache|cargo|config|debug|local|npm|pyenv|rustup|ssh)\b")
 
 
