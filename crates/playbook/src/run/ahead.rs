@@ -19,7 +19,7 @@ use super::vars::TaskScope;
 use crate::output::{Event, Sink};
 use crate::parse::tree::{Block, Condition, Node, RoleUse, Task, Unit};
 use crate::template::{Outside, Ran, World};
-use crate::value::Dict;
+use crate::value::{Dict, Value};
 use async_trait::async_trait;
 use serde_json::json;
 use std::collections::{BTreeSet, VecDeque};
@@ -233,7 +233,8 @@ struct ToNotes(Arc<Notes>);
 impl Reach for ToNotes {
     async fn session(&self, host: &HostTarget) -> Result<Arc<dyn Session>, ReachError> {
         // Nothing is far here, and a file that a task writes may be the source of the next.
-        if host.connection() != "ssh" {
+        let loopback = ["localhost", "127.0.0.1", "::1"].contains(&host.address().as_str());
+        if host.is_here() || host.connection() != "ssh" || loopback && host.port().is_none() {
             self.0.more.store(true, Ordering::Relaxed);
             let message = "its turn has not come".to_owned();
             return Err(ReachError { message, blame: Blame::Passing });
@@ -263,7 +264,9 @@ fn can_be_foreseen(task: &Task, alone: bool) -> bool {
         && common.delegate_to.is_none()
         && common.run_once.is_none()
         && common.throttle.is_none()
-        && common.debugger.is_none();
+        && common.debugger.is_none()
+        // Whether it runs at all is known when they are.
+        && !are_templates(&common.tags);
     let repeats = task.repeat.as_ref();
     let steady = repeats.is_none_or(|repeat| {
         repeat.control.pause.is_none() && repeat.control.break_when.is_empty()
@@ -277,9 +280,13 @@ fn is_judged(task: &Task) -> bool {
     let judged = |conditions: &Option<Vec<Condition>>| {
         conditions.iter().flatten().any(|one| !matches!(one, Condition::Plain(_)))
     };
-    let mut templates = Vec::new();
-    task.common.notify.iter().for_each(|name| name.templates(&mut templates));
-    judged(&task.changed_when) || judged(&task.failed_when) || !templates.is_empty()
+    judged(&task.changed_when) || judged(&task.failed_when) || are_templates(&task.common.notify)
+}
+
+fn are_templates(values: &[Value]) -> bool {
+    let mut found = Vec::new();
+    values.iter().for_each(|value| value.templates(&mut found));
+    !found.is_empty()
 }
 
 /// Tasks in the order in which they come, as far as that is known.
@@ -475,7 +482,7 @@ impl Crew<'_> {
         std::mem::take(&mut *lock(&notes.requests))
     }
 
-    /// Whether the tags leave the task, as far as that is plain to see.
+    /// Whether the tags leave the task.
     fn is_selected(&self, task: &Task) -> bool {
         let options = &self.shared.options;
         tags::selected(&tags::words(&task.common.tags), &options.tags, &options.skip_tags)

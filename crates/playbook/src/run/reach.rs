@@ -45,6 +45,12 @@ impl HostTarget {
         self.text(&["ansible_connection"]).unwrap_or_else(|| "ssh".to_owned())
     }
 
+    /// Whether it is this computer itself.
+    pub(crate) fn is_here(&self) -> bool {
+        let by_itself = self.name == "localhost" && self.address() == "localhost";
+        self.connection() == "local" || by_itself
+    }
+
     /// The private key to log in with, if one is given.
     pub fn private_key(&self) -> Option<String> {
         self.text(&["ansible_ssh_private_key_file", "ansible_private_key_file"])

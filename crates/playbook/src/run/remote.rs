@@ -70,10 +70,7 @@ impl Crew<'_> {
     /// Whether the host that does the work is this computer.
     pub(super) fn is_here(&self, call: &Call<'_>) -> bool {
         let (host, context) = self.worker(call);
-        target(&host.name, &context).is_ok_and(|target| {
-            target.connection() == "local"
-                || (target.name == "localhost" && target.address() == "localhost")
-        })
+        target(&host.name, &context).is_ok_and(|target| target.is_here())
     }
 
     /// Lets go of the session with the host that does the work.

@@ -186,6 +186,14 @@ fn a_role_that_was_included_meanwhile_is_not_run_ahead() {
 }
 
 #[test]
+fn tags_decide_before_anything_is_sent() {
+    let tasks = "- command: echo a\n- command: echo b\n  tags: never\n- command: echo c\n- command: echo d\n  tags: \"{{ 'never' if true else 'x' }}\"\n- command: echo e";
+    let ran = run(tasks);
+    assert_eq!(asked(&ran), ["command echo a", "command echo c", "command echo e"]);
+    assert_eq!(ran.net.trips("h1"), [2, 1]);
+}
+
+#[test]
 fn another_user_and_local_hosts_are_asked_apart() {
     let ran = run(
         "- command: echo a\n- command: echo b\n  become: true\n- command: echo c\n  become: true",
@@ -196,6 +204,12 @@ fn another_user_and_local_hosts_are_asked_apart() {
     )
     .run();
     assert_eq!(ran.net.trips("h1"), [1, 1]);
+    let here = Case::new(
+        "- hosts: localhost\n  gather_facts: false\n  tasks:\n    - command: echo a\n    - command: echo b\n",
+    )
+    .hosts("localhost ansible_connection=ssh\n")
+    .run();
+    assert_eq!(here.net.trips("localhost"), [1, 1]);
 }
 
 #[test]
