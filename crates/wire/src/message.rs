@@ -330,6 +330,13 @@ impl From<Digest> for Blob {
 /// changes anything: Ansible's own module of that name may do it.
 pub const BEYOND: &str = "_updraft_beyond";
 
+/// Argument of `copy`: the SHA-256 of content that is too long for a request. Where the file holds
+/// just that, the task goes on; otherwise nothing is done, and the answer has the field [`SEND`].
+pub const SAME: &str = "_updraft_same";
+
+/// Field of the result of `copy` that asks for the content.
+pub const SEND: &str = "_updraft_send";
+
 /// What a module says, in Ansible's terms: `changed`, `failed`, `msg`, `diff`, … .
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -338,7 +345,8 @@ pub struct ModuleResult(pub Map<String, Value>);
 impl ModuleResult {
     /// Whether what comes after it in a [`Chain`] is run.
     pub fn goes_on(&self) -> bool {
-        !self.0.contains_key(BEYOND) && self.0.get("failed").is_none_or(|failed| failed == false)
+        let asks = [BEYOND, SEND].iter().any(|field| self.0.contains_key(*field));
+        !asks && self.0.get("failed").is_none_or(|failed| failed == false)
     }
 }
 

@@ -13,20 +13,42 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use updraft_wire::{SAME, SEND};
 
 /// Ansible shows no diff of files larger than this (`MAX_FILE_SIZE_FOR_DIFF`).
 const DIFF_LIMIT: u64 = 104_448;
 
 pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
-    Copy::new(args, ctx)?.run()
+    let Some(digest) = args.ours(SAME) else { return Copy::new(args, ctx)?.run() };
+    match held(args, digest) {
+        Some(file) => put_file(args, ctx, &file),
+        None => Ok(Outcome::changed(false).with(SEND, true)),
+    }
+}
+
+/// The file that a task is about, where it is there and has the content already.
+fn held(args: &Args, digest: &str) -> Option<PathBuf> {
+    let mut file = dest(args);
+    if file.as_os_str().as_encoded_bytes().ends_with(b"/") || file.is_dir() {
+        file.push(args.str("_original_basename")?);
+    }
+    let file = if args.flag("follow") { place::real(&file) } else { file };
+    let plain = file.symlink_metadata().is_ok_and(|meta| meta.is_file());
+    let same = || place::checksum(&file, Algorithm::Sha256).is_ok_and(|found| found == digest);
+    (plain && same()).then_some(file)
+}
+
+/// Where a task wants the file.
+fn dest(args: &Args) -> PathBuf {
+    let dest = args.text("dest");
+    PathBuf::from(if dest.contains('/') { dest.to_owned() } else { format!("./{dest}") })
 }
 
 /// Puts a file that is here already in the place a task names, by the same rules.
 pub(crate) fn put_file(args: &Args, ctx: &Context, content: &Path) -> Done {
-    let dest = PathBuf::from(args.text("dest"));
     let source = Source::File(content.to_owned());
     let attributes = Attributes::asked(args);
-    Copy { args, ctx, source, dest, remote: false, attributes }.run()
+    Copy { args, ctx, source, dest: dest(args), remote: false, attributes }.run()
 }
 
 /// Where the content is.
@@ -76,9 +98,7 @@ impl<'a> Copy<'a> {
                 (Source::Text(_), None) => None,
             };
         }
-        let dest = args.text("dest");
-        let dest = if dest.contains('/') { dest.to_owned() } else { format!("./{dest}") };
-        Ok(Self { args, ctx, source, dest: PathBuf::from(dest), remote, attributes })
+        Ok(Self { args, ctx, source, dest: dest(args), remote, attributes })
     }
 
     fn run(mut self) -> Done {
@@ -440,6 +460,35 @@ mod tests {
         assert_eq!(result["changed"], true, "{result:?}");
         assert_eq!(fs::read_to_string(dir.path().join("new/app.conf")).unwrap(), "x");
         assert_eq!(fs::metadata(dir.path().join("new")).unwrap().mode() & 0o777, 0o750);
+    }
+
+    #[test]
+    fn content_that_is_there_need_not_be_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("big");
+        let digest = updraft_base::Digest::of("big").to_string();
+        let ask = |dest: &Path, follow: bool| {
+            copy(json!({ "dest": dest, "mode": "0640", "follow": follow, SAME: digest,
+                         "_original_basename": "big", "src": "files/big" }))
+        };
+        let missing = ask(&file, false);
+        assert_eq!((&missing["changed"], &missing[SEND]), (&false.into(), &true.into()));
+        assert!(!file.exists());
+        fs::write(&file, "other").unwrap();
+        assert_eq!(ask(&file, false)[SEND], true);
+        fs::write(&file, "big").unwrap();
+        for dest in [&file, &dir.path().to_path_buf()] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            let held = ask(dest, false);
+            assert!(!held.contains_key(SEND), "{held:?}");
+            assert_eq!((&held["changed"], &held["mode"]), (&true.into(), &"0640".into()));
+            assert_eq!(ask(dest, false)["changed"], false);
+        }
+        // A link is replaced by a file, unless it is followed.
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(ask(&link, false)[SEND], true);
+        assert_eq!(ask(&link, true)["changed"], false);
     }
 
     #[test]

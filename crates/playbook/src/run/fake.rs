@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use updraft_base::Blame;
+use updraft_base::{Blame, Digest};
 use updraft_remote::{Output, RemoteError, Session, Steps};
 use updraft_wire::{
-    Chain, Exec, Exit, Job, ModuleRequest, ModuleResult, Peer, Put, Request, Response,
+    Chain, Exec, Exit, Job, ModuleRequest, ModuleResult, Peer, Put, Request, Response, SAME, SEND,
 };
 
 /// One host.
@@ -178,6 +178,14 @@ impl FakeHost {
     }
 
     fn copy(&self, request: &ModuleRequest) -> Value {
+        if let Some(same) = request.args.get(SAME).and_then(Value::as_str) {
+            let files = self.files.lock().unwrap();
+            let held = files.get(request.args["dest"].as_str().unwrap());
+            return match held.is_some_and(|text| Digest::of(text).to_string() == same) {
+                true => json!({"changed": false}),
+                false => json!({"changed": false, SEND: true}),
+            };
+        }
         let staged = request.args.get("_updraft_staged").and_then(Value::as_str);
         let content = match staged {
             Some(path) => String::from_utf8(self.staged.lock().unwrap()[path].clone()).unwrap(),

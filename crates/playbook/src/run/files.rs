@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use updraft_base::Digest;
 use updraft_remote::Session;
-use updraft_wire::Put;
+use updraft_wire::{Put, SAME, SEND};
 
 /// Text up to this many bytes travels inside the request; more of it is sent as a file.
 const INLINE: usize = 64 * 1024;
@@ -121,6 +121,13 @@ impl Crew<'_> {
             let result = self.module(call, "copy", &args).await;
             return content_only(if call.check { foreseen(call, result, text) } else { result });
         }
+        // It travels only where the file does not hold it yet.
+        put(&mut args, SAME, Digest::of(content).to_string());
+        let mut result = self.module(call, "copy", &args).await;
+        if result.shift_remove(SEND).is_none() {
+            return content_only(result);
+        }
+        args.shift_remove(SAME);
         let session = match self.session(call).await {
             Ok(session) => session,
             Err(result) => return result,

@@ -237,6 +237,7 @@ impl Crew<'_> {
 /// Every argument of one of our modules with what it has, secrets left out.
 fn module_args(module: &str, given: &Dict) -> Value {
     let mut shown = given.clone();
+    shown.retain(|name, _| !name.as_str().is_some_and(|name| name.starts_with("_updraft_")));
     for arg in updraft_spec::find(module).iter().flat_map(|spec| spec.all_args()) {
         let names = || std::iter::once(arg.name).chain(arg.aliases.iter().copied());
         let value = names().find_map(|name| given.get(name)).cloned();

@@ -11,10 +11,7 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use updraft_base::{Digest, MachineId, MachineName, SiteId};
-use updraft_wire::{
-    Exec, Exit, Failure, FailureKind, ModuleRequest, ModuleResult, Observed, Peer, PowerAction,
-    Probe, ProbeTarget, Probed, Request, Response,
-};
+use updraft_wire::{Exec, Exit, Failure, FailureKind, ModuleRequest, ModuleResult, Observed, Peer, PowerAction, Probe, ProbeTarget, Probed, Request, Response, SAME, SEND};
 
 /// A machine of a simulated world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -457,6 +454,11 @@ fn module(
     if let Some(content) = &staged {
         args.shift_remove("_updraft_staged");
         args.insert("content".to_owned(), Value::String(content.clone()));
+    }
+    if let (Some(same), Some(dest)) = (text(SAME), text("dest")) {
+        let file = machine.disk.files.get(dest);
+        let held = file.is_some_and(|file| Digest::of(&file.text).to_string() == same);
+        return Ok(if held { result(false, [("dest", dest.into())]) } else { result(false, [(SEND, true.into())]) });
     }
     match request.name.as_str() {
         "ping" => return Ok(result(false, [("ping", text("data").unwrap_or("pong").into())])),
