@@ -387,8 +387,11 @@ fn templates_are_rendered_here_and_written_there() {
     assert_eq!((args["mode"].as_str(), args["owner"].as_str()), (Some("0640"), Some("root")));
     assert!(ran.net.log("h1")[2].1.contains_key("_updraft_same"));
     assert!(ran.net.log("h1")[3].1.contains_key("_updraft_staged"));
-    let twice = run("- copy: {content: \"{{ 'y' * 100000 }}\", dest: /big}\n- copy: {content: \"{{ 'y' * 100000 }}\", dest: /big}\n- command: echo x");
-    let sent = twice.net.log("h1").iter().filter(|(_, args)| args.contains_key("_updraft_staged")).count();
+    let twice = run(
+        "- copy: {content: \"{{ 'y' * 100000 }}\", dest: /big}\n- copy: {content: \"{{ 'y' * 100000 }}\", dest: /big}\n- command: echo x",
+    );
+    let sent =
+        twice.net.log("h1").iter().filter(|(_, args)| args.contains_key("_updraft_staged")).count();
     assert_eq!((sent, twice.counts("h1")), (1, [3, 2, 0, 0, 0, 0, 0]));
     assert_eq!(twice.net.trips("h1"), [3, 1, 2]);
 }

@@ -11,7 +11,10 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use updraft_base::{Digest, MachineId, MachineName, SiteId};
-use updraft_wire::{Exec, Exit, Failure, FailureKind, ModuleRequest, ModuleResult, Observed, Peer, PowerAction, Probe, ProbeTarget, Probed, Request, Response, SAME, SEND};
+use updraft_wire::{
+    Exec, Exit, Failure, FailureKind, ModuleRequest, ModuleResult, Observed, Peer, PowerAction,
+    Probe, ProbeTarget, Probed, Request, Response, SAME, SEND,
+};
 
 /// A machine of a simulated world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -458,7 +461,11 @@ fn module(
     if let (Some(same), Some(dest)) = (text(SAME), text("dest")) {
         let file = machine.disk.files.get(dest);
         let held = file.is_some_and(|file| Digest::of(&file.text).to_string() == same);
-        return Ok(if held { result(false, [("dest", dest.into())]) } else { result(false, [(SEND, true.into())]) });
+        return Ok(if held {
+            result(false, [("dest", dest.into())])
+        } else {
+            result(false, [(SEND, true.into())])
+        });
     }
     match request.name.as_str() {
         "ping" => return Ok(result(false, [("ping", text("data").unwrap_or("pong").into())])),
