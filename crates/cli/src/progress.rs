@@ -106,7 +106,8 @@ fn clear(bar: &ProgressBar) {
 
 impl Audience for PlayView {
     fn print(&self, piece: &Piece) {
-        // What is printed takes the line's place.
+        // What is printed takes the line's place, and nobody draws another one meanwhile.
+        let _task = lock(&self.task);
         clear(&self.bar);
         show(piece);
     }

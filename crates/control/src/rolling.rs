@@ -15,8 +15,10 @@ use updraft_plan::{BalancerMember, ServiceMark};
 use updraft_site::{Action, Balancer, Service};
 use updraft_wire::{Exec, ModuleRequest, Request, Response};
 
-/// How often a balancer is asked while something is waited for. Its answer costs a millisecond.
+/// How soon a service is tried again after the first time. A try that is refused costs as little.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a balancer is asked while something is waited for. Its answer costs a millisecond.
 const ASK_BALANCER_EVERY: Duration = Duration::from_millis(200);
 
 /// How long HAProxy may take to open its socket after its machine has booted: an emulated guest

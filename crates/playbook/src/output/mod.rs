@@ -8,6 +8,7 @@ mod faults;
 mod minimal;
 mod recap;
 mod screen;
+mod show;
 mod yaml;
 
 pub use faults::fault_text;
@@ -15,7 +16,8 @@ pub(crate) use faults::{offending_line, warning_text};
 pub use minimal::{Minimal, MinimalOptions};
 pub use recap::{Broken, Counts, Recap};
 pub(crate) use screen::{NO_LOG, NO_TRACEBACK, SHOW, SHOW_DEBUG};
-pub use screen::{Piece, Screen, ScreenOptions, Show};
+pub use screen::{Piece, Screen, ScreenOptions};
+pub use show::Show;
 
 use crate::fault::{Cause, LoadFault};
 use crate::value::Value;

@@ -2,7 +2,7 @@
 
 use super::debugger::Next;
 use super::failure::{Failure, While};
-use super::outcome::{Asked, Ended, Outcome, failed, flag, put, why};
+use super::outcome::{Ended, Outcome, failed, flag, put, why};
 use super::reach::{Operator, Reach};
 use super::state::{HostState, Shared};
 use super::vars::TaskScope;
@@ -485,33 +485,6 @@ impl<'r> Crew<'r> {
         let result = self.act(call).await;
         let over = clock.now().duration_since(began).as_secs_f64() >= timeout as f64;
         if over && flag(&result, "failed") { late() } else { result }
-    }
-
-    /// What an include asks for.
-    fn include(&self, task: &Task, context: &Context) -> Result<Outcome, Failure> {
-        let fault_of = |fault: Fault| self.failure(task, While::Task, &fault);
-        let mut args = Dict::new();
-        for (key, value) in task.args.as_dict().into_iter().flatten() {
-            if key.as_str() != Some("apply") {
-                let value = context.finish(value).map_err(fault_of)?;
-                if !matches!(value, Value::Omit) {
-                    args.insert(key.clone(), value);
-                }
-            }
-        }
-        let names: &[&str] = match task.action {
-            Action::IncludeRole { .. } => &["name", "role"],
-            _ => &["file", "_raw_params"],
-        };
-        let what = names.iter().find_map(|name| args.get(*name)).map(Value::to_text);
-        let Some(what) = what else {
-            return Err(failed(format!("Task failed: `{}` needs a name", task.word)).into());
-        };
-        let mut result = Dict::new();
-        put(&mut result, "include", Value::str(&what));
-        let mut outcome = Outcome::of(result);
-        outcome.includes.push(Asked { what, args, vars: task.common.params.clone(), item: None });
-        Ok(outcome)
     }
 
     /// Asks whether the task is to run, where the operator asked to be asked.

@@ -2,12 +2,74 @@
 
 use super::ahead::Watch;
 use super::execute::Crew;
-use super::vars::TaskScope;
-use crate::parse::tree::{Action, Task};
+use super::vars::{Layer, TaskScope};
+use crate::parse::tree::{Action, Role, Task};
+use crate::yaml::Origin;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// As many variables as a person will look through.
 const MOST: usize = 8;
+
+impl TaskScope {
+    /// Where something is said of a variable, the strongest first; `None` where nobody asks that:
+    /// it is a loop's, or means something by itself.
+    fn places(&self, name: &str) -> Option<Vec<String>> {
+        let own_meaning = self.magic(name).is_some() || self.of_host(name).is_some();
+        if self.over.contains_key(name) || own_meaning {
+            return None;
+        }
+        let vault = &self.shared.world.vault;
+        let in_role = |role: &Role, part: &str| {
+            let folder = role.path.join(part);
+            let found = crate::inventory::place_in_folder(&folder, name, vault);
+            found.map_or_else(|| format!("{part} of role `{}`", role.full()), |at| at.full())
+        };
+        let mut places = Vec::new();
+        let in_its_role = self
+            .roles()
+            .any(|role| [&role.vars, &role.defaults].iter().any(|vars| vars.contains_key(name)));
+        for (layer, value) in self.layers(name) {
+            let known = value.origin().map(Origin::full);
+            let said = |what: &str| match &known {
+                Some(at) => format!("{what}, {at}"),
+                None => what.to_owned(),
+            };
+            places.push(match layer {
+                Layer::CommandLine => "the command line".to_owned(),
+                Layer::Include => said("the include"),
+                Layer::RoleParams(role) => said(&format!("where role `{}` is used", role.full())),
+                Layer::Set => "a task of this run".to_owned(),
+                Layer::Included => said("include_vars"),
+                Layer::Task => said("vars of the task"),
+                Layer::RoleVars(role) => in_role(role, "vars"),
+                // Those of the role itself were told of, where the task is one of it.
+                Layer::RolesVars | Layer::RolesDefaults if in_its_role => continue,
+                Layer::RolesVars => said("vars of a role of the play"),
+                Layer::Files => said("vars_files"),
+                Layer::Prompt => "vars_prompt".to_owned(),
+                Layer::Play => said("vars of the play"),
+                Layer::Facts => "facts".to_owned(),
+                Layer::Inventory => {
+                    let (host, inventory) = (&self.host.name, self.shared.inventory());
+                    let dir = self.shared.dirs.get(&self.play.dir);
+                    places.extend(inventory.places_of(
+                        (host.as_str(), name),
+                        &self.shared.beside,
+                        dir,
+                        vault,
+                    ));
+                    continue;
+                }
+                Layer::RoleDefaults(role) => in_role(role, "defaults"),
+                Layer::RolesDefaults => said("defaults of a role of the play"),
+            });
+        }
+        let mut seen = BTreeSet::new();
+        places.retain(|place| seen.insert(place.clone()));
+        Some(places)
+    }
+}
 
 impl Crew<'_> {
     /// A line for each variable that was looked at where settling a task failed.

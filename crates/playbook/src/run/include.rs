@@ -1,7 +1,8 @@
 //! Includes, which are read while a play runs.
 
-use super::outcome::Asked;
-use super::outcome::Outcome;
+use super::execute::Crew;
+use super::failure::{Failure, While};
+use super::outcome::{Asked, Outcome, failed, put};
 use super::plays::grouped;
 use super::strategy::Batch;
 use crate::fault::LoadFault;
@@ -10,7 +11,7 @@ use crate::parse::role::{Asked as AskedRole, role_block};
 use crate::parse::task::{MISSING, find_tasks, missing_file};
 use crate::parse::tree::{Action, Common, Node, RoleUse, Task};
 use crate::parse::{Place, Reader};
-use crate::template::Dialect;
+use crate::template::{Context, Dialect, Fault};
 use crate::value::{Dict, Key, Value};
 use crate::yaml::{Kind, Node as Yaml};
 use std::sync::Arc;
@@ -48,6 +49,35 @@ pub(super) struct Found {
 
 /// Lists of tasks that were included, each with its hosts.
 pub(super) type Loaded = Vec<(Vec<Node>, Vec<usize>)>;
+
+impl Crew<'_> {
+    /// What an include asks for.
+    pub(super) fn include(&self, task: &Task, context: &Context) -> Result<Outcome, Failure> {
+        let fault_of = |fault: Fault| self.failure(task, While::Task, &fault);
+        let mut args = Dict::new();
+        for (key, value) in task.args.as_dict().into_iter().flatten() {
+            if key.as_str() != Some("apply") {
+                let value = context.finish(value).map_err(fault_of)?;
+                if !matches!(value, Value::Omit) {
+                    args.insert(key.clone(), value);
+                }
+            }
+        }
+        let names: &[&str] = match task.action {
+            Action::IncludeRole { .. } => &["name", "role"],
+            _ => &["file", "_raw_params"],
+        };
+        let what = names.iter().find_map(|name| args.get(*name)).map(Value::to_text);
+        let Some(what) = what else {
+            return Err(failed(format!("Task failed: `{}` needs a name", task.word)).into());
+        };
+        let mut result = Dict::new();
+        put(&mut result, "include", Value::str(&what));
+        let mut outcome = Outcome::of(result);
+        outcome.includes.push(Asked { what, args, vars: task.common.params.clone(), item: None });
+        Ok(outcome)
+    }
+}
 
 impl Batch<'_> {
     /// What hosts ask to be included: those that ask for the same run it together. Also whether

@@ -5,7 +5,6 @@ use super::state::{HostState, Shared, groups_value};
 use crate::parse::tree::{Common, Role, Task};
 use crate::template::{Context, Fault, Interp, Scope, combine_dicts};
 use crate::value::{Call, Dict, Key, Object, Value};
-use crate::yaml::Origin;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -107,7 +106,7 @@ impl TaskScope {
         self.inventory.get_or_init(|| self.shared.inventory_vars(&self.host, &self.play.dir))
     }
 
-    fn roles(&self) -> impl Iterator<Item = &Arc<Role>> {
+    pub(super) fn roles(&self) -> impl Iterator<Item = &Arc<Role>> {
         self.role.iter().chain(self.role.iter().flat_map(|role| role.parents.iter().rev()))
     }
 
@@ -117,7 +116,7 @@ impl TaskScope {
         chain.windows(2).filter(|pair| pair[0].pulled).map(|pair| pair[1]).collect()
     }
 
-    fn magic(&self, name: &str) -> Option<Value> {
+    pub(super) fn magic(&self, name: &str) -> Option<Value> {
         let path = |path: &Path| {
             // A playbook named without a directory stands in this one.
             let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
@@ -211,7 +210,7 @@ impl TaskScope {
 
     /// What a host is called and where it belongs: variables of the host like others, which whoever
     /// outranks the inventory may hide.
-    fn of_host(&self, name: &str) -> Option<Value> {
+    pub(super) fn of_host(&self, name: &str) -> Option<Value> {
         Some(match name {
             "inventory_hostname" => Value::str(&self.host.name),
             "inventory_hostname_short" => {
@@ -258,7 +257,10 @@ impl TaskScope {
 
     /// What the places say that a variable may come from, from the strongest to the weakest, as
     /// Ansible documents the precedence of variables.
-    fn layers<'s>(&'s self, name: &'s str) -> impl Iterator<Item = (Layer<'s>, Value)> + 's {
+    pub(super) fn layers<'s>(
+        &'s self,
+        name: &'s str,
+    ) -> impl Iterator<Item = (Layer<'s>, Value)> + 's {
         let injected = self.shared.world.config.facts_as_vars.value;
         let facts = (injected || name == "ansible_local").then_some(&self.host.facts);
         let parents = || self.role.iter().flat_map(|role| role.parents.iter().rev());
@@ -292,64 +294,6 @@ impl TaskScope {
                 Some((Layer::RoleDefaults(role), role.defaults.get(name).cloned()?))
             }))
             .chain(at(Layer::RolesDefaults, move || self.play.role_defaults.get(name).cloned()))
-    }
-
-    /// Where something is said of a variable, the strongest first; `None` where nobody asks that:
-    /// it is a loop's, or means something by itself.
-    pub(crate) fn places(&self, name: &str) -> Option<Vec<String>> {
-        let own_meaning = self.magic(name).is_some() || self.of_host(name).is_some();
-        if self.over.contains_key(name) || own_meaning {
-            return None;
-        }
-        let vault = &self.shared.world.vault;
-        let in_role = |role: &Role, part: &str| {
-            let folder = role.path.join(part);
-            let found = crate::inventory::place_in_folder(&folder, name, vault);
-            found.map_or_else(|| format!("{part} of role `{}`", role.full()), |at| at.full())
-        };
-        let mut places = Vec::new();
-        let in_its_role = self
-            .roles()
-            .any(|role| [&role.vars, &role.defaults].iter().any(|vars| vars.contains_key(name)));
-        for (layer, value) in self.layers(name) {
-            let known = value.origin().map(Origin::full);
-            let said = |what: &str| match &known {
-                Some(at) => format!("{what}, {at}"),
-                None => what.to_owned(),
-            };
-            places.push(match layer {
-                Layer::CommandLine => "the command line".to_owned(),
-                Layer::Include => said("the include"),
-                Layer::RoleParams(role) => said(&format!("where role `{}` is used", role.full())),
-                Layer::Set => "a task of this run".to_owned(),
-                Layer::Included => said("include_vars"),
-                Layer::Task => said("vars of the task"),
-                Layer::RoleVars(role) => in_role(role, "vars"),
-                // Those of the role itself were told of, where the task is one of it.
-                Layer::RolesVars | Layer::RolesDefaults if in_its_role => continue,
-                Layer::RolesVars => said("vars of a role of the play"),
-                Layer::Files => said("vars_files"),
-                Layer::Prompt => "vars_prompt".to_owned(),
-                Layer::Play => said("vars of the play"),
-                Layer::Facts => "facts".to_owned(),
-                Layer::Inventory => {
-                    let (host, inventory) = (&self.host.name, self.shared.inventory());
-                    let dir = self.shared.dirs.get(&self.play.dir);
-                    places.extend(inventory.places_of(
-                        (host.as_str(), name),
-                        &self.shared.beside,
-                        dir,
-                        vault,
-                    ));
-                    continue;
-                }
-                Layer::RoleDefaults(role) => in_role(role, "defaults"),
-                Layer::RolesDefaults => said("defaults of a role of the play"),
-            });
-        }
-        let mut seen = BTreeSet::new();
-        places.retain(|place| seen.insert(place.clone()));
-        Some(places)
     }
 
     /// What is there though nobody said it.
@@ -389,7 +333,7 @@ impl TaskScope {
 }
 
 /// A place that variables come from.
-enum Layer<'s> {
+pub(super) enum Layer<'s> {
     CommandLine,
     Include,
     RoleParams(&'s Role),
