@@ -66,15 +66,20 @@ impl Guest<'_> {
                 copied.map_err(fault(what()))?;
             }
             for (clone, _) in &missing {
-                self.hand_disk(clone, going_on.as_ref()).await?;
+                self.write_disk(clone, going_on.as_ref()).await?;
             }
             Ok(stood)
         };
         let made = made.await;
-        // The first error is the one to tell; the next call tidies up again.
+        // The first error is the one to tell; the next call tidies up again. Clones are whole only
+        // after this: nobody calls again for one that is, and the point would stay.
         let tidied = self.tidy_snapshots().await;
         let stood = made?;
-        tidied.map(|()| stood)
+        tidied?;
+        for (clone, _) in &missing {
+            clone.take_disk().await?;
+        }
+        Ok(stood)
     }
 
     async fn is_whole_clone(&self, order: &MachineOrder) -> Result<bool, ProviderError> {
@@ -111,14 +116,14 @@ impl Guest<'_> {
         Ok(())
     }
 
-    /// Gives a clone what the point in this guest's disk holds: then it is whole.
-    async fn hand_disk(
+    /// Writes what the point in this guest's disk holds beside a clone's place for it.
+    async fn write_disk(
         &self,
         clone: &Guest<'_>,
         going_on: Option<&GoingOn>,
     ) -> Result<(), ProviderError> {
         let what = || format!("cannot give machine {} its disk", clone.id);
-        let new = clone.place.dir.join("disk.new");
+        let new = clone.place.new_disk();
         self.read_point(&new).await?;
         let firmware = self.place.firmware_state();
         if self.exists(&firmware).await.map_err(fault(what()))? {
@@ -136,7 +141,14 @@ impl Guest<'_> {
             let memory = clone.place.memory();
             clone.go_on_later(&Pending { memory, layout: *layout, fits: *fits }).await?;
         }
-        let place = Cmd::new("mv").arg("-T").arg("--").arg(&new).arg(clone.place.disk());
+        Ok(())
+    }
+
+    /// Puts the disk that was written for this clone in its place: then it is whole.
+    async fn take_disk(&self) -> Result<(), ProviderError> {
+        let what = || format!("cannot give machine {} its disk", self.id);
+        let (new, place) = (self.place.new_disk(), self.place.disk());
+        let place = Cmd::new("mv").arg("-T").arg("--").arg(&new).arg(&place);
         self.host.run(place).await.map(drop).map_err(fault(what()))
     }
 

@@ -188,7 +188,7 @@ impl Guest<'_> {
             }
             None => order.files.disk.clone(),
         };
-        let new = self.place.dir.join("disk.new");
+        let new = self.place.new_disk();
         let create = Cmd::new("qemu-img")
             .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
             .arg(&backing)

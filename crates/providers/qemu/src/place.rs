@@ -30,6 +30,11 @@ impl Place {
         self.dir.join("disk.qcow2")
     }
 
+    /// Where a disk is written before it takes the place of the other.
+    pub(crate) fn new_disk(&self) -> PathBuf {
+        self.dir.join("disk.new")
+    }
+
     /// What an image made by others is told.
     pub(crate) fn seed(&self) -> PathBuf {
         self.dir.join("seed.iso")

@@ -370,7 +370,7 @@ impl Guest<'_> {
             if !self.exists(&kept).await.map_err(fault(what()))? {
                 continue;
             }
-            let new = self.place.dir.join("disk.new");
+            let new = self.place.new_disk();
             self.copy(&kept, &new).await.map_err(fault(what()))?;
             let sync = Cmd::new("sync").arg("--").arg(&new).within(COPIED_WITHIN);
             self.host.run(sync).await.map_err(fault(what()))?;
