@@ -46,6 +46,7 @@ STORIES = {
     "hello": ([HELLO / "hello.yaml", "-e", "updraft_version=v1"], 0, True),
     "autoscaler": (["autoscaler.yml"], 0, True),
     "cluster": (["cluster.yml"], 0, True),
+    "units": (["units.yml"], 0, False),
     # Two hosts of one machine that want opposite things.
     "homes": (["homes.yml"], 0, False),
     "reached": (["reached.yml", "-i", "nowhere", "--vault-password-file", "vars/password"], 4, False),

@@ -15,6 +15,7 @@ pub(crate) fn run(
     let mut context = context(connection, task)?;
     context.check = request.check;
     context.diff = request.diff;
+    context.brief = request.brief;
     context.env.clone_from(&request.env);
     if request.timeout > 0 {
         context.deadline = Some(context.time.steady() + Duration::from_secs(request.timeout));

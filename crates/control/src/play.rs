@@ -233,6 +233,7 @@ impl Actor {
             limit: Some(limit.join(",")),
             forks: machines.len().clamp(1, 50),
             diff: true,
+            brief: true,
             explain: true,
             ..RunOptions::ordinary()
         };

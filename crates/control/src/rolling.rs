@@ -28,6 +28,25 @@ const HAPROXY_STARTS_WITHIN: Duration = Duration::from_secs(90);
 /// How long a member may take to be seen as healthy by a balancer after it passed its own test.
 const ADMIT_WITHIN: Duration = Duration::from_secs(60);
 
+/// What is done to a service.
+#[derive(Clone, Copy)]
+pub(crate) enum Verb {
+    Start,
+    Stop,
+    Restart,
+}
+
+impl Verb {
+    /// The state that a unit is then in, as modules say it.
+    fn state(self) -> &'static str {
+        match self {
+            Self::Start => "started",
+            Self::Stop => "stopped",
+            Self::Restart => "restarted",
+        }
+    }
+}
+
 impl Actor {
     pub(crate) async fn roll(
         &self,
@@ -118,7 +137,7 @@ impl Actor {
             return Ok(true);
         }
         if let Some(start) = &service.start {
-            self.action(party, start, "start").await?;
+            self.action(party, start, Verb::Start).await?;
         }
         Ok(self.await_health(service, party, version, context).await.is_ok())
     }
@@ -153,23 +172,22 @@ impl Actor {
         report.into_result(&service.deploy)?;
         if let Some(start) = &service.start {
             context.phase("start");
-            self.action(party, start, "start").await?;
+            self.action(party, start, Verb::Start).await?;
         }
         self.await_health(service, party, version, context).await
     }
 
-    /// Starts, restarts or stops a service by its unit, in systemd's words, or by its command.
+    /// Starts, restarts or stops a service by its unit or by its command.
     pub(crate) async fn action(
         &self,
         party: &Party,
         action: &Action,
-        verb: &str,
+        verb: Verb,
     ) -> Result<(), StepFault> {
         match action {
-            // A unit that is there already is a quick answer; asking for its state first is a slow one.
             Action::Unit(unit) => {
-                self.run(party, &["systemctl", verb, unit], &format!("systemctl {verb} {unit}"))
-                    .await
+                let args = json!({ "name": unit, "state": verb.state() });
+                self.module(party, "systemd_service", args).await.map(drop)
             }
             Action::Command(text) => self.run(party, &["/bin/sh", "-c", text], text).await,
         }
@@ -185,8 +203,9 @@ impl Actor {
         let Value::Object(args) = args else {
             return Err(StepFault::new(Blame::Bug, format!("arguments of `{name}` are no map")));
         };
-        let request =
-            Request::Module(ModuleRequest { name: name.to_owned(), args, ..Default::default() });
+        let name = name.to_owned();
+        let request = ModuleRequest { name: name.clone(), args, brief: true, ..Default::default() };
+        let request = Request::Module(request);
         let within = Duration::from_secs(600);
         match self.sessions.ask(party, "run a module", request, within).await {
             Ok(Response::Module(result)) => match result.0.get("failed") {
@@ -298,12 +317,12 @@ impl Actor {
             return Ok(Value::Null);
         }
         match (&service.start, &service.stop) {
-            (Some(start @ Action::Unit(_)), _) => self.action(&party, start, "restart").await?,
+            (Some(start @ Action::Unit(_)), _) => self.action(&party, start, Verb::Restart).await?,
             (Some(start), stop) => {
                 if let Some(stop) = stop {
-                    self.action(&party, stop, "stop").await?;
+                    self.action(&party, stop, Verb::Stop).await?;
                 }
-                self.action(&party, start, "start").await?;
+                self.action(&party, start, Verb::Start).await?;
             }
             (None, _) => {
                 return Err(StepFault::new(
@@ -334,7 +353,7 @@ impl Actor {
                 ));
         };
         self.drain(service, machine, context).await?;
-        self.action(&party, stop, "stop").await?;
+        self.action(&party, stop, Verb::Stop).await?;
         Ok(Value::Null)
     }
 

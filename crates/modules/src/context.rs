@@ -60,6 +60,10 @@ pub struct Context {
     pub check: bool,
     /// Put a `diff` into the result.
     pub diff: bool,
+    /// Nobody will look at more of the result than whether it changed something or failed.
+    pub brief: bool,
+    /// Where systemd answers, if it may be asked itself.
+    pub manager: Option<PathBuf>,
     /// Extra environment for what the module runs, stronger than [`Context::inherited`].
     pub env: BTreeMap<String, String>,
     /// The environment the agent itself was started with.
@@ -83,6 +87,8 @@ impl Context {
         Self {
             check: false,
             diff: false,
+            brief: false,
+            manager: Some(PathBuf::from(crate::manager::SOCKET)),
             env: BTreeMap::new(),
             inherited,
             time: Arc::new(SystemTime::start()),

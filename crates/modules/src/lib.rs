@@ -17,6 +17,7 @@ mod context;
 mod facts;
 mod http;
 mod json;
+mod manager;
 mod mode;
 mod module;
 mod outcome;
@@ -26,6 +27,7 @@ mod process;
 #[cfg(test)]
 mod properties;
 mod shlex;
+mod systemctl;
 
 pub use context::{Context, SystemTime, Time};
 

@@ -233,6 +233,10 @@ pub struct ModuleRequest {
     /// Include a `diff` in the result.
     #[serde(default)]
     pub diff: bool,
+    /// Nobody will look at more of the result than whether it changed something or failed: what is
+    /// told beyond that may be left out where it costs time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub brief: bool,
     /// Extra environment for what the module runs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,

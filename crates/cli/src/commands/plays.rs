@@ -243,6 +243,7 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         debugger: *config.task_debugger,
         explain: !context.global.shim,
         verbosity,
+        brief: verbosity == 0 && !args.json,
         ..run_options(context, &args.become_, args.user.as_ref(), args.connection.as_ref()).await?
     };
     settings.remote_user.clone_from(&options.remote_user);

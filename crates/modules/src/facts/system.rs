@@ -3,8 +3,8 @@
 use super::{Facts, line, text};
 use crate::accounts;
 use crate::context::Context;
-use crate::module::systemd;
 use crate::process::Cmd;
+use crate::systemctl;
 use jiff::Zoned;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -98,7 +98,7 @@ pub(super) fn surroundings(ctx: &Context) -> Facts {
 
 pub(super) fn others(ctx: &Context) -> Facts {
     let mut facts = Facts::new();
-    facts.insert("is_chroot".into(), systemd::in_chroot(ctx).into());
+    facts.insert("is_chroot".into(), systemctl::in_chroot(ctx).into());
     facts.extend(systemd_version(ctx).map(|version| ("systemd".to_owned(), version)));
     let load = text("/proc/loadavg");
     let mut numbers = load.split(' ').filter_map(|word| word.parse::<f64>().ok());

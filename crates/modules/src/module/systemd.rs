@@ -1,13 +1,13 @@
 //! `systemd_service`: a unit runs or does not, now and at boot.
 //!
-//! One `systemctl show` tells everything there is to know; other calls only change things.
+//! One `systemctl show` tells everything there is to know; other calls only change things. Where
+//! process 1 itself can be asked the same, it is: see [`crate::systemctl`].
 
 use crate::args::Args;
 use crate::context::Context;
-use crate::outcome::{Done, Fault, OrFail, Outcome, fail};
-use crate::process::{Cmd, Ran};
+use crate::outcome::{Done, Fault, Outcome, fail};
+use crate::systemctl::{Systemctl, offline, plain};
 use serde_json::{Map, Value, json};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
@@ -36,44 +36,6 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
         outcome = outcome.with("warnings", job.warnings);
     }
     Ok(outcome.with("changed", job.changed))
-}
-
-/// The program with what every call carries.
-struct Systemctl<'a> {
-    program: std::path::PathBuf,
-    flags: Vec<String>,
-    ctx: &'a Context,
-}
-
-impl<'a> Systemctl<'a> {
-    fn new(args: &Args, ctx: &'a Context) -> Result<Self, Fault> {
-        let program = ctx.program("systemctl").ok_or_else(|| {
-            fail!(
-                "Failed to find required executable \"systemctl\" in paths: {}",
-                ctx.var("PATH").unwrap_or_default()
-            )
-        })?;
-        let mut flags = Vec::new();
-        if args.text("scope") != "system" {
-            flags.push(format!("--{}", args.text("scope")));
-        }
-        if args.flag("no_block") {
-            flags.push("--no-block".to_owned());
-        }
-        if args.flag("force") {
-            flags.push("--force".to_owned());
-        }
-        Ok(Self { program, flags, ctx })
-    }
-
-    fn call(&self, words: &[&str]) -> Result<Ran, Fault> {
-        let mut cmd = Cmd::new(&self.program).args(&self.flags).args(words).plain_locale();
-        if self.ctx.var("XDG_RUNTIME_DIR").is_none() {
-            let uid = rustix::process::geteuid().as_raw();
-            cmd = cmd.env("XDG_RUNTIME_DIR", format!("/run/user/{uid}"));
-        }
-        cmd.run(self.ctx).or_fail("cannot run systemctl")
-    }
 }
 
 struct Job<'a> {
@@ -187,7 +149,31 @@ impl Job<'_> {
         Err(fail!("Unable to {action} service {unit}: {out}{}", ran.err()))
     }
 
+    /// What decides, without the two hundred properties that nobody will look at. Nothing if the
+    /// unit is not in order, which takes the long look.
+    fn glance(&self, unit: &str) -> Option<Seen> {
+        let mut manager = self.systemctl.manager.borrow_mut();
+        let manager = manager.as_mut().filter(|_| self.ctx.brief && plain(unit))?;
+        let mut status = Map::new();
+        for name in ["LoadState", "UnitFileState", "ActiveState"] {
+            status.insert(name.to_owned(), manager.property(unit, name).ok()?.into());
+        }
+        let state = status["UnitFileState"].as_str().unwrap_or_default();
+        let settled = matches!(state, "enabled" | "disabled" | "static")
+            || self.args.raw("enabled").is_none() && state != "masked";
+        let enabled = counts_as_enabled(state);
+        (status["LoadState"] == "loaded" && settled).then(|| Seen {
+            found: true,
+            enabled,
+            masked: false,
+            status,
+        })
+    }
+
     fn look(&self, unit: &str) -> Result<Seen, Fault> {
+        if let Some(seen) = self.glance(unit) {
+            return Ok(seen);
+        }
         let ran = self.systemctl.call(&["show", unit])?;
         let (out, err) = (ran.out(), ran.err());
         let script = Path::new("/etc/init.d").join(unit).is_file();
@@ -300,28 +286,10 @@ fn parse_show(text: &str) -> Map<String, Value> {
     status
 }
 
-/// Whether systemd cannot be expected to answer: a chroot, or told so.
-pub(crate) fn offline(ctx: &Context) -> bool {
-    ctx.var("SYSTEMD_OFFLINE") == Some("1") || in_chroot(ctx)
-}
-
-/// Whether our root is not the root of process 1.
-pub(crate) fn in_chroot(ctx: &Context) -> bool {
-    if ctx.var("debian_chroot").is_some() {
-        return true;
-    }
-    match (Path::new("/").metadata(), Path::new("/proc/1/root/.").metadata()) {
-        (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) != (theirs.dev(), theirs.ino()),
-        // Without a view of process 1, only root directories of filesystems have a low number:
-        // 2 on ext, 128 on XFS, 256 on Btrfs.
-        (Ok(ours), Err(_)) => !matches!(ours.ino(), 2 | 128 | 256),
-        (Err(_), _) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manager::tests::{Answer, FakeManager};
 
     #[test]
     fn the_state_decides_what_is_done() {
@@ -408,7 +376,7 @@ esac
             std::fs::write(&program, FAKE).unwrap();
             std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
             std::fs::create_dir(dir.path().join("state")).unwrap();
-            let mut ctx = Context::system();
+            let mut ctx = Context { manager: None, ..Context::system() };
             let path = format!("{}:/usr/bin:/bin", dir.path().display());
             ctx.env.insert("PATH".to_owned(), path);
             let fake = Self { dir, ctx };
@@ -496,5 +464,74 @@ esac
         assert!(result["msg"].as_str().unwrap().contains("glob patterns"));
         let result = fake.run(json!({ "state": "started" }));
         assert_eq!(result["msg"], "missing parameter(s) required by 'state': name");
+    }
+
+    /// Runs once with a manager that answers like this, and tells what it was asked.
+    fn with_manager(
+        fake: &mut Fake,
+        answers: &'static [Answer],
+        args: Value,
+    ) -> (Map<String, Value>, Vec<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        let manager = FakeManager::start(dir.path(), answers);
+        fake.ctx.manager = Some(manager.socket.clone());
+        fake.ctx.brief = true;
+        let result = fake.run(args);
+        (result, manager.asked())
+    }
+
+    #[test]
+    fn a_manager_that_answers_spares_the_program() {
+        let mut fake = Fake::new();
+        let answers = &[
+            Answer::Text("disabled"),
+            Answer::Done,
+            Answer::Done,
+            Answer::Property("loaded"),
+            Answer::Property("enabled"),
+            Answer::Property("inactive"),
+            Answer::Done,
+            Answer::Job("done"),
+        ];
+        let args =
+            json!({ "name": "web", "enabled": true, "state": "restarted", "daemon_reload": true });
+        let (result, asked) = with_manager(&mut fake, answers, args);
+        assert_eq!((&result["changed"], &result["state"]), (&true.into(), &"started".into()));
+        let reload = ["GetUnitFileState", "EnableUnitFiles", "Reload"];
+        let start = ["Get", "Get", "Get", "Subscribe", "StartUnit"];
+        assert_eq!(asked, [&reload[..], &start].concat());
+        assert_eq!(fake.calls(), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn whatever_a_manager_refuses_is_asked_of_the_program() {
+        let mut fake = Fake::new();
+        let args = json!({ "name": "web", "state": "started" });
+        let refused = &[Answer::Refused, Answer::Done, Answer::Refused];
+        let (result, _) = with_manager(&mut fake, refused, args);
+        assert_eq!(result["changed"], true);
+        assert_eq!(fake.calls(), ["show web", "start web"]);
+    }
+
+    #[test]
+    fn a_job_that_fails_is_told_as_systemctl_tells_it() {
+        let mut fake = Fake::new();
+        let answers = &[
+            Answer::Property("loaded"),
+            Answer::Property("enabled"),
+            Answer::Property("inactive"),
+            Answer::Done,
+            Answer::Job("failed"),
+            Answer::Property("exit-code"),
+        ];
+        let args = json!({ "name": "web", "state": "started" });
+        let (result, _) = with_manager(&mut fake, answers, args);
+        assert_eq!(
+            result["msg"],
+            "Unable to start service web: Job for web.service failed because the control process \
+             exited with error code.\nSee \"systemctl status web.service\" and \"journalctl -xeu \
+             web.service\" for details.\n"
+        );
+        assert_eq!(fake.calls(), [] as [&str; 0]);
     }
 }

@@ -88,6 +88,9 @@ pub struct RunOptions {
     pub force_handlers: bool,
     /// `-v` so many times; only for `ansible_verbosity` and `debug`.
     pub verbosity: u8,
+    /// Whoever is told what happens shows of a result that went well only whether it changed
+    /// something, and its diff. Modules may then leave out what takes them time to find.
+    pub brief: bool,
     /// How long a module may take before its host counts as lost.
     pub deadline: Duration,
     /// How hosts go through the tasks of a play that does not say: `linear`, `free`, `host_pinned`.
@@ -149,6 +152,7 @@ impl RunOptions {
             connection: None,
             force_handlers: false,
             verbosity: 0,
+            brief: false,
             // Package upgrades and image downloads take their time; a day is not work any more.
             deadline: Duration::from_secs(24 * 3600),
             strategy: "linear".to_owned(),

@@ -95,7 +95,10 @@ impl Crew<'_> {
         job: Option<Job>,
     ) -> Dict {
         let request = match self.request(call, name, args) {
-            Ok(request) => ModuleRequest { job: job.clone(), ..request },
+            Ok(request) => {
+                // What a job found is asked for later.
+                ModuleRequest { brief: request.brief && job.is_none(), job: job.clone(), ..request }
+            }
             Err(fault) => return failed(format!("Task failed: {}", fault.what)),
         };
         let session = match self.session(call).await {
@@ -162,6 +165,7 @@ impl Crew<'_> {
                 .collect::<Map<_, _>>(),
             check: call.check,
             diff: call.diff,
+            brief: self.shared.options.brief && call.task.register.is_none(),
             env: environment(call)?,
             become_user: self.become_user(call, &context)?,
             timeout,
