@@ -46,6 +46,9 @@ pub fn facts(subset: &[String]) -> Map<String, Value> {
 /// Runs a module. It never panics and never prints; what goes wrong is in the result.
 pub fn run(name: &str, args: &Map<String, Value>, ctx: &Context) -> ModuleResult {
     let short = name.rsplit('.').next().unwrap_or(name);
+    if short == "package" && args.get("use").is_none_or(|manager| manager == "auto") {
+        return package(args, ctx);
+    }
     let Some(spec) = updraft_spec::find(name) else {
         let message = format!("there is no native module called {name}");
         return ModuleResult(finish(Err(Fault::new(message)), &Args::default()));
@@ -68,6 +71,22 @@ pub fn run(name: &str, args: &Map<String, Value>, ctx: &Context) -> ModuleResult
     let mut result = finish(module::dispatch(spec.name, short, &checked, ctx), &checked);
     attributes::describe(&mut result, ctx);
     ModuleResult(result)
+}
+
+/// Runs the module of this machine's package manager, or says that it is none of ours.
+fn package(args: &Map<String, Value>, ctx: &Context) -> ModuleResult {
+    match facts::package_manager() {
+        "apt" => {
+            let mut args = args.clone();
+            args.remove("use");
+            run("apt", &args, ctx)
+        }
+        other => {
+            let message = format!("there is no native module for the package manager {other}");
+            let fault = Fault::new(message).with(updraft_wire::MANAGER, other);
+            ModuleResult(finish(Err(fault), &Args::default()))
+        }
+    }
 }
 
 /// Adds what every result has, and takes secrets out.
@@ -168,6 +187,18 @@ mod tests {
                 "a": ["x ******** y", "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"], "b": 2
             })
         );
+    }
+
+    #[test]
+    fn package_is_the_module_of_the_package_manager_or_tells_its_name() {
+        let args = serde_json::json!({ "name": "x", "nonsense": true, "use": "auto" });
+        let mut args = args.as_object().expect("a map").clone();
+        let told = run("ansible.builtin.package", &args, &Context::system());
+        args.remove("use");
+        match facts::package_manager() {
+            "apt" => assert_eq!(told, run("apt", &args, &Context::system())),
+            other => assert_eq!(told.0[updraft_wire::MANAGER], other),
+        }
     }
 
     #[test]

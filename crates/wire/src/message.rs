@@ -334,6 +334,10 @@ impl From<Digest> for Blob {
 /// changes anything: Ansible's own module of that name may do it.
 pub const BEYOND: &str = "_updraft_beyond";
 
+/// Field of the result of `package` on a host whose package manager is not apt: its name. Nothing
+/// was done then.
+pub const MANAGER: &str = "_updraft_manager";
+
 /// Argument of `copy`: the SHA-256 of content that is too long for a request. Where the file holds
 /// just that, the task goes on; otherwise nothing is done, and the answer has the field [`SEND`].
 pub const SAME: &str = "_updraft_same";

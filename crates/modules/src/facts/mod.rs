@@ -11,7 +11,7 @@ mod system;
 
 use crate::context::Context;
 use serde_json::{Map, Value};
-pub(crate) use system::{full_name, service_manager};
+pub(crate) use system::{full_name, package_manager, service_manager};
 
 /// Where facts of a machine's own making lie.
 pub(crate) const LOCAL_FACTS: &str = "/etc/ansible/facts.d";

@@ -295,7 +295,8 @@ pub(crate) fn service_manager(ctx: &Context) -> String {
     "service".to_owned()
 }
 
-fn package_manager() -> &'static str {
+/// The program that manages packages here, as the fact `pkg_mgr` has it.
+pub(crate) fn package_manager() -> &'static str {
     [
         ("/usr/bin/apt-get", "apt"),
         ("/usr/bin/dnf5", "dnf5"),

@@ -9,17 +9,19 @@
 //! Whatever a task may not know before its turn ends the rehearsal there: what an earlier one gives,
 //! other hosts, chance, the time, programs that run here.
 
+use super::RunOptions;
 use super::execute::{Call, Crew};
 use super::outcome::Ended;
 use super::reach::{HostTarget, Reach, ReachError};
 use super::remote::{answer, unreachable};
+use super::state::HostState;
 use super::strategy::Batch;
 use super::tags;
-use super::vars::TaskScope;
+use super::vars::{Layer, TaskScope};
 use crate::output::{Event, Sink};
 use crate::parse::tree::{Block, Condition, Node, RoleUse, Task, Unit};
 use crate::template::{Outside, Ran, World};
-use crate::value::{Dict, Value};
+use crate::value::{Dict, Key, Value};
 use async_trait::async_trait;
 use serde_json::json;
 use std::collections::{BTreeSet, VecDeque};
@@ -38,6 +40,9 @@ use updraft_wire::{
 /// while nobody fetches them.
 const MOST: usize = 32;
 
+/// Tasks that are rehearsed, at most: some of them ask nothing of their host.
+const MOST_TASKS: usize = 2 * MOST;
+
 /// Bytes of arguments that are sent together, about.
 const MOST_BYTES: usize = 256 << 10;
 
@@ -47,32 +52,69 @@ const OWN: &[&str] = &[
     "alternatives",
     "apt",
     "apt_repository",
+    "assemble",
     "assert",
     "authorized_key",
     "blockinfile",
     "copy",
     "cron",
     "debug",
+    "fail",
     "file",
     "find",
     "group",
     "ini_file",
     "lineinfile",
     "modprobe",
+    "package",
     "ping",
     "replace",
+    "set_fact",
+    "set_stats",
     "slurp",
     "stat",
     "sysctl",
     "tempfile",
     "template",
     "timezone",
+    "unarchive",
     "user",
+    "validate_argument_spec",
 ];
 
-/// What may have to do with other hosts. All of these are one request each and give no facts.
-const WIDE: &[&str] =
-    &["command", "get_url", "mount", "shell", "systemd", "systemd_service", "wait_for"];
+/// What may have to do with other hosts. None of these asks for more when it has been answered, and
+/// none gives facts.
+const WIDE: &[&str] = &[
+    "command",
+    "get_url",
+    // Nobody knows the names of its variables before it has run.
+    "include_vars",
+    "mount",
+    "service",
+    "shell",
+    "systemd",
+    "systemd_service",
+    "uri",
+    "wait_for",
+];
+
+/// Parts of results that are looked up without calling anything.
+const PARTS: &[&str] = &[
+    "changed",
+    "cmd",
+    "content",
+    "exists",
+    "failed",
+    "msg",
+    "rc",
+    "results",
+    "skipped",
+    "stat",
+    "stderr",
+    "stderr_lines",
+    "stdout",
+    "stdout_lines",
+];
 
 /// Names that mean something else once other tasks have run, on this host or on others.
 const UNSETTLED: &[&str] = &[
@@ -97,8 +139,13 @@ pub(crate) enum Ahead {
 
 /// Minds what a rehearsal looks at.
 pub(crate) struct Watch {
+    /// The host as the tasks of the rehearsal leave it.
+    pub(crate) host: Arc<HostState>,
     /// What results of earlier tasks are called.
     names: Mutex<BTreeSet<String>>,
+    /// Variables that earlier tasks set. Of this host they are known; when they are set on others
+    /// nobody knows.
+    set: Mutex<BTreeSet<String>>,
     /// Variables that were looked at.
     seen: Mutex<Vec<String>>,
     /// Something was looked at that is not settled yet.
@@ -108,7 +155,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(world: &World) -> Self {
+    pub(super) fn new(world: &World, host: &HostState) -> Self {
         let hit = Arc::new(AtomicBool::new(false));
         let unsettled = Arc::new(Unsettled { hit: Arc::clone(&hit) });
         let world = World {
@@ -118,13 +165,21 @@ impl Watch {
             differences: None,
             ..world.clone()
         };
-        Self { names: Mutex::default(), seen: Mutex::default(), hit, world: Arc::new(world) }
+        Self {
+            host: Arc::new(host.rehearsed()),
+            names: Mutex::default(),
+            set: Mutex::default(),
+            seen: Mutex::default(),
+            hit,
+            world: Arc::new(world),
+        }
     }
 
-    /// Notes that a variable was looked at.
-    pub(crate) fn looks_at(&self, name: &str) {
+    /// Notes that a variable of a host was looked at.
+    pub(crate) fn looks_at(&self, host: &str, name: &str) {
         lock(&self.seen).push(name.to_owned());
-        if UNSETTLED.contains(&name) || lock(&self.names).contains(name) {
+        let of_other = host != self.host.name && lock(&self.set).contains(name);
+        if of_other || UNSETTLED.contains(&name) || lock(&self.names).contains(name) {
             self.looks_too_far();
         }
     }
@@ -137,6 +192,13 @@ impl Watch {
     /// Notes that something was looked at that is not settled yet.
     pub(crate) fn looks_too_far(&self) {
         self.hit.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes what a task gives: of its result nothing is known, of the variables that it sets only
+    /// those of its own host.
+    fn gives(&self, task: &Task) {
+        lock(&self.names).extend(task.register.clone());
+        lock(&self.set).extend(set_names(task).into_iter().flatten());
     }
 
     fn is_hit(&self) -> bool {
@@ -197,7 +259,8 @@ impl Session for Notes {
 
     async fn call(&self, request: Request, _within: Duration) -> Result<Response, RemoteError> {
         let Request::Module(request) = request else { return self.beyond() };
-        if request.foreign.is_some() || request.job.is_some() {
+        // What a task asks for after it has been told a fact hangs on the fact.
+        if request.foreign.is_some() || request.job.is_some() || request.name == "setup" {
             return self.beyond();
         }
         lock(&self.requests).push(request);
@@ -227,19 +290,26 @@ impl Session for Notes {
 }
 
 /// The way to [`Notes`].
-struct ToNotes(Arc<Notes>);
+struct ToNotes {
+    notes: Arc<Notes>,
+    /// The host of the first task, and how to reach it. Another one is another way.
+    target: Mutex<Option<HostTarget>>,
+}
 
 #[async_trait]
 impl Reach for ToNotes {
     async fn session(&self, host: &HostTarget) -> Result<Arc<dyn Session>, ReachError> {
         // Nothing is far here, and a file that a task writes may be the source of the next.
         let loopback = ["localhost", "127.0.0.1", "::1"].contains(&host.address().as_str());
-        if host.is_here() || host.connection() != "ssh" || loopback && host.port().is_none() {
-            self.0.more.store(true, Ordering::Relaxed);
+        let is_near =
+            host.is_here() || host.connection() != "ssh" || loopback && host.port().is_none();
+        let is_other = lock(&self.target).get_or_insert_with(|| host.clone()) != host;
+        if is_near || is_other {
+            self.notes.more.store(true, Ordering::Relaxed);
             let message = "its turn has not come".to_owned();
             return Err(ReachError { message, blame: Blame::Passing });
         }
-        let notes: Arc<Notes> = Arc::clone(&self.0);
+        let notes: Arc<Notes> = Arc::clone(&self.notes);
         Ok(notes)
     }
 
@@ -266,7 +336,8 @@ fn can_be_foreseen(task: &Task, alone: bool) -> bool {
         && common.throttle.is_none()
         && common.debugger.is_none()
         // Whether it runs at all is known when they are.
-        && !are_templates(&common.tags);
+        && !are_templates(&common.tags)
+        && (module != "set_fact" || set_names(task).is_some());
     let repeats = task.repeat.as_ref();
     let steady = repeats.is_none_or(|repeat| {
         repeat.control.pause.is_none() && repeat.control.break_when.is_empty()
@@ -281,6 +352,39 @@ fn is_judged(task: &Task) -> bool {
         conditions.iter().flatten().any(|one| !matches!(one, Condition::Plain(_)))
     };
     judged(&task.changed_when) || judged(&task.failed_when) || are_templates(&task.common.notify)
+}
+
+/// The names of the variables that a task sets, if they stand there.
+fn set_names(task: &Task) -> Option<Vec<String>> {
+    if task.module() != Some("set_fact") {
+        return None;
+    }
+    let is_plain = |name: &String| name != "_variable_params" && !name.contains("{{");
+    let names: Vec<String> = task.args.as_dict()?.keys().map(Key::to_json_key).collect();
+    names.iter().all(is_plain).then_some(names)
+}
+
+/// Whether a task only shows what an earlier task gave. It asks nothing of its host, gives nothing
+/// and cannot fail, whatever that was.
+fn only_shows(task: &Task, scope: &TaskScope, watch: &Watch) -> bool {
+    let common = &task.common;
+    let plain = task.module() == Some("debug")
+        && task.foreign.is_none()
+        && task.repeat.is_none()
+        && common.when.is_empty()
+        && common.module_defaults.is_empty()
+        && [&common.check_mode, &common.diff, &common.timeout].iter().all(|it| it.is_none());
+    let args = task.args.as_dict().filter(|args| plain && args.len() == 1);
+    let Some(Value::Str(shown)) = args.and_then(|args| args.get("var")) else { return false };
+    let mut parts = shown.split('.');
+    let Some(name) = parts.next() else { return false };
+    // What outranks results may be a template, and fail.
+    let is_result = lock(&watch.names).contains(name)
+        && scope.magic(name).is_none()
+        && scope.for_task(task).layers(name).next().is_none_or(|(layer, _)| {
+            !matches!(layer, Layer::CommandLine | Layer::Include | Layer::RoleParams(_))
+        });
+    is_result && parts.all(|part| PARTS.contains(&part))
 }
 
 fn are_templates(values: &[Value]) -> bool {
@@ -300,7 +404,8 @@ pub(super) struct Following {
 }
 
 /// Collects the tasks that follow.
-pub(super) struct Walk {
+pub(super) struct Walk<'r> {
+    options: &'r RunOptions,
     /// No other host is on its way through the play.
     alone: bool,
     /// What other hosts do does not end the play for this one.
@@ -309,10 +414,15 @@ pub(super) struct Walk {
     through: BTreeSet<String>,
     /// Roles that some host is in or through with: they may be left out.
     known: BTreeSet<String>,
+    /// Names that can be notified.
+    handlers: Arc<BTreeSet<String>>,
+    /// What it goes through are handlers: they run whatever their tags, and may notify those that
+    /// come after them.
+    of_handlers: bool,
     found: Following,
 }
 
-impl Walk {
+impl Walk<'_> {
     /// Goes through a list; whether it came to its end.
     pub(super) fn nodes(&mut self, nodes: &[Node]) -> bool {
         nodes.iter().all(|node| match node {
@@ -322,12 +432,28 @@ impl Walk {
     }
 
     fn task(&mut self, task: &Arc<Task>) -> bool {
+        let common = &task.common;
+        if !self.of_handlers && !are_templates(&common.tags) && !self.is_selected(task) {
+            return true;
+        }
         let apart = self.alone || self.settled;
-        if self.found.tasks.len() >= MOST || !apart || !can_be_foreseen(task, self.alone) {
+        if self.found.tasks.len() >= MOST_TASKS || !apart || !can_be_foreseen(task, self.alone) {
             return false;
         }
         self.found.tasks.push(Arc::clone(task));
-        !is_judged(task)
+        let notifies = common.notify.iter().flat_map(|names| match names.as_list() {
+            Some(names) => names.to_vec(),
+            None => vec![names.clone()],
+        });
+        // Whoever notifies a handler that is not there ends the run.
+        let mut notifies = notifies.map(|name| self.handlers.contains(&name.to_text()));
+        !is_judged(task) && notifies.all(|known| known && !self.of_handlers)
+    }
+
+    /// Whether the tags leave the task.
+    fn is_selected(&self, task: &Task) -> bool {
+        let RunOptions { tags: only, skip_tags: skip, .. } = self.options;
+        tags::selected(&tags::words(&task.common.tags), only, skip)
     }
 
     fn block(&mut self, block: &Block) -> bool {
@@ -370,14 +496,14 @@ impl Walk {
             self.found.tasks.extend(next.tasks.iter().cloned());
             open = next.open;
         }
-        self.found.tasks.truncate(MOST);
+        self.found.tasks.truncate(MOST_TASKS);
         self.found.tasks
     }
 }
 
-impl Batch<'_> {
+impl<'r> Batch<'r> {
     /// Goes through tasks that a set of hosts comes to after the one it is at.
-    pub(super) fn walk(&self, set: &[usize]) -> Walk {
+    pub(super) fn walk(&self, set: &[usize]) -> Walk<'r> {
         let settled =
             self.play.max_fail_percentage.is_none() && !self.crew.shared.options.any_errors_fatal;
         let mut known: BTreeSet<String> = self.inside.iter().cloned().collect();
@@ -386,33 +512,63 @@ impl Batch<'_> {
             set.iter().all(|at| self.completed.contains(&(*at, String::clone(role))))
         };
         let through = known.iter().filter(of_all).cloned().collect();
-        Walk { alone: set.len() == 1, settled, through, known, found: Following::default() }
+        Walk {
+            options: &self.crew.shared.options,
+            alone: set.len() == 1,
+            settled,
+            through,
+            known,
+            handlers: self.handlers.plain_names(),
+            of_handlers: false,
+            found: Following::default(),
+        }
     }
 
     /// Plans what is asked together of each host, beginning with the first of these tasks.
     pub(super) async fn look_ahead(&self, nodes: &[Node], set: &[usize]) {
-        let options = &self.crew.shared.options;
-        let asks = options.step || options.debugger || self.vars.debugged;
-        if asks || options.start_at.is_some() {
-            return;
-        }
         let mut tasks = None;
-        for index in set {
-            let host = self.crew.shared.host(&self.names[*index]);
-            if matches!(*lock(&host.ahead), Some(Ahead::Sent { .. })) {
-                continue;
-            }
+        for index in set.iter().copied().filter(|index| self.looks_ahead(*index)) {
             let tasks = tasks.get_or_insert_with(|| {
                 let mut walk = self.walk(set);
                 let open = walk.nodes(nodes);
                 walk.and_then(open, &self.around)
             });
-            let several = tasks.len() > 1 || tasks.first().is_some_and(|it| it.repeat.is_some());
-            if !several {
-                return;
-            }
-            let scope = self.scope(*index);
-            self.crew.look_ahead(tasks, &scope).await;
+            self.plan(tasks, index).await;
+        }
+    }
+
+    /// Plans what is asked together of hosts that were notified of a handler: with it the others
+    /// that each was notified of, which stand from `at` on, and what comes after them. `set` are
+    /// the hosts that are on their way through the handlers.
+    pub(super) async fn look_ahead_of_handlers(
+        &self,
+        first: &Arc<Task>,
+        at: usize,
+        hosts: &[usize],
+        set: &[usize],
+    ) {
+        for index in hosts.iter().copied().filter(|index| self.looks_ahead(*index)) {
+            let mut walk = self.walk(set);
+            walk.of_handlers = true;
+            let left = self.handlers.left_for(at, index);
+            let open = std::iter::once(first).chain(&left).all(|task| walk.task(task));
+            walk.of_handlers = false;
+            self.plan(&walk.and_then(open, &self.around), index).await;
+        }
+    }
+
+    /// Whether there is anything to plan for a host.
+    fn looks_ahead(&self, index: usize) -> bool {
+        let options = &self.crew.shared.options;
+        let asks = options.step || options.debugger || self.vars.debugged;
+        let host = self.crew.shared.host(&self.names[index]);
+        let is_under_way = matches!(*lock(&host.ahead), Some(Ahead::Sent { .. }));
+        !(asks || options.start_at.is_some() || is_under_way)
+    }
+
+    async fn plan(&self, tasks: &[Arc<Task>], index: usize) {
+        if tasks.len() > 1 || tasks.first().is_some_and(|it| it.repeat.is_some()) {
+            self.crew.look_ahead(tasks, &self.scope(index)).await;
         }
     }
 
@@ -439,20 +595,24 @@ impl Crew<'_> {
     /// What tasks will ask of a host, up to the first of which it cannot be known.
     async fn rehearse(&self, tasks: &[Arc<Task>], scope: &TaskScope) -> Vec<ModuleRequest> {
         let notes = Arc::new(Notes::default());
-        let watch = Arc::new(Watch::new(&self.shared.world));
-        let reach = ToNotes(Arc::clone(&notes));
+        let watch = Arc::new(Watch::new(&self.shared.world, &scope.host));
+        let reach = ToNotes { notes: Arc::clone(&notes), target: Mutex::default() };
         let crew = Crew { reach: &reach, sink: &Silence, ..*self };
-        let scope = TaskScope { watch: Some(Arc::clone(&watch)), ..scope.clone() };
+        let scope = TaskScope {
+            host: Arc::clone(&watch.host),
+            watch: Some(Arc::clone(&watch)),
+            ..scope.clone()
+        };
         let mut bytes = 0;
         for task in tasks {
-            if !self.is_selected(task) {
+            if only_shows(task, &scope, &watch) {
+                watch.gives(task);
                 continue;
             }
             let known = lock(&notes.requests).len();
-            let registers = |task: &Task| lock(&watch.names).extend(task.register.clone());
             // Each item of a loop can see what the one before it gave.
             if task.repeat.is_some() {
-                registers(task);
+                watch.gives(task);
             }
             let task = Task { changed_when: None, failed_when: None, ..Task::clone(task) };
             let scope = scope.for_task(&task);
@@ -477,15 +637,9 @@ impl Crew<'_> {
                 break;
             }
             drop(requests);
-            registers(&task);
+            watch.gives(&task);
         }
         std::mem::take(&mut *lock(&notes.requests))
-    }
-
-    /// Whether the tags leave the task.
-    fn is_selected(&self, task: &Task) -> bool {
-        let options = &self.shared.options;
-        tags::selected(&tags::words(&task.common.tags), &options.tags, &options.skip_tags)
     }
 
     /// The answer to a request that goes out with others or has gone out before; `None` when it is

@@ -76,7 +76,7 @@ impl Crew<'_> {
     ///
     /// What failed is settled once more, by somebody who notes what is looked at.
     pub(super) fn explain(&self, task: &Task, scope: &TaskScope) -> Vec<String> {
-        let watch = Arc::new(Watch::new(&self.shared.world));
+        let watch = Arc::new(Watch::new(&self.shared.world, &scope.host));
         let watched = TaskScope { watch: Some(Arc::clone(&watch)), ..scope.clone() };
         let context = watched.context();
         let values = task.args.as_dict().into_iter().flat_map(|args| args.values());

@@ -10,7 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use updraft_base::{Blame, Digest};
 use updraft_remote::{Output, RemoteError, Session, Steps};
 use updraft_wire::{
-    Chain, Exec, Exit, Job, ModuleRequest, ModuleResult, Peer, Put, Request, Response, SAME, SEND,
+    Chain, Exec, Exit, Job, MANAGER, ModuleRequest, ModuleResult, Peer, Put, Request, Response,
+    SAME, SEND,
 };
 
 /// One host.
@@ -141,7 +142,11 @@ impl FakeHost {
                 }
                 None => json!({"changed": false, "stat": {"exists": false}}),
             },
-            "file" | "service" | "apt" | "systemd" => json!({"changed": true}),
+            "file" | "service" | "apt" | "systemd" | "uri" => json!({"changed": true}),
+            "package" if text("name") == "alien" => {
+                json!({"failed": true, "msg": "there is none", MANAGER: "zypper"})
+            }
+            "package" => json!({"changed": true}),
             other => json!({"failed": true, "msg": format!("no module {other}")}),
         }
     }

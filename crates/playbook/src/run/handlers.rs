@@ -20,6 +20,8 @@ pub(super) struct Handlers {
     list: Vec<Handler>,
     /// How many lists of handlers were added.
     lists: usize,
+    /// Names and topics that are written out.
+    plain: Arc<BTreeSet<String>>,
     /// Handlers whose names could not be rendered when they were looked for, and why; told once.
     pub(super) unusable: Vec<String>,
     told: BTreeSet<usize>,
@@ -53,6 +55,9 @@ impl Handlers {
             match node {
                 Node::Task(task) => {
                     if !self.list.iter().any(|known| known.task.id == task.id) {
+                        let words = task.name.iter().chain(&task.listen);
+                        let words = words.filter(|word| !word.is_lazy()).map(Value::to_text);
+                        Arc::make_mut(&mut self.plain).extend(words);
                         let (task, marks) = (Arc::clone(task), BTreeSet::new());
                         self.list.push(Handler { task, marks, list: self.lists });
                     }
@@ -152,6 +157,17 @@ impl Handlers {
                 self.list[index].marks.extend(&hosts);
             }
         }
+    }
+
+    /// Names and topics that a handler answers to in any case.
+    pub(super) fn plain_names(&self) -> Arc<BTreeSet<String>> {
+        Arc::clone(&self.plain)
+    }
+
+    /// The handlers from `at` on that a host was notified of.
+    pub(super) fn left_for(&self, at: usize, host: usize) -> Vec<Arc<Task>> {
+        let left = self.list.iter().skip(at).filter(|handler| handler.marks.contains(&host));
+        left.map(|handler| Arc::clone(&handler.task)).collect()
     }
 
     /// The next handler from `at` on that one of `hosts` was notified of. Its marks are taken.

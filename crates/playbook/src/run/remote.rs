@@ -94,7 +94,19 @@ impl Crew<'_> {
         args: &Dict,
         job: Option<Job>,
     ) -> Dict {
-        let request = match self.request(call, name, args) {
+        self.native_as(call, name, name, args, job).await
+    }
+
+    /// Runs one of our modules, which is asked for by the name that lets the host choose it.
+    pub(super) async fn native_as(
+        &self,
+        call: &Call<'_>,
+        asked: &str,
+        name: &str,
+        args: &Dict,
+        job: Option<Job>,
+    ) -> Dict {
+        let request = match self.request(call, asked, args) {
             Ok(request) => {
                 // What a job found is asked for later.
                 ModuleRequest { brief: request.brief && job.is_none(), job: job.clone(), ..request }

@@ -7,6 +7,7 @@ use super::outcome::{failed, flag, put};
 use crate::template::Fault;
 use crate::value::{Dict, Value};
 use std::path::Path;
+use updraft_wire::MANAGER;
 
 impl Crew<'_> {
     pub(super) async fn unarchive(&self, call: &Call<'_>) -> Dict {
@@ -50,6 +51,13 @@ impl Crew<'_> {
         };
         let manager = match told.or_else(known) {
             Some(manager) => manager,
+            // Nothing here hangs on which it is: the host knows.
+            None if call.task.detach.is_none() && call.task.common.module_defaults.is_empty() => {
+                match self.package_of_host(call).await {
+                    Ok(result) => return result,
+                    Err(manager) => manager,
+                }
+            }
             None => match self.package_manager(call).await {
                 Ok(manager) => manager,
                 Err(result) => return result,
@@ -69,6 +77,20 @@ impl Crew<'_> {
             Err(_) => failed(format!(
                 "Could not find a matching action for the \"{manager}\" package manager."
             )),
+        }
+    }
+
+    /// Has the host run the module of its package manager, if that is one of ours.
+    ///
+    /// # Errors
+    /// With the name of the package manager, if it is another.
+    async fn package_of_host(&self, call: &Call<'_>) -> Result<Dict, String> {
+        let mut args = call.args.clone();
+        args.shift_remove("use");
+        let mut result = self.native_as(call, "package", "apt", &args, None).await;
+        match result.shift_remove(MANAGER) {
+            Some(manager) => Err(manager.to_text()),
+            None => Ok(result),
         }
     }
 

@@ -66,6 +66,22 @@ pub(crate) struct HostState {
     pub(crate) ahead: Mutex<Option<Ahead>>,
 }
 
+impl HostState {
+    /// The same host for a rehearsal: what is set there is seen there alone.
+    pub(crate) fn rehearsed(&self) -> Self {
+        let copy = |cell: &Cell| Cell(RwLock::new(cell.get()));
+        Self {
+            name: self.name.clone(),
+            inventory: RwLock::default(),
+            facts: copy(&self.facts),
+            set: copy(&self.set),
+            included: copy(&self.included),
+            implicit: self.implicit,
+            ahead: Mutex::default(),
+        }
+    }
+}
+
 /// Shared by everything in a run.
 pub(crate) struct Shared {
     pub(crate) inventory: RwLock<Inventory>,

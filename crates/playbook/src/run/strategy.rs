@@ -362,6 +362,14 @@ impl<'r> Batch<'r> {
                     return;
                 }
                 match node {
+                    // After the handlers that it runs come the tasks after it.
+                    Node::Task(task) if task.meta().is_some() => {
+                        let mut walk = self.walk(&set);
+                        let open = walk.nodes(&nodes[at + 1..]);
+                        self.around.push(walk.end(open));
+                        self.task(task, &set, false).await;
+                        self.around.pop();
+                    }
                     Node::Task(task) => {
                         self.look_ahead(&nodes[at..], &set).await;
                         self.task(task, &set, false).await;
@@ -560,7 +568,10 @@ impl<'r> Batch<'r> {
                     let text = format!("NOTIFIED HANDLER {} for {}", task.word, self.names[*host]);
                     self.crew.sink.event(Event::Detail(3, text));
                 }
+                let going = self.among(set);
+                self.look_ahead_of_handlers(&task, at, &hosts, &going).await;
                 self.task(&task, &hosts, true).await;
+                self.look_no_more(&hosts);
                 if self.broken.is_some() {
                     break;
                 }

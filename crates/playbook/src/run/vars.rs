@@ -102,6 +102,14 @@ impl TaskScope {
         }
     }
 
+    /// The state of a host of this name.
+    fn host_called(&self, name: &str) -> Arc<HostState> {
+        match &self.watch {
+            Some(watch) if watch.host.name == name => Arc::clone(&watch.host),
+            _ => self.shared.host(name),
+        }
+    }
+
     fn inventory(&self) -> &Dict {
         self.inventory.get_or_init(|| self.shared.inventory_vars(&self.host, &self.play.dir))
     }
@@ -363,7 +371,7 @@ fn at<'s>(
 impl Scope for TaskScope {
     fn get(&self, name: &str) -> Option<Value> {
         if let Some(watch) = &self.watch {
-            watch.looks_at(name);
+            watch.looks_at(&self.host.name, name);
         }
         if let Some(value) = self.over.get(name) {
             return Some(value.clone());
@@ -450,7 +458,7 @@ impl HostVars {
             ..(*self.scope.play).clone()
         };
         let scope = TaskScope {
-            host: self.scope.shared.host(name),
+            host: self.scope.host_called(name),
             play: Arc::new(play),
             files: Arc::default(),
             common: Arc::new(Common::default()),

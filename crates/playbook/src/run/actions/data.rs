@@ -118,8 +118,11 @@ impl Crew<'_> {
         };
         self.warn_of_names(call, &facts);
         host.set.add(&facts);
-        if cacheable {
-            self.learn(host, &facts);
+        match &call.scope.watch {
+            // What a run keeps for others is kept when its turn has come.
+            Some(watch) if cacheable => watch.looks_too_far(),
+            None if cacheable => self.learn(host, &facts),
+            _ => {}
         }
         let mut result = done(false);
         put(&mut result, "ansible_facts", Value::dict(facts));
