@@ -20,6 +20,6 @@ pub use error::RemoteError;
 pub use fan_out::{Outcome, Outcomes, fan_out};
 pub use keep::{Keeper, keep};
 pub use local::local_session;
-pub use session::{Output, Session, Steps, Stream};
+pub use session::{OneByOne, Output, Session, Steps, Stream};
 pub use ssh::{Ssh, SshConnection, agent_removal};
 pub use target::{AgentBinary, Password, SshTarget, SshUser};

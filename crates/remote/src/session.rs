@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use updraft_wire::{Chain, Exec, Exit, ModuleRequest, Peer, Put, Request, Response};
+use updraft_wire::{Become, Chain, Exec, Exit, ModuleRequest, Peer, Put, Request, Response};
 
 /// Longer than anything is waited for.
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -43,6 +43,38 @@ impl Steps for VecDeque<Response> {
     }
 }
 
+/// The modules of a chain, for whoever asks for them one by one.
+pub struct OneByOne {
+    left: VecDeque<ModuleRequest>,
+    become_user: Option<Become>,
+    /// What was answered so far.
+    pub answers: VecDeque<Response>,
+}
+
+impl OneByOne {
+    /// The modules of a chain.
+    pub fn of(chain: Chain) -> Self {
+        let Chain { modules, become_user } = chain;
+        Self { left: modules.into(), become_user, answers: VecDeque::new() }
+    }
+
+    /// The next module, as it is asked for alone; `None` at the end, and once none is run any more.
+    #[expect(clippy::should_implement_trait, reason = "what comes next hangs on the answers")]
+    pub fn next(&mut self) -> Option<ModuleRequest> {
+        let goes_on = |last: &Response| matches!(last, Response::Module(it) if it.goes_on());
+        if !self.answers.back().is_none_or(goes_on) {
+            return None;
+        }
+        let module = self.left.pop_front()?;
+        Some(ModuleRequest { become_user: self.become_user.clone(), ..module })
+    }
+
+    /// Takes the answer to the module that was given last.
+    pub fn answered(&mut self, answer: Response) {
+        self.answers.push_back(answer);
+    }
+}
+
 /// A conversation with one agent.
 ///
 /// Requests may overlap: many callers can share one session. Each wait has a deadline.
@@ -65,17 +97,11 @@ pub trait Session: Send + Sync {
     /// As [`Session::call`], when they could not be asked for at all.
     async fn chain(&self, chain: Chain) -> Result<Box<dyn Steps>, RemoteError> {
         // For sessions that are not far from anywhere: nothing is won by asking once.
-        let mut answers = VecDeque::new();
-        for module in chain.modules {
-            let module = ModuleRequest { become_user: chain.become_user.clone(), ..module };
-            let answer = self.call(Request::Module(module), DAY).await?;
-            let goes_on = matches!(&answer, Response::Module(result) if result.goes_on());
-            answers.push_back(answer);
-            if !goes_on {
-                break;
-            }
+        let mut modules = OneByOne::of(chain);
+        while let Some(module) = modules.next() {
+            modules.answered(self.call(Request::Module(module), DAY).await?);
         }
-        Ok(Box::new(answers))
+        Ok(Box::new(modules.answers))
     }
 
     /// Runs a command and streams its output.

@@ -3,12 +3,12 @@
 use super::{HostTarget, Operator, Reach, ReachError};
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use updraft_base::{Blame, Digest};
-use updraft_remote::{Output, RemoteError, Session, Steps};
+use updraft_remote::{OneByOne, Output, RemoteError, Session, Steps};
 use updraft_wire::{
     Chain, Exec, Exit, Job, MANAGER, ModuleRequest, ModuleResult, Peer, Put, Request, Response,
     SAME, SEND,
@@ -46,16 +46,11 @@ impl Session for FakeHost {
 
     async fn chain(&self, chain: Chain) -> Result<Box<dyn Steps>, RemoteError> {
         self.trips.lock().unwrap().push(chain.modules.len());
-        let mut answers = VecDeque::new();
-        for module in chain.modules {
-            assert_eq!(module.become_user, None);
-            let become_user = chain.become_user.clone();
-            answers.push_back(self.module(ModuleRequest { become_user, ..module }));
-            if !matches!(answers.back(), Some(Response::Module(result)) if result.goes_on()) {
-                break;
-            }
+        let mut modules = OneByOne::of(chain);
+        while let Some(module) = modules.next() {
+            modules.answered(self.module(module));
         }
-        Ok(Box::new(answers))
+        Ok(Box::new(modules.answers))
     }
 
     async fn exec(&self, _exec: Exec, _output: &mut dyn Output) -> Result<Exit, RemoteError> {

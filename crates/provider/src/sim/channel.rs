@@ -13,9 +13,10 @@ use tokio::io::{
 };
 use tokio::sync::watch;
 use updraft_base::{Blame, MachineId};
+use updraft_remote::OneByOne;
 use updraft_wire::{
-    Chain, Decoded, Decoder, Frame, Hello, Kind, MAX_BODY, ModuleRequest, OutputTag, PREAMBLE, Put,
-    Request, Response, VERSION,
+    Chain, Decoded, Decoder, Frame, Hello, Kind, MAX_BODY, OutputTag, PREAMBLE, Put, Request,
+    Response, VERSION,
 };
 
 /// Bytes that may be on their way in one direction, as in a pipe.
@@ -200,19 +201,17 @@ impl Agent {
 
     /// Modules one after the other. Each may be lost on the way as if it had been asked for alone.
     async fn chain(&mut self, id: u32, chain: Chain) -> Result<(), Gone> {
-        let mut bytes = Vec::new();
-        for module in chain.modules {
-            let module = ModuleRequest { become_user: chain.become_user.clone(), ..module };
+        let mut modules = OneByOne::of(chain);
+        while let Some(module) = modules.next() {
             let mut wires = Wires { staged: std::mem::take(&mut self.staged), ..Wires::default() };
             let answered = self.line.ask(&Request::Module(module), &mut wires).await;
             self.staged = std::mem::take(&mut wires.staged);
             let (Answered::Well(response) | Answered::Twice(response)) =
                 answered.map_err(|_| Gone)?;
-            Frame::step(id, &response).encode(&mut bytes);
-            if !matches!(&response, Response::Module(result) if result.goes_on()) {
-                break;
-            }
+            modules.answered(response);
         }
+        let mut bytes = Vec::new();
+        modules.answers.iter().for_each(|answer| Frame::step(id, answer).encode(&mut bytes));
         Frame::response(id, &Response::Done).encode(&mut bytes);
         self.send(&bytes).await
     }
