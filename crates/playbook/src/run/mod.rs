@@ -17,6 +17,7 @@ mod explain;
 mod failure;
 mod fetch;
 mod files;
+mod following;
 mod foreign;
 mod free;
 mod handlers;

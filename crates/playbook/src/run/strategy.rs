@@ -2,9 +2,9 @@
 //! each host is a batch of its own.
 
 use super::Gathering;
-use super::ahead::Following;
 use super::cache::GATHERED;
 use super::execute::{Crew, truth};
+use super::following::Following;
 use super::handlers::Handlers;
 use super::outcome::{Ended, Outcome};
 use super::plays::{PlayFault, host_scope, play_context, play_number, play_truth, vars_files};
