@@ -18,12 +18,13 @@ use std::io::{Read, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use updraft_wire::{
-    Become, Decoded, Decoder, Failure, Frame, Hello, Kind, PREAMBLE, Request, Response, VERSION,
+    Become, Decoded, Decoder, Failure, Frame, Hello, Kind, MAX_ID, PREAMBLE, Request, Response,
+    VERSION,
 };
 
 /// PAM may ask a directory server that is slow or away before it lets anybody through.
@@ -46,7 +47,26 @@ type Slot = Mutex<Option<Arc<Child>>>;
 pub(crate) struct Child {
     stdin: Mutex<Option<ChildStdin>>,
     open: Mutex<HashSet<u32>>,
+    /// What we asked ourselves, and who waits for the answer.
+    asked: Mutex<HashMap<u32, Sender<Frame>>>,
+    /// How often we asked.
+    count: AtomicU32,
     gone: AtomicBool,
+}
+
+/// A request of ours to an agent of another user.
+pub(crate) struct Asked {
+    pub(crate) id: u32,
+    answer: Receiver<Frame>,
+}
+
+impl Asked {
+    /// Waits for the answer, or for the end of the other agent.
+    pub(crate) fn answer(self, user: &str) -> Result<Response, Failure> {
+        let ended = |_| becoming(format_args!("the agent of `{user}` has ended"));
+        let frame = self.answer.recv().map_err(ended)?;
+        frame.message().map_err(|fault| system("cannot read what another agent answers", fault))
+    }
 }
 
 /// What happens while an agent starts.
@@ -109,6 +129,24 @@ impl Child {
         Ok(())
     }
 
+    /// Asks for something whose answer is for us.
+    pub(crate) fn ask(&self, request: &Request) -> Result<Asked, Failure> {
+        // Controllers count from the other end.
+        let id = MAX_ID - self.count.fetch_add(1, Ordering::SeqCst) % (MAX_ID / 2);
+        let (sender, answer) = channel();
+        lock(&self.asked).insert(id, sender);
+        let sent = self.send(&Frame::request(id, request));
+        if !sent || self.gone.load(Ordering::SeqCst) {
+            lock(&self.asked).remove(&id);
+        }
+        Ok(Asked { id, answer })
+    }
+
+    /// Whoever waits for the answer to a request of ours, once.
+    fn waits_for(&self, id: u32) -> Option<Sender<Frame>> {
+        lock(&self.asked).remove(&id)
+    }
+
     /// Sends a frame; returns whether it was written.
     pub(crate) fn send(&self, frame: &Frame) -> bool {
         self.write(&frame.to_bytes())
@@ -143,6 +181,8 @@ fn start(connection: &Arc<Connection>, wanted: &Become) -> Result<Arc<Child>, Fa
     let child = Arc::new(Child {
         stdin: Mutex::new(Some(stdin)),
         open: Mutex::default(),
+        asked: Mutex::default(),
+        count: AtomicU32::new(0),
         gone: AtomicBool::new(false),
     });
     if let Some(password) = &wanted.password {
@@ -166,6 +206,7 @@ fn start(connection: &Arc<Connection>, wanted: &Become) -> Result<Arc<Child>, Fa
             drop(listening.join());
             drop(events.send(Start::Ended));
             let last = last_words(&lock(&complaint));
+            lock(&child.asked).clear();
             let left: Vec<u32> = lock(&child.open).drain().collect();
             for id in left {
                 let fault = becoming(format_args!("the agent of `{wanted}` has ended: {last}"));
@@ -286,6 +327,10 @@ fn pass_on(
             };
             match frame.kind {
                 Kind::Hello => drop(events.send(Start::Ready)),
+                Kind::Response if let Some(waits) = child.waits_for(frame.id) => {
+                    // Who no longer waits has given up.
+                    waits.send(frame).ok();
+                }
                 Kind::Response => {
                     if lock(&child.open).remove(&frame.id) {
                         connection.pass_on(&frame);

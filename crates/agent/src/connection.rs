@@ -65,8 +65,8 @@ pub(crate) struct Task {
     /// A byte written here wakes the thread that waits for a command.
     wake: Mutex<Option<OwnedFd>>,
     chunks: Mutex<Option<SyncSender<Vec<u8>>>>,
-    /// Set when another agent carries it out.
-    child: Mutex<Option<Arc<Child>>>,
+    /// Set while another agent carries it out, with the id that it has there.
+    child: Mutex<Option<(Arc<Child>, u32)>>,
 }
 
 /// What the end of a connection does to a request.
@@ -117,8 +117,8 @@ impl Task {
             // The pipe can only be full of such bytes already, or have lost its reader.
             rustix::io::write(wake, &[0]).ok();
         }
-        if let Some(child) = &*lock(&self.child) {
-            child.send(&Frame::cancel(self.id));
+        if let Some((child, id)) = &*lock(&self.child) {
+            child.send(&Frame::cancel(*id));
         }
     }
 }
@@ -266,7 +266,7 @@ impl Connection {
                 Some(module) => foreign::run(self, task, &request, module),
                 None => module::run(self, task, &request),
             },
-            Request::Chain(chain) => self.chain(task, &chain.modules),
+            Request::Chain(chain) => self.chain(task, chain.modules),
             Request::Exec(command) => exec::run(self, task, &command),
             Request::Put(put) => {
                 files::put(self, &put, &chunks.expect("start makes a channel for each put"))
@@ -283,15 +283,23 @@ impl Connection {
     }
 
     /// Runs modules up to the first that does not do well, and tells of each as it ends.
-    fn chain(&self, task: &Arc<Task>, modules: &[ModuleRequest]) -> Result<Response, Failure> {
-        for request in modules {
+    fn chain(
+        self: &Arc<Self>,
+        task: &Arc<Task>,
+        modules: Vec<ModuleRequest>,
+    ) -> Result<Response, Failure> {
+        for mut request in modules {
             if task.is_over() {
                 break;
             }
-            if request.foreign.is_some() || request.job.is_some() || request.become_user.is_some() {
+            if request.foreign.is_some() || request.job.is_some() {
                 return Err(refused(format_args!("`{}` cannot be in a chain", request.name)));
             }
-            let response = module::run(self, task, request)?;
+            let wanted = request.become_user.take();
+            let response = match wanted.filter(|wanted| !self.users.is_self(&wanted.user)) {
+                None => module::run(self, task, &request)?,
+                Some(wanted) => self.ask_as(task, request, &wanted)?,
+            };
             let goes_on = matches!(&response, Response::Module(result) if result.goes_on());
             let frame = Frame::step(task.id, &response);
             if frame.body.len() > MAX_MESSAGE {
@@ -315,16 +323,39 @@ impl Connection {
     ) -> Result<(), Failure> {
         let child = self.users.agent_for(self, wanted)?;
         if let Request::Module(module) = request {
-            let staged = module.args.get("_updraft_staged").and_then(serde_json::Value::as_str);
-            if let Some(path) = staged {
-                self.staging.share(path, &wanted.user)?;
-            }
+            self.share_staged(module, wanted)?;
         }
-        *lock(&task.child) = Some(Arc::clone(&child));
+        *lock(&task.child) = Some((Arc::clone(&child), task.id));
         if task.is_cancelled() {
             return Err(failure_cancelled());
         }
         child.forward(task.id, request)
+    }
+
+    /// Has an agent of another user run a module, and waits for its answer.
+    fn ask_as(
+        self: &Arc<Self>,
+        task: &Task,
+        request: ModuleRequest,
+        wanted: &Become,
+    ) -> Result<Response, Failure> {
+        let child = self.users.agent_for(self, wanted)?;
+        self.share_staged(&request, wanted)?;
+        let asked = child.ask(&Request::Module(request))?;
+        *lock(&task.child) = Some((Arc::clone(&child), asked.id));
+        if task.is_cancelled() {
+            // It came before anybody knew whom to tell.
+            child.send(&Frame::cancel(asked.id));
+        }
+        let answered = asked.answer(&wanted.user);
+        lock(&task.child).take();
+        answered
+    }
+
+    /// Lets another user read the content that a module is given, if there is any.
+    fn share_staged(&self, module: &ModuleRequest, wanted: &Become) -> Result<(), Failure> {
+        let staged = module.args.get("_updraft_staged").and_then(serde_json::Value::as_str);
+        staged.map_or(Ok(()), |path| self.staging.share(path, &wanted.user))
     }
 
     /// Answers a request, once.
@@ -367,9 +398,9 @@ impl Connection {
 
     /// Ends everything that belongs to the connection.
     pub(crate) fn end(&self) {
-        self.users.end();
         let open: Vec<Arc<Task>> = lock(&self.tasks).values().cloned().collect();
         open.iter().for_each(|task| task.ending.store(true, Ordering::SeqCst));
+        self.users.end();
         for task in open.iter().filter(|task| task.at_end == AtEnd::Cancel) {
             task.cancel();
         }

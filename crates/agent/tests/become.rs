@@ -262,3 +262,50 @@ async fn a_chain_goes_to_the_other_user_as_a_whole() {
     assert_eq!(failure.kind, FailureKind::Become);
     assert_eq!(steps.next(SOON).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn modules_of_a_chain_become_their_own_users() {
+    let served = Served::start().await;
+    let line = |text: &str, user: Option<&str>| ModuleRequest {
+        name: "shell".to_owned(),
+        args: serde_json::json!({ "_raw_params": text }).as_object().expect("a map").clone(),
+        become_user: user.map(|user| wish(user, None)),
+        ..ModuleRequest::default()
+    };
+    let said = |answer: Option<Response>| match answer {
+        Some(Response::Module(result)) => result.0["stdout"].as_str().unwrap().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let modules = vec![
+        line("echo ${BECAME:-nobody} 1", None),
+        line("echo ${BECAME:-nobody} 2", Some("app")),
+        line("echo ${BECAME:-nobody} 3", Some("other")),
+        line("echo ${BECAME:-nobody} 4", None),
+        // More than fits one frame.
+        line("head -c 1500000 /dev/zero | tr '\\0' x", Some("app")),
+        line("echo ${BECAME:-nobody} 6; exit 1", Some("app")),
+        line("echo never", None),
+    ];
+    let mut steps = served.session.chain(Chain { modules, become_user: None }).await.unwrap();
+    for expected in ["nobody 1", "app 2", "other 3", "nobody 4"] {
+        assert_eq!(said(steps.next(SOON).await.unwrap()), expected);
+    }
+    assert_eq!(said(steps.next(SOON).await.unwrap()).len(), 1_500_000);
+    assert_eq!(said(steps.next(SOON).await.unwrap()), "app 6");
+    assert_eq!(steps.next(SOON).await.unwrap(), None);
+    // One agent for each of them.
+    assert_eq!(served.calls().len(), 2);
+    // Whoever cannot be become ends the chain where it is their turn, and so does an agent's end.
+    let killed = [line("true", None), line("kill -9 $PPID", Some("app")), line("echo never", None)];
+    for (modules, kind) in [
+        (vec![line("true", None), line("true", Some("ghost"))], FailureKind::Become),
+        (killed.to_vec(), FailureKind::Become),
+    ] {
+        let chain = Chain { modules, become_user: None };
+        let mut steps = served.session.chain(chain).await.unwrap();
+        assert!(matches!(steps.next(SOON).await.unwrap(), Some(Response::Module(_))));
+        let Some(Response::Failed(failure)) = steps.next(SOON).await.unwrap() else { panic!() };
+        assert_eq!(failure.kind, kind);
+        assert_eq!(steps.next(SOON).await.unwrap(), None);
+    }
+}

@@ -66,7 +66,8 @@ impl OneByOne {
             return None;
         }
         let module = self.left.pop_front()?;
-        Some(ModuleRequest { become_user: self.become_user.clone(), ..module })
+        let become_user = self.become_user.clone().or(module.become_user);
+        Some(ModuleRequest { become_user, ..module })
     }
 
     /// Takes the answer to the module that was given last.

@@ -258,10 +258,10 @@ pub struct ModuleRequest {
 /// Modules that run one after the other, up to the first that fails or is not ours to run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Chain {
-    /// The modules. They become no other user each for itself, run in the foreground, and none of
-    /// them is foreign.
+    /// The modules. They run in the foreground, and none of them is foreign.
     pub modules: Vec<ModuleRequest>,
-    /// Become this user first, for all of them.
+    /// Become this user first, for all of them; then none of them becomes another one. One agent
+    /// less stands between than when each becomes the user for itself.
     #[serde(default, rename = "become", skip_serializing_if = "Option::is_none")]
     pub become_user: Option<Become>,
 }

@@ -387,11 +387,7 @@ impl Crew<'_> {
             };
             let mut requests = lock(&notes.requests);
             let failed = matches!(told.outcome.ended, Ended::Failed | Ended::Unreachable);
-            let first = requests.first().map(|first| first.become_user.clone());
-            let as_another = requests[known..]
-                .iter()
-                .any(|request| Some(&request.become_user) != first.as_ref());
-            if failed || as_another || watch.is_hit() || notes.more.load(Ordering::Relaxed) {
+            if failed || watch.is_hit() || notes.more.load(Ordering::Relaxed) {
                 requests.truncate(known);
                 break;
             }
@@ -420,11 +416,7 @@ impl Crew<'_> {
         let ahead = lock(&host.ahead).take()?;
         let (mut steps, mut left) = match ahead {
             Ahead::Planned(planned) if planned.front() == Some(request) => {
-                let become_user = request.become_user.clone();
-                let modules = planned.iter().cloned();
-                let modules =
-                    modules.map(|request| ModuleRequest { become_user: None, ..request }).collect();
-                match session.chain(Chain { modules, become_user }).await {
+                match session.chain(chain_of(&planned)).await {
                     Ok(steps) => (steps, planned),
                     Err(error) => return Some(unreachable(&updraft_base::chain(&error))),
                 }
@@ -454,6 +446,17 @@ impl Crew<'_> {
             Err(error) => Some(unreachable(&updraft_base::chain(&error))),
         }
     }
+}
+
+/// Requests as one, with the user whom all of them become said once.
+fn chain_of(requests: &VecDeque<ModuleRequest>) -> Chain {
+    let become_user = requests.front().and_then(|first| first.become_user.clone());
+    let mut modules: Vec<ModuleRequest> = requests.iter().cloned().collect();
+    if modules.iter().any(|request| request.become_user != become_user) {
+        return Chain { modules, become_user: None };
+    }
+    modules.iter_mut().for_each(|request| request.become_user = None);
+    Chain { modules, become_user }
 }
 
 /// How many bytes a request takes, about.

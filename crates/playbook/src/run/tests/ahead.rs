@@ -1,6 +1,7 @@
 //! What is sent together, and what is not.
 
 use super::{Case, Ran, RunOptions, run};
+use updraft_wire::ModuleRequest;
 
 /// What was asked of a host, each module by its line or destination.
 fn asked(ran: &Ran) -> Vec<String> {
@@ -195,11 +196,23 @@ fn tags_decide_before_anything_is_sent() {
 }
 
 #[test]
-fn another_user_and_local_hosts_are_asked_apart() {
+fn each_task_becomes_its_own_user() {
+    let users = |ran: &Ran| -> Vec<Option<String>> {
+        let user = |request: ModuleRequest| request.become_user.map(|other| other.user);
+        ran.net.requests("h1").into_iter().map(user).collect()
+    };
     let ran = run(
-        "- command: echo a\n- command: echo b\n  become: true\n- command: echo c\n  become: true",
+        "- command: echo a\n- command: echo b\n  become: true\n- command: echo c\n  become: true\n  become_user: app\n- command: echo d",
     );
-    assert_eq!(ran.net.trips("h1"), [1, 2]);
+    assert_eq!(ran.net.trips("h1"), [4]);
+    assert_eq!(users(&ran), [None, Some("root".to_owned()), Some("app".to_owned()), None]);
+    let ran = run("- command: echo a\n  become: true\n- command: echo b\n  become: true");
+    assert_eq!(ran.net.trips("h1"), [2]);
+    assert_eq!(users(&ran), [Some("root".to_owned()), Some("root".to_owned())]);
+}
+
+#[test]
+fn hosts_of_this_computer_are_asked_apart() {
     let ran = Case::new(
         "- hosts: all\n  gather_facts: false\n  connection: local\n  tasks:\n    - command: echo a\n    - command: echo b\n",
     )
@@ -369,10 +382,10 @@ fn another_way_to_the_host_is_another_message() {
 
 /// Plays in which something happens in the middle of what is sent together.
 const STORIES: &[&str] = &[
-    "    - command: echo a\n      register: r\n      notify: [h, g]\n    - command: exit 2\n      ignore_errors: true\n      register: s\n    - debug: var=s.rc\n    - copy: {content: x, dest: /x}\n      notify: h\n    - command: echo {{ s.rc }}\n      when: s is failed\n    - meta: flush_handlers\n    - command: exit 3\n      notify: h\n    - command: echo never\n",
+    "    - command: echo a\n      register: r\n      notify: [h, g]\n    - command: exit 2\n      ignore_errors: true\n      register: s\n    - debug: var=s.rc\n    - copy: {content: x, dest: /x}\n      notify: h\n    - command: echo {{ s.rc }}\n      when: s is failed\n      become: true\n    - meta: flush_handlers\n    - command: exit 3\n      notify: h\n    - command: echo never\n",
     "    - set_fact: {n: 1}\n    - block:\n        - command: echo {{ n }}\n          no_log: true\n        - set_fact: {n: \"{{ n + 1 }}\"}\n        - command: exit {{ n }}\n        - command: echo never\n      rescue:\n        - debug: msg={{ ansible_failed_result.rc }}\n        - command: echo {{ n }}\n        - set_fact: {n: 7}\n      always:\n        - command: echo {{ n }}\n          changed_when: n == 7\n        - service: {name: x, state: started}\n          notify: g\n",
     "    - include_vars: more.yml\n    - command: echo {{ more }}\n    - command: echo b\n      loop: [1, 2]\n      loop_control: {label: \"{{ more }}\"}\n      register: r\n    - debug: var=r.results\n    - fail: {msg: no}\n      when: more != 'here'\n    - assert: {that: more == 'here', quiet: true}\n    - copy: {content: \"{{ more }}\", dest: /y}\n      diff: true\n      notify: [h, g]\n    - package: {name: p}\n    - command: echo c\n      failed_when: r.results | length == 2\n    - command: echo never\n",
-    "    - uri: {url: 'http://x'}\n    - command: echo a\n      check_mode: false\n      notify: h\n    - set_stats: {data: {a: 1}}\n    - command: echo b\n      tags: never\n    - command: echo c\n      notify: [g, h]\n",
+    "    - uri: {url: 'http://x'}\n    - command: echo a\n      check_mode: false\n      become: true\n      become_user: app\n      notify: h\n    - set_stats: {data: {a: 1}}\n    - command: echo b\n      tags: never\n    - command: echo c\n      notify: [g, h]\n",
 ];
 
 #[test]
