@@ -85,7 +85,7 @@ sed -e '/^bench-1 /s/=.*/=127.0.0.1 ansible_port=2222/' -e '/^bench-\([^1]\|1[0-
   -e "s/ssh_common_args='/&-o HostKeyAlias=bench-1 /" "$inventory" >"$fleet/far/hosts.ini"
 near=$inventory
 inventory=$fleet/far/hosts.ini
-for play in files site; do
+for play in files mixed site; do
   run_by_all $play
   measure "far-$play" --title "$play.yml on 1 host 0.1 s away, nothing to change" --rounds 2 "${contestants[@]}"
 done

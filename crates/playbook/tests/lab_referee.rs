@@ -22,8 +22,8 @@ use updraft_playbook::inventory::{Inventory, Reading};
 use updraft_playbook::output::{Event, Screen, ScreenOptions, Show, Sink};
 use updraft_playbook::value::{Dict, Key, Value};
 use updraft_playbook::{HostTarget, Loader, Operator, Playbook, Reach, ReachError, RunOptions};
-use updraft_remote::{Output, RemoteError, Session};
-use updraft_wire::{Exec, Exit, ModuleResult, Peer, Put, Request, Response};
+use updraft_remote::{OneByOne, Output, RemoteError, Session, Steps};
+use updraft_wire::{Chain, Exec, Exit, ModuleResult, Peer, Put, Request, Response};
 
 mod referee_venv;
 
@@ -34,6 +34,8 @@ use updraft_playbook::template::Dialect;
 struct Here {
     peer: Peer,
     staging: tempfile::TempDir,
+    /// How many modules were asked for together, each time.
+    chains: Mutex<Vec<usize>>,
 }
 
 #[async_trait]
@@ -53,6 +55,15 @@ impl Session for Here {
         };
         let result = updraft_modules::run(&request.name, &request.args, &context);
         Ok(Response::Module(ModuleResult(result.0)))
+    }
+
+    async fn chain(&self, chain: Chain) -> Result<Box<dyn Steps>, RemoteError> {
+        self.chains.lock().unwrap().push(chain.modules.len());
+        let mut modules = OneByOne::of(chain);
+        while let Some(module) = modules.next() {
+            modules.answered(self.call(Request::Module(module), Duration::MAX).await?);
+        }
+        Ok(Box::new(modules.answers))
     }
 
     async fn exec(&self, _exec: Exec, _output: &mut dyn Output) -> Result<Exit, RemoteError> {
@@ -144,6 +155,12 @@ impl Flags {
 }
 
 fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
+    let (text, code, _) = ours_in_chains(name, root, flags);
+    (text, code)
+}
+
+/// What we tell, our exit code, and what was asked for together.
+fn ours_in_chains(name: &str, root: &Path, flags: Flags) -> (String, i32, Vec<usize>) {
     let words =
         |text: &str| text.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect();
     let mut extra = Dict::new();
@@ -180,7 +197,8 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
     });
     let printed = Printed(Mutex::new((screen, String::new())));
     let staging = tempfile::tempdir().unwrap();
-    let reach = Everywhere(Arc::new(Here { peer: Peer::default(), staging }));
+    let here = Here { peer: Peer::default(), staging, chains: Mutex::default() };
+    let reach = Everywhere(Arc::new(here));
     let mut options = RunOptions::ordinary();
     options.extra_vars = extra;
     options.diff = true;
@@ -192,7 +210,8 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
     let run = playbook.run(&inventory, &reach, &Nobody, &options, &printed);
     let recap = futures::executor::block_on(run).unwrap();
     let text = printed.0.into_inner().unwrap().1;
-    (text, i32::from(recap.exit_code()))
+    let chains = reach.0.chains.lock().unwrap().clone();
+    (text, i32::from(recap.exit_code()), chains)
 }
 
 fn theirs(name: &str, root: &Path, flags: Flags) -> (String, i32) {
@@ -543,4 +562,48 @@ fn failures_are_told_in_the_words_of_the_dialect() {
     let (theirs, expected) = theirs("words_214.yml", root.path(), flags);
     assert_eq!(ours, theirs);
     assert_eq!(code, expected);
+}
+
+/// Hosts that are not this computer are sent several tasks at once. That is seen by nobody.
+#[test]
+fn tasks_that_are_sent_together_tell_and_leave_the_same() {
+    const FAR: Flags = Flags { inventory: Some("hosts_far"), ..PLAIN };
+    let mut together = 0;
+    for name in [
+        "batches.yml",
+        "blocks.yml",
+        "conditions.yml",
+        "control.yml",
+        "data.yml",
+        "delegation.yml",
+        "files.yml",
+        "flow.yml",
+        "handlers.yml",
+        "included.yml",
+        "loops.yml",
+        "merge.yml",
+        "names.yml",
+        "places.yml",
+        "private.yml",
+        "roles.yml",
+        "sections.yml",
+        "specs.yml",
+        "tags.yml",
+        "tries.yml",
+        "words.yml",
+    ] {
+        let base = tempfile::tempdir().unwrap();
+        let (near, far) = (base.path().join("a"), base.path().join("b"));
+        fs::create_dir(&near).unwrap();
+        fs::create_dir(&far).unwrap();
+        for check in [true, false, false] {
+            let (text, code) = ours(name, &near, Flags { check, ..PLAIN });
+            let (far_text, far_code, chains) = ours_in_chains(name, &far, Flags { check, ..FAR });
+            assert_eq!(story(&far_text, &far), story(&text, &near), "{name}, check {check}");
+            assert_eq!(far_code, code, "{name}, check {check}");
+            assert_eq!(tree(&far), tree(&near), "{name}, check {check}");
+            together += chains.iter().sum::<usize>();
+        }
+    }
+    assert!(together > 100, "only {together} tasks went out with others");
 }
