@@ -74,6 +74,7 @@ counts 2 "ok=2 changed=1 unreachable=0 failed=1"
 for host in 3 4 5; do counts "$host" "ok=1 changed=1 unreachable=1 failed=0"; done
 says "$scratch/out" "no space left on device"
 grep -E "troubl-3.*UNREACHABLE" "$scratch/out" >&2 || fail "host 3 is not told of"
+grep -E "troubl-3.*no answer came for" "$scratch/out" >/dev/null || fail "nobody says that host 3 was silent"
 
 claim "what was not reached was not done, and half a file is nowhere"
 ! inside 2 test -e /srv/after || fail "host 2 went on after it had failed"

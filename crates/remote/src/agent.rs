@@ -55,6 +55,9 @@ const GRACE: Duration = Duration::from_secs(15);
 /// Bytes of a file in one frame.
 const CHUNK: usize = 128 << 10;
 
+/// The id of what is said about the line itself, which no request has.
+pub(crate) const LINE: u32 = 0;
+
 /// The id of our own questions after life, which no request has.
 const ALIVE: u32 = MAX_ID;
 
@@ -119,7 +122,7 @@ impl Pending {
         let id = loop {
             let id = line.next.fetch_add(1, Ordering::Relaxed) & MAX_ID;
             let free = line.waiting(|waiting| !waiting.requests.contains_key(&id));
-            if id != 0 && id != ALIVE && free {
+            if id != LINE && id != ALIVE && free {
                 break id;
             }
         };
@@ -508,7 +511,10 @@ async fn follow(
                 Ok(None) => break,
                 // The agent answers a repeated hello again; that begins nothing new.
                 Ok(Some(Decoded::Preamble)) => {}
-                Ok(Some(Decoded::Frame(frame))) => deliver(line, frame).await,
+                Ok(Some(Decoded::Frame(frame))) => match last_word(&frame) {
+                    Some(reason) => return reason,
+                    None => deliver(line, frame).await,
+                },
                 Err(fault) => return fault.to_string(),
             }
         }
@@ -532,6 +538,18 @@ async fn follow(
                 line.out.try_send(Frame::request(ALIVE, &Request::Ping).to_bytes()).ok();
             }
         }
+    }
+}
+
+/// Why the line ends, from whoever passed an agent's bytes on to us until then: the answer to a
+/// request that nobody made.
+fn last_word(frame: &Frame) -> Option<String> {
+    if frame.id != LINE || frame.kind != Kind::Response {
+        return None;
+    }
+    match frame.message() {
+        Ok(Response::Failed(failure)) => Some(failure.message),
+        _ => None,
     }
 }
 

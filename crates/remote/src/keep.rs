@@ -5,7 +5,8 @@
 //! and ends when nobody has asked for a while. Who cannot reach it connects by itself.
 //!
 //! A question is one line of JSON, and so is the answer. Behind the answer, an agent's bytes pass
-//! as they are; a command's output and its end come in frames of the agent's protocol.
+//! as they are, and when the connection below them ends, why it did comes last; a command's output
+//! and its end come in frames of the agent's protocol.
 
 mod asking;
 mod keeping;

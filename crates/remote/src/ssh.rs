@@ -1,5 +1,6 @@
 //! Reaching hosts over SSH, in one of two ways behind one face.
 
+mod ending;
 mod inprocess;
 mod known_hosts;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod system;
 use crate::agent::STARTS_WITHIN;
 use crate::target::{AgentBinary, SshTarget, SshUser};
 use crate::{AgentSession, Output, RemoteError};
+pub(crate) use ending::AgentStream;
 pub(crate) use inprocess::Running;
 use known_hosts::Known;
 use settings::Settings;
@@ -330,9 +332,6 @@ impl SshConnection {
         }
     }
 }
-
-/// The streams of an agent.
-pub(crate) type AgentStream = russh::ChannelStream<russh::client::Msg>;
 
 /// A connection of this process that many use at once.
 pub(crate) struct SharedConnection {

@@ -238,6 +238,23 @@ async fn a_line_that_ends_wakes_everybody_who_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_line_that_ends_with_a_reason_tells_it_to_everybody_who_waits() {
+    let (session, mut agent) = connected().await;
+    let call = tokio::spawn(async move { session.call(Request::Ping, SOON).await });
+    let (id, _) = agent.request().await;
+    // An answer is cut off, and whoever passed it on says why nothing follows.
+    let answer = Frame::response(id, &Response::Done).to_bytes();
+    let mut bytes = answer[..answer.len() - 1].to_vec();
+    bytes.extend(PREAMBLE);
+    let message = "no answer came for 1m".to_owned();
+    let why = Response::Failed(Failure { kind: FailureKind::System, message });
+    Frame::response(0, &why).encode(&mut bytes);
+    agent.stream.write_all(&bytes).await.unwrap();
+    let error = call.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "lost the connection to `web-1`: no answer came for 1m");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_agent_is_asked_whether_it_lives_and_counts_as_lost_if_not() {
     let (session, mut agent) = connected().await;
     let running = tokio::spawn(async move {

@@ -1,6 +1,7 @@
 //! Keeping connections for commands that come and go.
 
 use super::{Answer, Question, Refusal, Want, is_ours, read_line, write_line};
+use crate::agent::LINE;
 use crate::ssh::{AgentStream, Running, SharedConnection};
 use crate::{AgentBinary, Output, RemoteError, Ssh, SshTarget, Stream};
 use std::collections::HashMap;
@@ -9,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -127,9 +128,7 @@ impl Kept {
         write_line(&mut line, &Answer::Ready).await?;
         match begun {
             Begun::Shell(running, within) => pass(running, line, within).await,
-            Begun::Agent(mut stream) => {
-                tokio::io::copy_bidirectional(&mut line, &mut stream).await.map(drop)
-            }
+            Begun::Agent(stream) => converse(line, stream).await,
         }
     }
 
@@ -272,6 +271,103 @@ async fn pass(mut running: Running, line: UnixStream, within: Option<Duration>) 
     to.write_all(&Frame::response(0, &response).to_bytes()).await
 }
 
+/// Passes bytes between a command and an agent until both have ended. When the connection below the
+/// agent ends, its reason is the last that the command hears.
+async fn converse(line: UnixStream, agent: impl AsyncRead + AsyncWrite) -> io::Result<()> {
+    let (mut asked, mut to_command) = line.into_split();
+    let (mut said, mut to_agent) = tokio::io::split(agent);
+    let up = async {
+        // When nothing can be written any more, nothing will be read either, and that says why.
+        tokio::io::copy(&mut asked, &mut to_agent).await.ok();
+        to_agent.shutdown().await.ok();
+    };
+    let down = async {
+        let mut chunk = vec![0; 64 << 10];
+        loop {
+            match said.read(&mut chunk).await {
+                Ok(0) => break,
+                Ok(length) => to_command.write_all(&chunk[..length]).await?,
+                Err(fault) => {
+                    // The agent's last frame may have been cut off: the preamble begins anew.
+                    let mut bytes = PREAMBLE.to_vec();
+                    Frame::response(LINE, &failed(fault.to_string())).encode(&mut bytes);
+                    to_command.write_all(&bytes).await?;
+                    break;
+                }
+            }
+        }
+        to_command.shutdown().await
+    };
+    let ((), ended) = tokio::join!(up, down);
+    ended
+}
+
 fn failed(message: String) -> Response {
     Response::Failed(Failure { kind: FailureKind::System, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use tokio::io::ReadBuf;
+    use updraft_wire::{Decoded, Decoder};
+
+    /// The line to an agent that breaks in the middle of a frame.
+    struct Breaking(Option<Vec<u8>>);
+
+    impl AsyncRead for Breaking {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            into: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            match self.0.take() {
+                Some(bytes) => into.put_slice(&bytes),
+                None => return Poll::Ready(Err(io::Error::other("no answer came for 1m"))),
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Breaking {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_hears_why_the_connection_below_its_agent_ended() {
+        let frame = Frame::response(7, &failed("half of this arrives".to_owned())).to_bytes();
+        let mut sent = PREAMBLE.to_vec();
+        sent.extend(&frame[..frame.len() / 2]);
+        let (line, mut command) = UnixStream::pair().unwrap();
+        let passing = tokio::spawn(converse(line, Breaking(Some(sent))));
+        let mut heard = Vec::new();
+        command.read_to_end(&mut heard).await.unwrap();
+        drop(command);
+        passing.await.unwrap().unwrap();
+        let mut decoder = Decoder::new();
+        decoder.push(&heard);
+        let mut frames = Vec::new();
+        while let Some(found) = decoder.decode().unwrap() {
+            if let Decoded::Frame(frame) = found {
+                frames.push((frame.id, frame.message::<Response>().unwrap()));
+            }
+        }
+        assert_eq!(frames, [(LINE, failed("no answer came for 1m".to_owned()))]);
+    }
 }

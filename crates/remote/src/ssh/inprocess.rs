@@ -3,17 +3,18 @@
 //! It is used when [`super::settings`] found nothing that it cannot honour. A key that is not
 //! known is refused here, before anything secret is sent.
 
+use super::ending::{AgentStream, Ending};
 use super::known_hosts::{self, Known, Verdict};
 use super::settings::{HostKeys, Settings};
 use crate::{Output, RemoteError, Stream};
-use russh::client::{self, AuthResult, Handle, KeyboardInteractiveAuthResponse};
+use russh::client::{self, AuthResult, DisconnectReason, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::{
     Algorithm, EcdsaCurve, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey,
     PublicKeyBase64 as _, PublicKeyOrCertificate,
 };
-use russh::{ChannelMsg, ChannelStream, Disconnect, MethodKind, Preferred, Sig};
+use russh::{ChannelMsg, Disconnect, MethodKind, Preferred, Sig};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +40,7 @@ const MOST_KEYS: usize = 6;
 pub(crate) struct Connection {
     name: String,
     handle: Handle<Watcher>,
+    ending: Ending,
 }
 
 /// What reading the files told us about a host before connecting to it.
@@ -62,6 +64,10 @@ struct Watcher {
     name: String,
     trust: Arc<Trust>,
     seen: Arc<Mutex<Seen>>,
+    /// Where it is noted why the connection ended.
+    ending: Ending,
+    /// After how much silence that is so.
+    patience: Duration,
 }
 
 #[derive(Default)]
@@ -106,6 +112,17 @@ impl Watcher {
 
 impl client::Handler for Watcher {
     type Error = russh::Error;
+
+    async fn disconnected(
+        &mut self,
+        reason: DisconnectReason<Self::Error>,
+    ) -> Result<(), Self::Error> {
+        self.ending.note(&reason, self.patience);
+        match reason {
+            DisconnectReason::ReceivedDisconnect(_) => Ok(()),
+            DisconnectReason::Error(fault) => Err(fault),
+        }
+    }
 
     async fn check_server_key(
         &mut self,
@@ -159,8 +176,14 @@ async fn attempt(
     reach("the SSH handshake");
     let seen = Arc::new(Mutex::new(Seen::default()));
     let config = Arc::new(config(settings, &trust.known));
-    let watcher =
-        Watcher { name: name.to_owned(), trust: Arc::new(trust), seen: Arc::clone(&seen) };
+    let ending = Ending::default();
+    let watcher = Watcher {
+        name: name.to_owned(),
+        trust: Arc::new(trust),
+        seen: Arc::clone(&seen),
+        ending: ending.clone(),
+        patience: patience(settings),
+    };
     let connected = client::connect_stream(config, socket, watcher).await;
     let taken = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
     let mut handle = match (connected, taken.refusal) {
@@ -170,7 +193,7 @@ async fn attempt(
     };
     reach("the login");
     log_in(name, settings, &mut handle).await?;
-    Ok((Connection { name: name.to_owned(), handle }, taken.learned))
+    Ok((Connection { name: name.to_owned(), handle, ending }, taken.learned))
 }
 
 fn plain(fault: &std::io::Error) -> String {
@@ -194,6 +217,12 @@ fn handshake(fault: &russh::Error) -> String {
         }
         other => format!("the SSH handshake failed: {other}"),
     }
+}
+
+/// How long nothing may come from a host: it is asked after each silence, and given up when as many
+/// questions as it may leave unanswered have been, and one silence more.
+fn patience(settings: &Settings) -> Duration {
+    settings.alive_interval.unwrap_or(ALIVE) * (ALIVE_MOST as u32 + 1)
 }
 
 fn config(settings: &Settings, known: &Known) -> client::Config {
@@ -488,7 +517,7 @@ impl Connection {
     fn lost(&self, fault: &russh::Error) -> RemoteError {
         let reason = match fault {
             russh::Error::SendError | russh::Error::Disconnect | russh::Error::HUP => {
-                "it closed the connection".to_owned()
+                self.ending.reason().unwrap_or("it closed the connection").to_owned()
             }
             russh::Error::ChannelOpenFailure(_) => "it refuses another channel".to_owned(),
             other => other.to_string(),
@@ -522,15 +551,12 @@ impl Connection {
     pub(crate) async fn begin(&self, shell: &str) -> Result<Running, RemoteError> {
         let channel = self.channel(shell).await?;
         channel.eof().await.map_err(|fault| self.lost(&fault))?;
-        Ok(Running { name: self.name.clone(), channel })
+        Ok(Running { name: self.name.clone(), channel, ending: self.ending.clone() })
     }
 
     /// Runs shell text whose streams become ours; its standard error is dropped.
-    pub(crate) async fn stream(
-        &self,
-        shell: &str,
-    ) -> Result<ChannelStream<client::Msg>, RemoteError> {
-        Ok(self.channel(shell).await?.into_stream())
+    pub(crate) async fn stream(&self, shell: &str) -> Result<AgentStream, RemoteError> {
+        Ok(AgentStream::new(self.channel(shell).await?.into_stream(), self.ending.clone()))
     }
 
     /// Says goodbye, so that the host notes no broken connection.
@@ -544,6 +570,7 @@ impl Connection {
 pub(crate) struct Running {
     name: String,
     channel: russh::Channel<client::Msg>,
+    ending: Ending,
 }
 
 impl Running {
@@ -590,7 +617,11 @@ impl Running {
         }
         code.map(|code| Exit { code, timed_out: false }).ok_or_else(|| RemoteError::Lost {
             host: self.name.clone(),
-            reason: "the connection ended before the command did".to_owned(),
+            reason: self
+                .ending
+                .reason()
+                .unwrap_or("the connection ended before the command did")
+                .to_owned(),
         })
     }
 
