@@ -100,9 +100,22 @@ pub(crate) enum Stmt {
     CallBlock(Expr, Arc<Macro>),
     FilterBlock(Vec<(Arc<str>, Args)>, Vec<Stmt>),
     With(Vec<(Target, Expr)>, Vec<Stmt>),
-    Include { name: Expr, ignore_missing: bool },
-    Import { name: Expr, alias: Arc<str> },
-    FromImport { name: Expr, names: Vec<(Arc<str>, Arc<str>)> },
+    Include {
+        name: Expr,
+        ignore_missing: bool,
+        seeing: bool,
+    },
+    /// `seeing`: with what is known where it stands, which is not the usual.
+    Import {
+        name: Expr,
+        alias: Arc<str>,
+        seeing: bool,
+    },
+    FromImport {
+        name: Expr,
+        names: Vec<(Arc<str>, Arc<str>)>,
+        seeing: bool,
+    },
     Extends(Expr),
     Block(Arc<str>, Arc<Vec<Stmt>>),
     Break,

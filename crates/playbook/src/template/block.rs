@@ -2,7 +2,7 @@
 
 use super::ast::{For, Stmt, Target};
 use super::call::{LoopState, MacroValue, Module};
-use super::interp::Frame;
+use super::interp::{Frame, Outside};
 use super::{Fault, Interp, Syntax, ops, parse};
 use crate::value::Value;
 use std::sync::Arc;
@@ -171,7 +171,7 @@ impl Interp<'_> {
                     this.run(body)
                 });
             }
-            Stmt::Include { name, ignore_missing } => {
+            Stmt::Include { name, ignore_missing, seeing } => {
                 let names = self.eval_deep(name)?;
                 self.defined(&names)?;
                 let names = match names.as_list() {
@@ -180,8 +180,12 @@ impl Interp<'_> {
                 };
                 let found = names.iter().find_map(|name| self.load(&name.to_text()).transpose());
                 match found.transpose()? {
-                    Some(tree) => {
+                    Some(tree) if *seeing => {
                         self.deeper(|this| this.scoped(|this| this.run(&tree)))?;
+                    }
+                    Some(tree) => {
+                        let inner = self.beside(false, |inner| inner.document(&tree))?;
+                        self.out.extend(inner.out);
                     }
                     None if *ignore_missing => {}
                     None => {
@@ -190,12 +194,12 @@ impl Interp<'_> {
                     }
                 }
             }
-            Stmt::Import { name, alias } => {
-                let module = self.import(name)?;
+            Stmt::Import { name, alias, seeing } => {
+                let module = self.import(name, *seeing)?;
                 self.here().insert(Arc::clone(alias), module.into_value());
             }
-            Stmt::FromImport { name, names } => {
-                let module = self.import(name)?;
+            Stmt::FromImport { name, names, seeing } => {
+                let module = self.import(name, *seeing)?;
                 for (name, alias) in names {
                     let value = module.get(name).unwrap_or_else(|| {
                         Value::undefined(format!("the template does not export '{name}'"))
@@ -317,7 +321,10 @@ impl Interp<'_> {
 
     /// Another template, found beside the one that is rendered.
     fn load(&mut self, name: &str) -> Result<Option<Arc<Vec<Stmt>>>, Fault> {
-        let around = self.name("template_fullpath")?;
+        let around = match &self.outside.file {
+            Some(file) => file.clone(),
+            None => self.name("template_fullpath")?,
+        };
         let beside = around
             .as_str()
             .and_then(|path| Some(std::path::Path::new(path).parent()?.join(name)))
@@ -334,15 +341,46 @@ impl Interp<'_> {
         Ok(Some(Arc::new(tree)))
     }
 
-    fn import(&mut self, name: &super::ast::Expr) -> Result<Module, Fault> {
+    fn import(&mut self, name: &super::ast::Expr, seeing: bool) -> Result<Module, Fault> {
         let name = self.eval_deep(name)?.to_text();
         let tree = self.load(&name)?;
         let tree = tree.ok_or_else(|| Fault::new(format!("template `{name}` was not found")))?;
+        let mut inner = self.beside(seeing, |inner| inner.run(&tree).map(|_| ()))?;
+        Ok(Module::new(inner.frames.swap_remove(0), inner.outside))
+    }
+
+    /// Runs another template on its own. It sees the names of this one, or only functions.
+    fn beside(
+        &mut self,
+        seeing: bool,
+        run: impl FnOnce(&mut Interp<'_>) -> Result<(), Fault>,
+    ) -> Result<Self, Fault> {
+        let file = match &self.outside.file {
+            Some(file) => file.clone(),
+            None => self.name("template_fullpath")?,
+        };
+        let mut names = Frame::new();
+        if seeing {
+            names.extend(
+                self.outside.names.iter().map(|(name, value)| (name.clone(), value.clone())),
+            );
+            for frame in &self.frames {
+                names.extend(frame.iter().map(|(name, value)| (name.clone(), value.clone())));
+            }
+        }
+        let outside = Outside {
+            template: Some(Arc::new(())),
+            names: Arc::new(names),
+            hidden: !seeing || self.outside.hidden,
+            file: Some(file),
+        };
         self.deeper(|this| {
             let mut inner = Interp::new(this.cx);
             inner.depth = this.depth;
-            inner.run(&tree)?;
-            Ok(Module::new(inner.frames.swap_remove(0)))
+            inner.in_condition = this.in_condition;
+            inner.outside = outside;
+            run(&mut inner)?;
+            Ok(inner)
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Calls: macros, methods, filters, tests, functions of the language.
 
 use super::ast::{Args, Expr, Macro};
-use super::interp::Frame;
+use super::interp::{Frame, Home, Outside};
 use super::{Context, Fault, Interp, filters, globals, methods, probes};
 use crate::value::{Call, Object, Value};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -170,7 +170,9 @@ impl<'a> Interp<'a> {
 pub(crate) struct MacroValue {
     one: Arc<Macro>,
     around: Vec<Frame>,
-    module: Arc<OnceLock<Frame>>,
+    /// The template in which it stands.
+    template: Option<Arc<()>>,
+    module: Arc<OnceLock<Home>>,
 }
 
 impl MacroValue {
@@ -178,6 +180,7 @@ impl MacroValue {
         Value::Object(Arc::new(Self {
             one: Arc::clone(one),
             around: interp.frames[1..].to_vec(),
+            template: interp.outside.template.clone(),
             module: Arc::new(OnceLock::new()),
         }))
     }
@@ -198,26 +201,43 @@ impl Object for MacroValue {
         })
     }
 
-    fn in_module(&self, module: &Arc<OnceLock<Frame>>) -> Option<Value> {
+    fn in_module(&self, module: &Arc<OnceLock<Home>>) -> Option<Value> {
         Some(self.with_module(module))
     }
 
     fn call(&self, cx: &mut Interp<'_>, call: &Call) -> Result<Value, Fault> {
         cx.deeper(|cx| {
-            let root = cx.frames[0].clone();
-            let mut frames = vec![root];
-            frames.extend(self.module.get().cloned());
+            let own = cx.outside.same(self.template.as_ref());
+            let home = if own { Home::of(cx) } else { self.home(cx) };
+            let mut frames = vec![home.names];
             frames.extend(self.around.iter().cloned());
             frames.push(Frame::new());
-            let outer = std::mem::replace(&mut cx.frames, frames);
+            let frames = std::mem::replace(&mut cx.frames, frames);
+            let outside = std::mem::replace(&mut cx.outside, home.outside);
+            if !own {
+                cx.waiting.push(Home { outside: outside.clone(), names: frames[0].clone() });
+            }
             let result = self.run(cx, call);
-            cx.frames = outer;
+            if !own {
+                cx.waiting.pop();
+            }
+            cx.frames = frames;
+            cx.outside = outside;
             result
         })
     }
 }
 
 impl MacroValue {
+    /// The template in which it stands, when it is called from another one.
+    fn home(&self, cx: &Interp<'_>) -> Home {
+        let calls_back = || {
+            let template = self.template.as_ref();
+            cx.waiting.iter().rev().find(|home| home.outside.same(template))
+        };
+        self.module.get().or_else(calls_back).cloned().unwrap_or_else(|| Home::of(cx))
+    }
+
     fn run(&self, cx: &mut Interp<'_>, call: &Call) -> Result<Value, Fault> {
         let known = |name: &str| self.one.params.iter().any(|param| &*param.name == name);
         for (index, param) in self.one.params.iter().enumerate() {
@@ -250,20 +270,26 @@ impl MacroValue {
     }
 }
 
+impl Home {
+    fn of(cx: &Interp<'_>) -> Self {
+        Self { outside: cx.outside.clone(), names: cx.frames[0].clone() }
+    }
+}
+
 /// What an imported template exports.
-pub(crate) struct Module(Arc<OnceLock<Frame>>);
+pub(crate) struct Module(Arc<OnceLock<Home>>);
 
 impl Module {
-    pub(crate) fn new(frame: Frame) -> Self {
+    pub(crate) fn new(names: Frame, outside: Outside) -> Self {
         let cell = Arc::new(OnceLock::new());
         // Each exported macro sees the others through the shared cell.
-        let exported = frame.into_iter().map(|(name, value)| (name, share(value, &cell))).collect();
-        drop(cell.set(exported));
+        let names = names.into_iter().map(|(name, value)| (name, share(value, &cell))).collect();
+        drop(cell.set(Home { outside, names }));
         Self(cell)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Value> {
-        self.0.get()?.get(name).cloned()
+        self.0.get()?.names.get(name).cloned()
     }
 
     pub(crate) fn into_value(self) -> Value {
@@ -272,7 +298,7 @@ impl Module {
 }
 
 /// Gives a macro the names of its module; other values stay as they are.
-fn share(value: Value, module: &Arc<OnceLock<Frame>>) -> Value {
+fn share(value: Value, module: &Arc<OnceLock<Home>>) -> Value {
     match &value {
         Value::Object(object) => object.in_module(module).unwrap_or(value),
         _ => value,
@@ -280,10 +306,11 @@ fn share(value: Value, module: &Arc<OnceLock<Frame>>) -> Value {
 }
 
 impl MacroValue {
-    pub(crate) fn with_module(&self, module: &Arc<OnceLock<Frame>>) -> Value {
+    pub(crate) fn with_module(&self, module: &Arc<OnceLock<Home>>) -> Value {
         Value::Object(Arc::new(Self {
             one: Arc::clone(&self.one),
             around: self.around.clone(),
+            template: self.template.clone(),
             module: Arc::clone(module),
         }))
     }

@@ -10,6 +10,39 @@ use std::sync::Arc;
 /// Local names of a template: loop variables, `set`, parameters of macros.
 pub type Frame = HashMap<Arc<str>, Value>;
 
+/// What a template sees that is not its own.
+#[derive(Clone, Default)]
+pub(crate) struct Outside {
+    /// Which template it is; that of the evaluation itself has none.
+    pub(crate) template: Option<Arc<()>>,
+    /// Names of the template that imports it, `with context`.
+    pub(crate) names: Arc<Frame>,
+    /// It does not see the variables.
+    pub(crate) hidden: bool,
+    /// The file that was rendered first, where the names above may not say it: others are looked
+    /// for beside it.
+    pub(crate) file: Option<Value>,
+}
+
+impl Outside {
+    /// Whether both are of one template.
+    pub(crate) fn same(&self, other: Option<&Arc<()>>) -> bool {
+        match (&self.template, other) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+/// A template whose macros are called from elsewhere: its outermost names, and what it sees of
+/// others.
+#[derive(Clone)]
+pub struct Home {
+    pub(crate) outside: Outside,
+    pub(crate) names: Frame,
+}
+
 /// Deeper recursion of variables, macros or includes is refused, since it would cost stack.
 const DEPTH: usize = 40;
 
@@ -17,6 +50,9 @@ const DEPTH: usize = 40;
 pub struct Interp<'a> {
     pub(crate) cx: &'a Context,
     pub(crate) frames: Vec<Frame>,
+    pub(crate) outside: Outside,
+    /// Templates that wait for a macro of another one, which may call them back.
+    pub(crate) waiting: Vec<Home>,
     pub(crate) out: Vec<Value>,
     /// Templates being rendered right now, to tell a variable that needs itself.
     trail: Vec<*const Template>,
@@ -35,6 +71,8 @@ impl<'a> Interp<'a> {
         Self {
             cx,
             frames: vec![Frame::new()],
+            outside: Outside::default(),
+            waiting: Vec::new(),
             out: Vec::new(),
             trail: Vec::new(),
             depth: 0,
@@ -339,8 +377,7 @@ impl<'a> Interp<'a> {
     /// Is this the name of a variable that is encrypted where it stands?
     fn is_vaulted(&self, expr: &Expr) -> bool {
         let Expr::Name(name) = expr else { return false };
-        let local = self.frames.iter().any(|frame| frame.contains_key(name));
-        let value = if local { None } else { self.cx.scope.get(name) };
+        let value = if self.local(name).is_some() { None } else { self.variable(name) };
         matches!(value, Some(Value::Lazy(lazy)) if matches!(&*lazy, Lazy::Vaulted(_)))
     }
 
@@ -410,18 +447,28 @@ impl<'a> Interp<'a> {
 
     /// A name: local, variable, or function of the language.
     pub(crate) fn name(&mut self, name: &str) -> Result<Value, Fault> {
-        if let Some(value) = self.frames.iter().rev().find_map(|frame| frame.get(name)) {
+        if let Some(value) = self.local(name) {
             return Ok(value.clone());
         }
-        if let Some(value) = self.cx.scope.get(name) {
+        if let Some(value) = self.variable(name) {
             return self.shallow(&value);
         }
         Ok(super::globals::value(name).unwrap_or_else(|| Value::undefined_name(name)))
     }
 
     pub(crate) fn is_local_or_var(&self, name: &str) -> bool {
-        self.frames.iter().any(|frame| frame.contains_key(name))
-            || self.cx.scope.get(name).is_some()
+        self.local(name).is_some() || self.variable(name).is_some()
+    }
+
+    /// A name that a template has given.
+    fn local(&self, name: &str) -> Option<&Value> {
+        let own = self.frames.iter().rev().find_map(|frame| frame.get(name));
+        own.or_else(|| self.outside.names.get(name))
+    }
+
+    /// A variable as it was written, where this template sees variables.
+    fn variable(&self, name: &str) -> Option<Value> {
+        if self.outside.hidden { None } else { self.cx.scope.get(name) }
     }
 
     /// `base.name`: Python's attributes and methods first, then entries.

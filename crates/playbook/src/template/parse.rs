@@ -277,37 +277,36 @@ impl Parser {
                 } else {
                     false
                 };
-                self.context_words()?;
+                let seeing = self.context_words()?.unwrap_or(true);
                 self.close()?;
-                Ok(Stmt::Include { name, ignore_missing })
+                Ok(Stmt::Include { name, ignore_missing, seeing })
             }
             "import" => {
                 let name = self.expression()?;
                 self.expect_word("as")?;
                 let alias = self.name()?;
-                self.context_words()?;
+                let seeing = self.context_words()?.unwrap_or(false);
                 self.close()?;
-                Ok(Stmt::Import { name, alias })
+                Ok(Stmt::Import { name, alias, seeing })
             }
             "from" => {
                 let name = self.expression()?;
                 self.expect_word("import")?;
                 let mut names = Vec::new();
-                loop {
+                let seeing = loop {
                     if self.is_word("with") || self.is_word("without") {
-                        self.context_words()?;
-                        break;
+                        break self.context_words()?;
                     }
                     let imported = self.name()?;
                     let alias = if self.word("as") { self.name()? } else { Arc::clone(&imported) };
                     names.push((imported, alias));
                     if !self.op(",") {
-                        self.context_words()?;
-                        break;
+                        break self.context_words()?;
                     }
-                }
+                };
+                let seeing = seeing.unwrap_or(false);
                 self.close()?;
-                Ok(Stmt::FromImport { name, names })
+                Ok(Stmt::FromImport { name, names, seeing })
             }
             "extends" => {
                 let name = self.expression()?;
@@ -341,11 +340,17 @@ impl Parser {
     }
 
     /// `with context`, `without context`: the whole context is always seen.
-    fn context_words(&mut self) -> Parse<()> {
-        if self.word("with") || self.word("without") {
+    /// `with context` or `without context`, where one of them is said.
+    fn context_words(&mut self) -> Parse<Option<bool>> {
+        let said = match () {
+            () if self.word("with") => Some(true),
+            () if self.word("without") => Some(false),
+            () => None,
+        };
+        if said.is_some() {
             self.expect_word("context")?;
         }
-        Ok(())
+        Ok(said)
     }
 
     fn params(&mut self) -> Parse<Vec<Param>> {

@@ -147,7 +147,7 @@ pub trait Object: Send + Sync {
     #[doc(hidden)]
     fn in_module(
         &self,
-        _module: &Arc<std::sync::OnceLock<crate::template::Frame>>,
+        _module: &Arc<std::sync::OnceLock<crate::template::Home>>,
     ) -> Option<Value> {
         None
     }
