@@ -520,6 +520,11 @@ fn words_are_split_alike_and_the_same_is_out_of_sight() {
 }
 
 #[test]
+fn keywords_and_words_that_are_wrong_tell_the_same() {
+    compare("keywords.yml", &[PLAIN]);
+}
+
+#[test]
 fn files_are_looked_for_and_left_alike() {
     compare("places.yml", &[PLAIN, PLAIN]);
 }

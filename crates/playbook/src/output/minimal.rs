@@ -207,6 +207,7 @@ mod tests {
             why: "Task failed: Module failed: non-zero return code".to_owned(),
             origin: None,
             causes: Vec::new(),
+            variables: Vec::new(),
             ignored: false,
         };
         assert_eq!(

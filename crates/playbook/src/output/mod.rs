@@ -40,6 +40,24 @@ pub struct At {
     pub item: Option<String>,
 }
 
+/// Where a variable comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// The variable.
+    pub name: String,
+    /// Where it is set, in words with the place where there is one; `None` where nobody does.
+    pub set: Option<String>,
+    /// What that overrode, the strongest first.
+    pub over: Vec<String>,
+}
+
+impl std::fmt::Display for Provenance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.name, self.set.as_deref().unwrap_or("nobody sets it"))?;
+        self.over.iter().try_for_each(|over| write!(f, ", over {over}"))
+    }
+}
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -94,11 +112,11 @@ pub enum Event {
         origin: Option<Origin>,
         /// What was behind it, from the outside in, each with its place.
         causes: Vec<Cause>,
+        /// Where the variables come from that it is about.
+        variables: Vec<Provenance>,
         /// It does not count.
         ignored: bool,
     },
-    /// Where the variables come from that the failure before is about, a line for each.
-    Explained(Vec<String>),
     /// A task or an item was skipped.
     Skipped {
         /// Where.
@@ -119,8 +137,17 @@ pub enum Event {
         /// It does not count.
         ignored: bool,
     },
-    /// Every item of a loop is done; what was wrong with some of them does not count.
-    LoopIgnored,
+    /// Every item of a loop is done, and something was wrong with some of them.
+    LoopEnded {
+        /// Where.
+        at: At,
+        /// What is said of the loop as a whole, where its items did not say it all.
+        result: Option<Value>,
+        /// The host cannot be reached.
+        unreachable: bool,
+        /// It does not count.
+        ignored: bool,
+    },
     /// A task is tried again.
     Retrying {
         /// Where.

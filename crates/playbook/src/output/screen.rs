@@ -142,7 +142,7 @@ impl Screen {
                 }
                 pieces
             }
-            Event::Failed { at, result, why, origin, causes, ignored } => {
+            Event::Failed { at, result, why, origin, causes, variables, ignored } => {
                 let mut pieces = self.open();
                 pieces.extend(self.warnings(result));
                 let mut text = match self.options.dialect {
@@ -168,12 +168,13 @@ impl Screen {
                 if *ignored && at.item.is_none() {
                     pieces.push(Piece::out(self.line(Colour::Cyan, "...ignoring")));
                 }
+                if !variables.is_empty() {
+                    let lines: Vec<String> = variables.iter().map(ToString::to_string).collect();
+                    let lines = lines.join("\n  ");
+                    let text = format!("variables, and who set them last:\n  {lines}\n");
+                    pieces.push(Piece { error: show.failed_stderr, text });
+                }
                 pieces
-            }
-            Event::Explained(lines) => {
-                let text = format!("variables, and who set them last:\n  {}", lines.join("\n  "));
-                let text = self.line(Colour::Plain, &text);
-                vec![Piece { error: show.failed_stderr, text }]
             }
             Event::Skipped { at, result } => {
                 if !show.skipped_hosts {
@@ -198,9 +199,10 @@ impl Screen {
                     Dialect::Core214 => String::new(),
                     Dialect::Core219 => self.fault(why, origin.as_ref(), &[]),
                 };
+                // Of an item it is said as of any failure; the loop says that the host is gone.
                 let line = match &at.item {
                     Some(_) => format!(
-                        "fatal: [{}]{}: UNREACHABLE! => {}",
+                        "failed: [{}]{} => {}",
                         host(at),
                         failed_item(at),
                         self.result(result)
@@ -211,13 +213,23 @@ impl Screen {
                 };
                 text.push_str(&self.line(Colour::Red, &line));
                 pieces.push(Piece { error: show.failed_stderr, text });
-                if *ignored {
+                if *ignored && at.item.is_none() {
                     pieces.push(Piece::out(self.line(Colour::Cyan, "...ignoring")));
                 }
                 pieces
             }
-            Event::LoopIgnored => {
-                vec![Piece::out(self.line(Colour::Cyan, "...ignoring"))]
+            Event::LoopEnded { at, result, unreachable, ignored } => {
+                let mut pieces = Vec::new();
+                if let Some(result) = result {
+                    let word = if *unreachable { "UNREACHABLE" } else { "FAILED" };
+                    let line = format!("fatal: [{}]: {word}! => {}", host(at), self.result(result));
+                    let text = self.line(Colour::Red, &line);
+                    pieces.push(Piece { error: show.failed_stderr, text });
+                }
+                if *ignored {
+                    pieces.push(Piece::out(self.line(Colour::Cyan, "...ignoring")));
+                }
+                pieces
             }
             Event::Retrying { at, task, left, result } => {
                 let mut line =
@@ -563,6 +575,7 @@ mod tests {
                 why: "Task failed: Action failed: bad".to_owned(),
                 origin: None,
                 causes: Vec::new(),
+                variables: Vec::new(),
                 ignored: true
             }),
             "[ERROR]: Task failed: Action failed: bad\nfatal: [localhost]: FAILED! => {\"changed\": false, \"msg\": \"bad\"}\n...ignoring\n"

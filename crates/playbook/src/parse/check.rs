@@ -122,6 +122,12 @@ impl Reader<'_> {
             if name.contains("{{") {
                 continue;
             }
+            if name == "_raw_params" {
+                if !may_fail {
+                    self.doubt(word_at.clone(), super::task::extra_params(&task.word));
+                }
+                continue;
+            }
             // Ansible's own module may know it; then the task is that one's.
             if catalog::find_control(module).is_none()
                 && let Some(found) = self.loader.modules.core_knows(module, &name)

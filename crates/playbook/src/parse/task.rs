@@ -7,7 +7,7 @@ use super::tree::{Action, Block, Common, Loop, LoopControl, Node, Task};
 use super::{Place, Reader};
 use crate::fault::LoadFault;
 use crate::foreign::{Found, Modules};
-use crate::template::Template;
+use crate::template::{Dialect, Template};
 use crate::value::{Dict, Key, Value};
 use crate::yaml::{Kind, Node as Yaml, Origin};
 use std::path::PathBuf;
@@ -51,6 +51,13 @@ struct Draft {
     detach: Option<Value>,
     poll: Option<Value>,
     listen: Vec<Value>,
+}
+
+/// That a task has text where only arguments by name belong.
+pub(super) fn extra_params(word: &str) -> String {
+    format!(
+        "this task '{word}' has extra params, which is only allowed in the following modules: add_host, command, group_by, import_role, import_tasks, include_role, include_tasks, include_vars, meta, raw, script, set_fact, shell"
+    )
 }
 
 impl Reader<'_> {
@@ -334,7 +341,12 @@ impl Reader<'_> {
                     draft.repeat =
                         Some((Some(lookup.to_owned()), value.to_value(), value.at.clone()));
                 } else {
-                    self.fault(key, format!("`{with}`: there is no lookup `{lookup}`"));
+                    self.fault(
+                        key,
+                        format!(
+                            "'{with}' is not a valid attribute for a Task: there is no lookup `{lookup}`"
+                        ),
+                    );
                 }
             }
             _ if take(own, &word, value, &mut self.faults) => {}
@@ -459,11 +471,15 @@ impl Reader<'_> {
             // A template may give the rest of the arguments as a dict.
             match Template::is_one(&rest) {
                 true => put("_variable_params", trusted(&rest)),
-                false if rest.is_empty() => {}
-                false => self.fault(
-                    at,
-                    format!("this task '{word}' has extra params, which is only allowed in the following modules: add_host, command, group_by, import_role, import_tasks, include_role, include_tasks, include_vars, meta, raw, script, set_fact, shell"),
-                ),
+                false if rest.is_empty() || module == "set_fact" => {}
+                // 2.19 says so when the task runs.
+                false
+                    if self.loader.world.dialect == Dialect::Core219
+                        && !matches!(module.as_str(), "include_role" | "import_role") =>
+                {
+                    put("_raw_params", trusted(&rest));
+                }
+                false => self.fault(at, extra_params(word)),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::execute::Crew;
 use super::failure::{Failure, While};
-use super::outcome::failed;
+use super::outcome::{failed, put};
 use crate::foreign::Found;
 use crate::parse::catalog;
 use crate::parse::tree::Task;
@@ -56,6 +56,16 @@ impl Crew<'_> {
         Ok(args)
     }
 
+    /// What a task fails of that has text where only arguments by name belong.
+    fn unexpected_text(&self, module: &str, foreign: Option<&Found>) -> Dict {
+        let full = self.shared.modules.full_name(foreign.map_or(module, |found| &found.name));
+        failed(match module {
+            "add_host" => "Invalid raw parameters passed, requires a dictionary/mapping got a  <class 'ansible.module_utils._internal._datatag._AnsibleTaggedStr'>".to_owned(),
+            "group_by" => "Invalid options for group_by: _raw_params".to_owned(),
+            _ => format!("Task failed: Action '{full}' does not support raw params."),
+        })
+    }
+
     /// Arguments rendered, those that are omitted left out, defaults for the module filled in; and
     /// the program that takes them where our module does not.
     pub(super) fn arguments(
@@ -92,6 +102,14 @@ impl Crew<'_> {
             }
             args => args.as_dict().cloned().unwrap_or_default(),
         };
+        let text_too = foreign.is_none() && catalog::takes(module, "_raw_params");
+        if given.contains_key("_raw_params") && !text_too {
+            let mut result = self.unexpected_text(module, foreign.as_deref());
+            if module != "debug" {
+                put(&mut result, "changed", false);
+            }
+            return Err(result.into());
+        }
         // What our module does not know Ansible's own may.
         let known = |foreign: &mut Option<Arc<Found>>, key: &Key| {
             let name = key.to_json_key();

@@ -2,6 +2,7 @@
 
 use super::debugger::Next;
 use super::failure::{Failure, While};
+use super::keywords::Settled;
 use super::outcome::{Ended, Outcome, failed, flag, put, why};
 use super::reach::{Operator, Reach};
 use super::state::{HostState, Shared};
@@ -14,6 +15,7 @@ use crate::parse::task::meaning;
 use crate::parse::tree::{Action, Condition, Task};
 use crate::template::{Context, Dialect, Fault};
 use crate::value::{Dict, Key, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -38,6 +40,8 @@ pub(crate) struct Call<'c> {
     pub(crate) context: &'c Context,
     pub(crate) check: bool,
     pub(crate) diff: bool,
+    /// What its programs find in their environment.
+    pub(crate) env: &'c BTreeMap<String, String>,
     /// The host that does the work instead.
     pub(crate) delegate: Option<Arc<HostState>>,
 }
@@ -109,17 +113,15 @@ impl<'r> Crew<'r> {
 
     pub(super) fn tell(&self, task: &Task, scope: &TaskScope, told: &Told, item: Option<String>) {
         let outcome = &told.outcome;
-        let censored = "the output has been hidden due to the fact that 'no_log: true' was specified for this result";
-        let result = if told.no_log {
-            Value::dict_of([
-                ("censored", Value::str(censored)),
-                ("changed", Value::Bool(outcome.changed)),
-            ])
-        } else {
-            Value::dict(outcome.result.clone())
+        let result = match told.no_log {
+            true => censored(task, outcome),
+            false => Value::dict(outcome.result.clone()),
         };
-        let item =
-            if told.no_log { item.map(|_| "(censored due to no_log)".to_owned()) } else { item };
+        let hidden = match self.shared.world.dialect {
+            Dialect::Core214 => "None",
+            Dialect::Core219 => "(censored due to no_log)",
+        };
+        let item = if told.no_log { item.map(|_| hidden.to_owned()) } else { item };
         let at = At { host: scope.host.name.clone(), delegate: told.delegate.clone(), item };
         let event = match outcome.ended {
             Ended::Well => Event::Ok {
@@ -140,31 +142,25 @@ impl<'r> Crew<'r> {
                 origin: Some(task.origin.clone()),
                 ignored: outcome.ignored,
             },
-            Ended::Failed => Event::Failed {
-                at,
-                why: if told.no_log {
-                    "Task failed".to_owned()
-                } else {
-                    let on_host = task.module().is_some_and(|name| {
-                        catalog::find_control(name).is_none_or(|one| one.name == "template")
-                    });
-                    why(&outcome.result, on_host)
-                },
-                result,
-                origin: Some(task.origin.clone()),
-                causes: if told.no_log { Vec::new() } else { outcome.causes.clone() },
-                ignored: outcome.ignored,
-            },
-        };
-        let unsettled =
-            matches!(&event, Event::Failed { why, .. } if why.starts_with("Task failed: "));
-        self.sink.event(event);
-        if unsettled && self.shared.options.explain && scope.watch.is_none() {
-            let lines = self.explain(task, scope);
-            if !lines.is_empty() {
-                self.sink.event(Event::Explained(lines));
+            Ended::Failed => {
+                let why = match told.no_log {
+                    true => "Task failed".to_owned(),
+                    false => verdict(task, outcome),
+                };
+                let unsettled = why.starts_with("Task failed: ");
+                let explains = unsettled && self.shared.options.explain && scope.watch.is_none();
+                Event::Failed {
+                    at,
+                    why,
+                    result,
+                    origin: Some(task.origin.clone()),
+                    causes: if told.no_log { Vec::new() } else { outcome.causes.clone() },
+                    variables: if explains { self.explain(task, scope) } else { Vec::new() },
+                    ignored: outcome.ignored,
+                }
             }
-        }
+        };
+        self.sink.event(event);
     }
 
     /// The task once: for a host, or for one item of its loop.
@@ -213,6 +209,7 @@ impl<'r> Crew<'r> {
         let hidden = told.outcome.result.shift_remove(NO_LOG).is_some_and(|hide| hide.is_true());
         told.no_log = no_log || hidden;
         if told.outcome.ended == Ended::Failed {
+            self.put_verdict(task, &mut told.outcome);
             // What Ansible has here where tracebacks are not asked for.
             let exception = Value::str(NO_TRACEBACK);
             told.outcome.result.entry(Key::str("exception")).or_insert(exception);
@@ -306,7 +303,6 @@ impl<'r> Crew<'r> {
         delegate: Option<Arc<HostState>>,
     ) -> Result<Told, Failure> {
         let keyword = |fault: Fault| self.failure(task, While::Task, &fault);
-        let wrong = |word: &str, fault: Fault| self.failure(task, While::Keyword(word), &fault);
         let (module, named) = match &task.action {
             Action::Module(module) => (module.clone(), task.foreign.clone()),
             Action::Named(name) => {
@@ -325,16 +321,8 @@ impl<'r> Crew<'r> {
             _ => return Ok(Told::plain(self.include(task, context)?)),
         };
         let module = module.as_str();
-        let check = match &task.common.check_mode {
-            Some(value) => {
-                truth(context, Some(value)).map_err(|fault| wrong("check_mode", fault))?
-            }
-            None => scope.check,
-        };
-        let diff = match &task.common.diff {
-            Some(value) => truth(context, Some(value)).map_err(|fault| wrong("diff", fault))?,
-            None => scope.diff,
-        };
+        let Settled { check, diff, env } = self.settle_keywords(task, module, context)?;
+        let (check, diff) = (check.unwrap_or(scope.check), diff.unwrap_or(scope.diff));
         let scope = TaskScope { check, diff, ..scope.clone() };
         let context = scope.clone().context();
         let (args, foreign) = self.arguments(task, module, named, &context)?;
@@ -369,6 +357,7 @@ impl<'r> Crew<'r> {
                 context: &context,
                 check,
                 diff,
+                env: &env,
                 delegate: delegate.clone(),
             };
             let mut result = self.act_within(call, timeout).await;
@@ -526,6 +515,26 @@ impl<'r> Crew<'r> {
             None => bare,
         }
     }
+}
+
+/// One sentence on why a task failed.
+fn verdict(task: &Task, outcome: &Outcome) -> String {
+    let on_host = task
+        .module()
+        .is_some_and(|name| catalog::find_control(name).is_none_or(|one| one.name == "template"));
+    let cause = outcome.causes.first().map(|cause| cause.what.clone());
+    cause.unwrap_or_else(|| why(&outcome.result, on_host))
+}
+
+/// What is shown of a result that nobody is to see.
+pub(super) fn censored(task: &Task, outcome: &Outcome) -> Value {
+    const WHY: &str = "the output has been hidden due to the fact that 'no_log: true' was specified for this result";
+    let mut shown = vec![("censored", Value::str(WHY))];
+    // `debug` tells nothing but what it was asked to.
+    if task.module() != Some("debug") {
+        shown.push(("changed", Value::Bool(outcome.changed)));
+    }
+    Value::dict_of(shown)
 }
 
 /// What `module_defaults` says of a module, the innermost on top.

@@ -3,6 +3,7 @@
 use super::ahead::Watch;
 use super::execute::Crew;
 use super::vars::{Layer, TaskScope};
+use crate::output::Provenance;
 use crate::parse::tree::{Action, Role, Task};
 use crate::yaml::Origin;
 use std::collections::BTreeSet;
@@ -72,10 +73,10 @@ impl TaskScope {
 }
 
 impl Crew<'_> {
-    /// A line for each variable that was looked at where settling a task failed.
+    /// Where each variable comes from that was looked at where settling a task failed.
     ///
     /// What failed is settled once more, by somebody who notes what is looked at.
-    pub(super) fn explain(&self, task: &Task, scope: &TaskScope) -> Vec<String> {
+    pub(super) fn explain(&self, task: &Task, scope: &TaskScope) -> Vec<Provenance> {
         let watch = Arc::new(Watch::new(&self.shared.world, &scope.host));
         let watched = TaskScope { watch: Some(Arc::clone(&watch)), ..scope.clone() };
         let context = watched.context();
@@ -91,16 +92,13 @@ impl Crew<'_> {
                 drop(self.arguments(task, module, task.foreign.clone(), &context));
             }
         }
-        let mut told: Vec<String> = Vec::new();
+        let mut told: Vec<Provenance> = Vec::new();
         for name in watch.seen() {
-            let Some(places) = scope.places(&name) else { continue };
-            let line = match places.split_first() {
-                None => format!("{name}: nobody sets it"),
-                Some((last, [])) => format!("{name}: {last}"),
-                Some((last, over)) => format!("{name}: {last}, over {}", over.join(", over ")),
-            };
-            if !told.contains(&line) {
-                told.push(line);
+            let Some(mut places) = scope.places(&name) else { continue };
+            let set = (!places.is_empty()).then(|| places.remove(0));
+            let found = Provenance { name: name.to_string(), set, over: places };
+            if !told.contains(&found) {
+                told.push(found);
             }
         }
         told.truncate(MOST);

@@ -51,7 +51,12 @@ impl Crew<'_> {
             Dialect::Core214 => failed(classic(task, during, fault)).into(),
             Dialect::Core219 => {
                 let causes = causes(task, during, fault);
-                Failure { result: failed(&causes[0].what), causes }
+                let mut result = failed(&causes[0].what);
+                // `debug` tells nothing but what it was asked to.
+                if task.module() != Some("debug") {
+                    put(&mut result, "changed", false);
+                }
+                Failure { result, causes }
             }
         }
     }
@@ -78,6 +83,42 @@ impl Crew<'_> {
         };
         put(result, "msg", Value::from(msg));
     }
+}
+
+/// Keywords that 2.14 settles for the connection rather than for the task, and then says it once more.
+const CONNECTION: &[&str] = &[
+    "become",
+    "become_exe",
+    "become_flags",
+    "become_method",
+    "become_user",
+    "check_mode",
+    "diff",
+    "remote_user",
+];
+
+/// What may be a truth, in an order of ours: Python's differs from run to run.
+const TRUTHS: &str =
+    "0, 1, '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'";
+
+/// What 2.14 says of a task that could not become who it was to be, out of what the host's agent
+/// says of it.
+pub(super) fn not_become(result: &Dict) -> Dict {
+    let said = result.get("msg").map(Value::to_text).unwrap_or_default();
+    let method = said.split(" by ").nth(1).and_then(|rest| rest.split(':').next());
+    let method = method.unwrap_or("sudo");
+    if said.ends_with("a password is required") {
+        return failed(format!("Missing {method} password"));
+    }
+    if said.ends_with("the password was not accepted") {
+        return failed(format!("Incorrect {method} password"));
+    }
+    let mut result = failed("MODULE FAILURE\nSee stdout/stderr for the exact error");
+    put(&mut result, "changed", false);
+    put(&mut result, "module_stderr", Value::from(format!("{said}\n")));
+    put(&mut result, "module_stdout", Value::str(""));
+    put(&mut result, "rc", Value::Int(1));
+    result
 }
 
 /// What 2.14 says of a template file that cannot be rendered.
@@ -156,10 +197,24 @@ fn classic(task: &Task, during: While<'_>, fault: &Fault) -> String {
             "The task includes an option with an undefined variable. The error was: {words}{}",
             place()
         ),
-        While::Keyword(word) if fault.undefined => format!(
-            "The field '{word}' has an invalid value, which includes an undefined variable. The error was: {words}{}",
-            place()
-        ),
+        While::Keyword(word) if fault.undefined => {
+            let (said, place) = match CONNECTION.contains(&word) {
+                true => (format!("{words}. {words}"), String::new()),
+                false => (words, place()),
+            };
+            format!(
+                "The field '{word}' has an invalid value, which includes an undefined variable. The error was: {said}{place}"
+            )
+        }
+        While::Keyword(word) if fault.what.ends_with("could not be converted to 'bool'.") => {
+            let value = fault.what.split('\'').nth(1).unwrap_or_default();
+            let why = format!(
+                "The value '{value}' is not a valid boolean.  Valid booleans include: {TRUTHS}"
+            );
+            format!(
+                "the field '{word}' has an invalid value ({value}), and could not be converted to an bool.The error was: {why}. {why}"
+            )
+        }
         _ => words,
     }
 }

@@ -157,6 +157,7 @@ impl Batch<'_> {
                 why: String::new(),
                 origin: None,
                 causes: Vec::new(),
+                variables: Vec::new(),
                 ignored: false,
             });
             self.count(task, *index, &outcome);

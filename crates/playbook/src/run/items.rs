@@ -1,12 +1,12 @@
 //! Loops: `loop`, every `with_…`, and what `loop_control` asks.
 
-use super::execute::{Crew, Told, number, skipped, truth};
+use super::execute::{Crew, Told, censored, number, skipped, truth};
 use super::failure::While;
 use super::outcome::{Ended, Outcome, put};
 use super::vars::TaskScope;
-use crate::output::{Event, SHOW};
+use crate::output::{At, Event, SHOW};
 use crate::parse::tree::{Loop, Task};
-use crate::template::{Context, Fault, Interp, run_lookup};
+use crate::template::{Context, Dialect, Fault, Interp, run_lookup};
 use crate::value::{Call, Dict, Key, Value};
 use std::time::Duration;
 
@@ -239,12 +239,43 @@ impl Crew<'_> {
                 let shown = Told { outcome: shown, delegate: None, no_log, always: false };
                 self.tell(task, scope, &shown, None);
             }
-            Ended::Failed | Ended::Unreachable if told.outcome.ignored => {
-                self.sink.event(Event::LoopIgnored)
+            Ended::Failed | Ended::Unreachable => {
+                self.sink.event(self.loop_ended(task, scope, &told));
             }
-            _ => {}
+            // 2.14 has one more line where nothing is told of the items.
+            Ended::Well
+                if no_log
+                    && told.outcome.includes.is_empty()
+                    && self.shared.world.dialect == Dialect::Core214 =>
+            {
+                self.tell(task, scope, &told, None);
+            }
+            Ended::Well => {}
         }
         told
+    }
+
+    /// What is said of a loop in which something was wrong. Ansible's callback takes the items out of
+    /// what `debug` gave, and then tells it like a task without items; so does 2.14 with `no_log`.
+    fn loop_ended(&self, task: &Task, scope: &TaskScope, told: &Told) -> Event {
+        let outcome = &told.outcome;
+        let unreachable = outcome.ended == Ended::Unreachable;
+        let classic = self.shared.world.dialect == Dialect::Core214;
+        let result = match task.module() {
+            _ if told.no_log && (classic || unreachable) => Some(censored(task, outcome)),
+            _ if unreachable => {
+                let mut result = outcome.result.clone();
+                result.shift_remove("skipped");
+                Some(Value::dict(result))
+            }
+            Some("debug") if !told.no_log => {
+                let msg = outcome.result.get("msg").cloned().unwrap_or_default();
+                Some(Value::dict_of([("msg", msg)]))
+            }
+            _ => None,
+        };
+        let at = At { host: scope.host.name.clone(), delegate: told.delegate.clone(), item: None };
+        Event::LoopEnded { at, result, unreachable, ignored: outcome.ignored }
     }
 
     fn broken(&self, task: &Task, scope: &TaskScope, fault: Fault) -> Told {

@@ -1,8 +1,11 @@
 //! What a task says of its own result: `changed_when` and `failed_when`.
 
 use super::execute::Crew;
-use super::outcome::{flag, put};
+use super::failure::not_become;
+use super::outcome::{Outcome, flag, put};
+use super::remote::NOT_BECOME;
 use super::vars::TaskScope;
+use crate::fault::Cause;
 use crate::output::NO_TRACEBACK;
 use crate::parse::tree::Task;
 use crate::template::Dialect;
@@ -17,8 +20,30 @@ impl Crew<'_> {
         }
     }
 
+    /// Notes that it is the task's own verdict of which it fails, and not what the module said. Where
+    /// the module has no message, that is the message too.
+    pub(super) fn put_verdict(&self, task: &Task, outcome: &mut Outcome) {
+        let result = &mut outcome.result;
+        let own = flag(result, "failed_when_result") && !result.contains_key("exception");
+        if !own || self.shared.world.dialect == Dialect::Core214 {
+            return;
+        }
+        let what = match result.get("msg").map(Value::to_text) {
+            Some(msg) if msg.is_empty() => "Task failed: Action failed.".to_owned(),
+            Some(msg) => format!("Task failed: Action failed: {msg}"),
+            None => "Task failed: Action failed: Unknown error.".to_owned(),
+        };
+        result.entry(Key::str("msg")).or_insert_with(|| Value::str(&what));
+        outcome.causes = vec![Cause { what, at: Some(task.origin.clone()), help: None }];
+    }
+
     /// Applies `changed_when` and `failed_when`.
     pub(super) fn judge(&self, task: &Task, scope: &TaskScope, result: &mut Dict) {
+        if result.shift_remove(NOT_BECOME).is_some()
+            && self.shared.world.dialect == Dialect::Core214
+        {
+            *result = not_become(result);
+        }
         result.entry(Key::str("changed")).or_insert(Value::Bool(false));
         if flag(result, "failed") {
             let exception = Value::str(NO_TRACEBACK);

@@ -25,6 +25,7 @@ mod include;
 mod items;
 mod jobs;
 mod judge;
+mod keywords;
 mod listing;
 mod meta;
 mod outcome;

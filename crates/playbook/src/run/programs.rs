@@ -4,7 +4,7 @@ use super::actions::done;
 use super::execute::{Call, Crew};
 use super::files::staged;
 use super::outcome::{failed, flag, put};
-use super::remote::{environment, unreachable};
+use super::remote::unreachable;
 use crate::parse::split;
 use crate::value::{Dict, Value};
 use std::path::Path;
@@ -139,7 +139,7 @@ impl Crew<'_> {
                 None => 0,
             };
             Ok(Exec {
-                env: environment(call)?,
+                env: call.env.clone(),
                 become_user: self.become_user(call, &context)?,
                 deadline_ms: seconds.saturating_mul(1000),
                 ..exec

@@ -1,12 +1,14 @@
 //! Modules on hosts: where they run, as whom, with what around them.
 
 use super::execute::{Call, Crew, truth};
+use super::failure::While;
 use super::outcome::{failed, flag, put};
 use super::reach::HostTarget;
 use super::state::HostState;
 use super::vars::TaskScope;
 use crate::output::Event;
-use crate::template::{Context, Fault};
+use crate::parse::tree::Task;
+use crate::template::{Context, Dialect, Fault};
 use crate::value::{Dict, Key, Value};
 use serde_json::Map;
 use std::collections::BTreeMap;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use updraft_remote::{RemoteError, Session};
 use updraft_spec::Preset;
-use updraft_wire::{BEYOND, Become, Job, ModuleRequest, Request, Response};
+use updraft_wire::{BEYOND, Become, FailureKind, Job, ModuleRequest, Request, Response};
 
 /// Variables that say how to connect.
 const CONNECTION: &[&str] = &[
@@ -37,6 +39,9 @@ const CONNECTION: &[&str] = &[
     "ansible_ssh_pass",
     "ansible_ssh_password",
 ];
+
+/// Marks the result of a task that could not become who it was to be.
+pub(super) const NOT_BECOME: &str = "_updraft_not_become";
 
 impl Crew<'_> {
     /// The host that does the work of a call, with its own variables for connection and become.
@@ -111,7 +116,7 @@ impl Crew<'_> {
                 // What a job found is asked for later.
                 ModuleRequest { brief: request.brief && job.is_none(), job: job.clone(), ..request }
             }
-            Err(fault) => return failed(format!("Task failed: {}", fault.what)),
+            Err(fault) => return self.failure(call.task, While::Task, &fault).result,
         };
         let session = match self.session(call).await {
             Ok(session) => session,
@@ -178,7 +183,7 @@ impl Crew<'_> {
             check: call.check,
             diff: call.diff,
             brief: self.shared.options.brief && call.task.register.is_none(),
-            env: environment(call)?,
+            env: call.env.clone(),
             become_user: self.become_user(call, &context)?,
             timeout,
             foreign: None,
@@ -237,8 +242,20 @@ impl Crew<'_> {
         let method = method.unwrap_or_else(|| "sudo".to_owned());
         let method = crate::parse::catalog::short(&method).to_owned();
         if !matches!(method.as_str(), "sudo" | "su") {
+            return Err(Fault::new(match context.world.dialect {
+                Dialect::Core214 => format!(
+                    "Invalid become method specified, could not find matching plugin: '{method}'. Use `ansible-doc -t become -l` to list available plugins."
+                ),
+                Dialect::Core219 => {
+                    format!("become_method `{method}` is not supported; `sudo` and `su` are")
+                }
+            }));
+        }
+        let program = text(&["ansible_become_exe"], common.become_exe.as_ref(), None)?;
+        let program = program.filter(|program| !program.is_empty());
+        if let Some(program) = program.filter(|program| !program.ends_with(&method)) {
             return Err(Fault::new(format!(
-                "become_method `{method}` is not supported; `sudo` and `su` are"
+                "become_exe `{program}` is not supported; {method} is run as `{method}`"
             )));
         }
         Ok(Some(Become {
@@ -277,16 +294,22 @@ fn module_args(module: &str, given: &Dict) -> Value {
     Value::dict(shown)
 }
 
-/// `environment` of the play, the blocks and the task, the innermost on top.
-pub(super) fn environment(call: &Call<'_>) -> Result<BTreeMap<String, String>, Fault> {
+/// `environment` of the play, the blocks and the task, the innermost on top; and whether something
+/// else than dicts was among it.
+pub(super) fn environment(
+    task: &Task,
+    module: &str,
+    context: &Context,
+) -> Result<(BTreeMap<String, String>, bool), Fault> {
     let mut all = BTreeMap::new();
-    let gathers = matches!(call.module, "setup" | "gather_facts");
-    for layer in &call.task.common.environment {
+    let mut odd = false;
+    let gathers = matches!(module, "setup" | "gather_facts");
+    for layer in &task.common.environment {
         if let Value::Lazy(_) = layer
             && let Some(entries) = layer.as_dict()
         {
             for (key, value) in entries {
-                match call.context.finish(value) {
+                match context.finish(value) {
                     Ok(Value::Omit) => {}
                     Ok(value) => {
                         all.insert(key.to_json_key(), value.to_text());
@@ -301,7 +324,7 @@ pub(super) fn environment(call: &Call<'_>) -> Result<BTreeMap<String, String>, F
             }
             continue;
         }
-        let layer = call.context.finish(layer)?;
+        let layer = context.finish(layer)?;
         match layer.as_dict() {
             Some(entries) => {
                 for (key, value) in entries {
@@ -309,15 +332,10 @@ pub(super) fn environment(call: &Call<'_>) -> Result<BTreeMap<String, String>, F
                 }
             }
             None if matches!(layer, Value::None | Value::Omit) => {}
-            None => {
-                return Err(Fault::new(format!(
-                    "environment must be a dictionary, received {}",
-                    layer.type_name()
-                )));
-            }
+            None => odd = true,
         }
     }
-    Ok(all)
+    Ok((all, odd))
 }
 
 /// A host with the variables about its connection.
@@ -339,7 +357,13 @@ pub(super) fn answer(answered: Result<Response, RemoteError>) -> Dict {
         Ok(Response::Module(result)) => {
             Value::from(result.0).as_dict().cloned().unwrap_or_default()
         }
-        Ok(Response::Failed(failure)) => failed(failure.message),
+        Ok(Response::Failed(failure)) => {
+            let mut result = failed(failure.message);
+            if failure.kind == FailureKind::Become {
+                put(&mut result, NOT_BECOME, true);
+            }
+            result
+        }
         Ok(other) => failed(format!("the agent answered something else than a result: {other:?}")),
         Err(error) => unreachable(&updraft_base::chain(&error)),
     }
