@@ -127,7 +127,7 @@ pub(crate) enum Command {
     Cp(Cp),
     /// Run Ansible playbooks, on the site's machines or on an inventory's hosts.
     #[command(
-        after_help = "Examples:\n  updraft play site.yml -i hosts\n  updraft play plays/worker.yaml --limit worker-1 --check --diff\n  updraft play site.yml -i hosts --tags web -e version=2"
+        after_help = "Examples:\n  updraft play site.yml -i hosts\n  updraft play plays/worker.yaml --limit worker-1 --check --diff\n  updraft play site.yml -i hosts --tags web -e version=2\n  updraft play site.yml --json | jq 'select(.event == \"failed\") | .host, .causes, .variables'"
     )]
     Play(Box<Play>),
     /// Print the site as an Ansible inventory. A script that runs this is one for `ansible -i`.
@@ -467,7 +467,7 @@ pub(crate) struct Play {
     /// Only list the hosts each play would run on.
     #[arg(long)]
     pub(crate) list_hosts: bool,
-    /// Print the recap as JSON.
+    /// Print what happens as JSON, an object a line; the recap is the last.
     #[arg(long)]
     pub(crate) json: bool,
 }

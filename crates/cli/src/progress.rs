@@ -160,11 +160,17 @@ impl Audience for Plain {
     }
 }
 
-/// Shows nothing.
-pub(crate) struct Nobody;
+/// Tells programs what happens, an object a line.
+pub(crate) struct Lines;
 
-impl Audience for Nobody {
+impl Audience for Lines {
     fn print(&self, _piece: &Piece) {}
+
+    fn learn(&self, event: &PlayEvent) {
+        if let Some(told) = event.to_json() {
+            ui::json_line(&told);
+        }
+    }
 }
 
 fn show(piece: &Piece) {

@@ -199,6 +199,13 @@ pub(crate) fn json(value: &impl serde::Serialize) {
     out("\n");
 }
 
+/// Prints a value as one line of JSON, of which more follow.
+pub(crate) fn json_line(value: &impl serde::Serialize) {
+    let mut text = serde_json::to_string(value).expect("what is printed always serializes");
+    text.push('\n');
+    out(&text);
+}
+
 /// Tells people something.
 pub(crate) fn say(text: &str) {
     crate::log::keep(text);

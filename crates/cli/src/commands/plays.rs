@@ -2,7 +2,7 @@
 
 use super::{Context, Result};
 use crate::args::{AdHoc, Become, Exec, Inventory, Login, Play, VaultOptions};
-use crate::progress::{Nobody, Plain, PlayView, Quiet};
+use crate::progress::{Lines, Plain, PlayView, Quiet};
 use crate::ui;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -290,7 +290,7 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     let reacher = Reacher::new(&settings, found.sessions);
     let person = Person(context.terminal);
     let audience: Box<dyn Audience> = match context.terminal.is_watched() {
-        _ if args.json => Box::new(Nobody),
+        _ if args.json => Box::new(Lines),
         true if !context.global.shim => Box::new(PlayView::new(context.terminal)),
         _ => Box::new(Plain),
     };
@@ -298,6 +298,11 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     let played =
         updraft_control::play(&request, &reacher, machines, &settings, &person, &*audience).await;
     drop(audience);
+    if args.json
+        && let Err(ControlError::Playbook(faults)) = &played
+    {
+        faults.0.iter().for_each(|fault| ui::json_line(&fault.to_json()));
+    }
     let recap = played.map_err(fail)?;
     let differences = settings.differences.as_ref().map(|found| found.all());
     if args.json {
@@ -305,7 +310,8 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         if let Some(differences) = &differences {
             told["dialects"] = differences.iter().map(Difference::to_json).collect();
         }
-        ui::json(&told);
+        told["event"] = "recap".into();
+        ui::json_line(&told);
     } else if let Some(differences) = &differences {
         ui::say(&report(differences));
     }

@@ -115,7 +115,7 @@ pub(super) fn warnings_of(result: &Value) -> Vec<String> {
 }
 
 /// The line that is meant and the two before it, with a mark under the column.
-fn excerpt(origin: &Origin) -> String {
+pub(super) fn excerpt(origin: &Origin) -> String {
     const WIDTH: usize = 120;
     let Ok(text) = std::fs::read_to_string(&*origin.file) else { return String::new() };
     if crate::vault::is_encrypted(text.as_bytes()) {

@@ -5,6 +5,7 @@
 
 mod diff;
 mod faults;
+mod json;
 mod minimal;
 mod recap;
 mod screen;
