@@ -37,7 +37,7 @@ fn choose(context: &Context, hosts: &Hosts, pattern: &str) -> Result<Chosen> {
 }
 
 /// How one machine answered.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Answer {
     host: String,
     ok: bool,
@@ -61,12 +61,9 @@ impl Answer {
         Self {
             host,
             ok: error.is_none(),
-            code: None,
-            stdout: None,
-            stderr: None,
-            removed: None,
             error: error.map(|error| updraft_base::chain(&error)),
             millis: millis(began),
+            ..Self::default()
         }
     }
 }
@@ -176,16 +173,7 @@ pub(crate) async fn exec(context: &Context, args: &Exec) -> Result {
             let mut lines = Lines { name: shown, pending: HashMap::new(), kept: kept.clone() };
             let ran = reacher.exec(&way, &argv, &mut lines, within).await;
             drop(lines);
-            let mut answer = Answer {
-                host: name,
-                ok: false,
-                code: None,
-                stdout: None,
-                stderr: None,
-                removed: None,
-                error: None,
-                millis: millis(began),
-            };
+            let mut answer = Answer { host: name, millis: millis(began), ..Answer::default() };
             match ran {
                 Ok(exit) if exit.timed_out => {
                     answer.error =
@@ -229,13 +217,9 @@ where
     while let Some(outcome) = outcomes.next().await {
         answers[outcome.index] = Some(outcome.result.unwrap_or_else(|error| Answer {
             host: names[outcome.index].clone(),
-            ok: false,
-            code: None,
-            stdout: None,
-            stderr: None,
-            removed: None,
             error: Some(updraft_base::chain(&error)),
             millis: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
+            ..Answer::default()
         }));
     }
     answers.into_iter().flatten().collect()
@@ -349,17 +333,7 @@ async fn send(context: &Context, args: &Cp, from: &str, pattern: &str, path: &st
                 let session = reacher.session(&way).await?;
                 Ok::<_, ReachError>(session.put(put, &mut &*bytes).await?)
             };
-            let error = sent.await.err().map(|error| updraft_base::chain(&error));
-            Ok(Answer {
-                host: name,
-                ok: error.is_none(),
-                code: None,
-                stdout: None,
-                stderr: None,
-                removed: None,
-                error,
-                millis: millis(began),
-            })
+            Ok(Answer::plain(name, began, sent.await.err()))
         }
     };
     let answers = gather(ways, args.hosts.forks, Duration::from_secs(3600), work).await;
