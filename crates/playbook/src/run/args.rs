@@ -1,6 +1,6 @@
 //! The arguments of a task: what `module_defaults` give, what the task says, rendered.
 
-use super::execute::Crew;
+use super::execute::{Call, Crew};
 use super::failure::{Failure, While};
 use super::outcome::{failed, put};
 use crate::foreign::Found;
@@ -53,6 +53,17 @@ impl Crew<'_> {
         for defaults in groups.values().chain([&own]) {
             args.extend(defaults.as_dict().cloned().unwrap_or_default());
         }
+        Ok(args)
+    }
+
+    /// The arguments of a call, below them what `module_defaults` says of the module that does the
+    /// work, by any of its names.
+    pub(super) fn with_defaults(&self, call: &Call<'_>, names: &[&str]) -> Result<Dict, Fault> {
+        let mut args = Dict::new();
+        for name in names {
+            args.extend(self.module_defaults(call.task, name, None, call.context)?);
+        }
+        args.extend(call.args.clone());
         Ok(args)
     }
 

@@ -537,23 +537,6 @@ pub(super) fn censored(task: &Task, outcome: &Outcome) -> Value {
     Value::dict_of(shown)
 }
 
-/// What `module_defaults` says of a module, the innermost on top.
-pub(super) fn module_defaults(task: &Task, module: &str, context: &Context) -> Result<Dict, Fault> {
-    let mut args = Dict::new();
-    for defaults in &task.common.module_defaults {
-        let defaults = context.finish(defaults)?;
-        for (key, value) in defaults.as_dict().into_iter().flatten() {
-            let word = key.to_json_key();
-            if catalog::short(&word) == module
-                && let Some(more) = value.as_dict()
-            {
-                args.extend(more.clone());
-            }
-        }
-    }
-    Ok(args)
-}
-
 /// The result of a task whose condition did not hold.
 pub(super) fn skipped(context: &Context, condition: Value) -> Dict {
     let mut result = Dict::new();

@@ -1,10 +1,9 @@
 //! Modules that this side prepares: `unarchive`, `assemble` and `uri`, whose source may lie here, and
 //! `package`, which is another one on each system.
 
-use super::execute::{Call, Crew, module_defaults};
+use super::execute::{Call, Crew};
 use super::files::staged;
 use super::outcome::{failed, flag, put};
-use crate::template::Fault;
 use crate::value::{Dict, Value};
 use std::path::Path;
 use updraft_wire::MANAGER;
@@ -64,7 +63,7 @@ impl Crew<'_> {
             },
         };
         let short = crate::parse::catalog::short(&manager);
-        let mut args = match with_defaults(call, &[short]) {
+        let mut args = match self.with_defaults(call, &[short]) {
             Ok(args) => args,
             Err(fault) => return failed(format!("Task failed: {}", fault.what)),
         };
@@ -136,7 +135,8 @@ impl Crew<'_> {
             Some("systemd") => &["systemd_service", "systemd"],
             Some(other) => &[other],
         };
-        with_defaults(call, names).map_err(|fault| failed(format!("Task failed: {}", fault.what)))
+        self.with_defaults(call, names)
+            .map_err(|fault| failed(format!("Task failed: {}", fault.what)))
     }
 
     pub(super) async fn uri(&self, call: &Call<'_>) -> Dict {
@@ -246,17 +246,6 @@ fn assembled(
         first = false;
     }
     Ok(out)
-}
-
-/// The arguments of a call, below them what `module_defaults` says of the module that does the
-/// work, by any of its names.
-fn with_defaults(call: &Call<'_>, names: &[&str]) -> Result<Dict, Fault> {
-    let mut args = Dict::new();
-    for name in names {
-        args.extend(module_defaults(call.task, name, call.context)?);
-    }
-    args.extend(call.args.clone());
-    Ok(args)
 }
 
 #[cfg(test)]
