@@ -525,6 +525,11 @@ fn keywords_and_words_that_are_wrong_tell_the_same() {
 }
 
 #[test]
+fn facts_come_from_the_same_modules() {
+    compare("gathering.yml", &[PLAIN]);
+}
+
+#[test]
 fn files_are_looked_for_and_left_alike() {
     compare("places.yml", &[PLAIN, PLAIN]);
 }

@@ -18,7 +18,9 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
         .filter(|(key, _)| {
             filters.is_empty()
                 || filters.iter().any(|filter| {
-                    crate::pattern::glob(filter, key)
+                    // An empty one is for all.
+                    filter.is_empty()
+                        || crate::pattern::glob(filter, key)
                         || crate::pattern::glob(&format!("ansible_{filter}"), key)
                 })
         })

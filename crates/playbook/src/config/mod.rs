@@ -328,6 +328,9 @@ settings! {
         [("defaults", "task_debugger_ignore_errors")], true);
     /// `-v` so many times.
     verbosity: i64 = number(["ANSIBLE_VERBOSITY"], [("defaults", "verbosity")], 0);
+    /// Modules that `gather_facts` runs.
+    facts_modules: Vec<String> = list(["ANSIBLE_FACTS_MODULES"],
+        [("defaults", "facts_modules")], &["smart"]);
     /// Only tasks with one of these tags.
     run_tags: Vec<String> = list(["ANSIBLE_RUN_TAGS"], [("tags", "run")], &[]);
     /// No tasks with one of these tags.

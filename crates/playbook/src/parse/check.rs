@@ -4,6 +4,7 @@ use super::Reader;
 use super::catalog;
 use super::tree::{Common, Condition, Task};
 use crate::fault::LoadFault;
+use crate::run::OF_GATHER_FACTS;
 use crate::template::Syntax;
 use crate::value::{Dict, Value};
 use crate::yaml::{Node as Yaml, Origin};
@@ -120,6 +121,9 @@ impl Reader<'_> {
             }
             // Names that are rendered are known only later.
             if name.contains("{{") {
+                continue;
+            }
+            if task.word.ends_with("gather_facts") && OF_GATHER_FACTS.contains(&name.as_str()) {
                 continue;
             }
             if name == "_raw_params" {

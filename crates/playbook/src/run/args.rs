@@ -1,5 +1,6 @@
 //! The arguments of a task: what `module_defaults` give, what the task says, rendered.
 
+use super::actions::OF_GATHER_FACTS;
 use super::execute::{Call, Crew};
 use super::failure::{Failure, While};
 use super::outcome::{failed, put};
@@ -17,7 +18,7 @@ type Arguments = (Dict, Option<Arc<Found>>);
 impl Crew<'_> {
     /// What `module_defaults` give the module: what the innermost of them say of a name or a group
     /// counts alone, and what is said of the module outranks what is said of its groups.
-    fn module_defaults(
+    pub(super) fn module_defaults(
         &self,
         task: &Task,
         module: &str,
@@ -124,7 +125,9 @@ impl Crew<'_> {
         // What our module does not know Ansible's own may.
         let known = |foreign: &mut Option<Arc<Found>>, key: &Key| {
             let name = key.to_json_key();
-            if foreign.is_none() && !catalog::takes(module, &name) {
+            let of_gatherer =
+                task.word.ends_with("gather_facts") && OF_GATHER_FACTS.contains(&name.as_str());
+            if foreign.is_none() && !of_gatherer && !catalog::takes(module, &name) {
                 *foreign = self.shared.modules.core_knows(module, &name);
                 if foreign.is_none() && catalog::find_control(module).is_some() {
                     let what = format!("Task failed: `{module}` has no argument `{key}`");

@@ -41,6 +41,7 @@ mod tags;
 mod tree;
 mod vars;
 
+pub(crate) use actions::OF_GATHER_FACTS;
 pub use listing::Listing;
 pub use reach::{HostTarget, Operator, Reach, ReachError};
 

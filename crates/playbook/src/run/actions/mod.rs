@@ -1,8 +1,11 @@
 //! Actions that this side carries out, and the dispatch of all others to their hosts.
 
 mod data;
+mod facts;
 mod hosts;
 mod spec;
+
+pub(crate) use facts::OWN as OF_GATHER_FACTS;
 
 use super::cache::GATHERED;
 use super::execute::{Call, Crew};
@@ -11,6 +14,7 @@ use super::state::HostState;
 use crate::output::Event;
 use crate::parse::catalog;
 use crate::value::{Dict, Value};
+use facts::gathers;
 
 impl Crew<'_> {
     /// Carries out one call.
@@ -25,6 +29,7 @@ impl Crew<'_> {
                 "Unsupported parameters for ({}) module: expand_argument_vars",
                 call.task.word
             )),
+            "setup" if gathers(&call.task.word, call.task.id) => self.gather_facts(&call).await,
             "debug" => self.debug(&call),
             "set_fact" => self.set_fact(&call),
             "assert" => self.assert(&call),
@@ -80,8 +85,7 @@ impl Crew<'_> {
             (Some(host), true) => host,
             _ => &call.scope.host,
         };
-        let play_gathers = call.module == "setup" && call.task.id == usize::MAX;
-        if play_gathers || call.task.word.ends_with("gather_facts") {
+        if call.module == "setup" && gathers(&call.task.word, call.task.id) {
             let mut facts = facts.clone();
             put(&mut facts, GATHERED, true);
             return self.learn(host, &facts);
