@@ -2,7 +2,7 @@
 # Makes a disk as distributions make their cloud images: partitions, a boot loader that BIOS and
 # UEFI start, a stock initial RAM disk, cloud-init. Nothing of it is ours, and nothing is mounted.
 #
-#   lab/stock-disk.sh FILE      a raw disk; one that is there is left as it is
+#   lab/stock-disk.sh FILE      a raw disk; one that this script made before is left as it is
 #
 # Needs root, mmdebstrap, e2fsprogs, mtools, grub-pc-bin and grub-efi-amd64-bin. To boot sooner on an
 # emulated processor, the stages of cloud-init that only run other people's scripts are left out.
@@ -10,7 +10,10 @@ set -euo pipefail
 
 readonly out=$1
 readonly esp_mib=16 root_mib=1200
-[ ! -e "$out" ] || exit 0
+# Which script made it: an older one may have put less in it.
+this=$(sha256sum "$0" | cut -d ' ' -f 1)
+readonly this
+if [ -e "$out" ] && [ "$(cat "$out.made-by" 2>/dev/null)" = "$this" ]; then exit 0; fi
 mkdir -p "$(dirname "$out")"
 work=$(mktemp -d "${TMPDIR:-/tmp}/updraft-stock.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -72,3 +75,4 @@ dd if=esp.img of=disk bs=1M seek=1 conv=notrunc status=none
 dd if=root.img of=disk bs=1M seek=$((1 + esp_mib)) conv=notrunc,sparse status=none
 mv disk "$out.part"
 mv "$out.part" "$out"
+echo "$this" >"$out.made-by"
