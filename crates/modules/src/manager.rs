@@ -208,11 +208,13 @@ impl<'a> Manager<'a> {
             _ => return Err(ManagerError::Format(format!("`{verb}` is no job"))),
         };
         self.call(OBJECT, MANAGER, "Subscribe", &[])?;
-        let answer = match self.call(OBJECT, MANAGER, member, &[&full_name(unit), "replace"]) {
-            Err(ManagerError::Io(_)) => return Ok("lost".to_owned()),
-            answer => answer?,
+        let answer = self.call(OBJECT, MANAGER, member, &[&full_name(unit), "replace"]);
+        let job = match answer.and_then(|answer| answer.read::<OwnedObjectPath>()) {
+            Ok(job) => job.as_str().to_owned(),
+            Err(ManagerError::Refused(text)) => return Err(ManagerError::Refused(text)),
+            // It may have been taken on, whatever was understood of the answer.
+            Err(_) => return Ok("lost".to_owned()),
         };
-        let job = answer.read::<OwnedObjectPath>()?.as_str().to_owned();
         // It takes as long as the unit takes.
         self.until = None;
         loop {
