@@ -6,7 +6,7 @@ use crate::memory::let_go;
 use crate::place::Place;
 use crate::qmp::{Qmp, QmpError};
 use crate::template::Template;
-use crate::{Acceleration, fault, seed};
+use crate::{Acceleration, fault, process, seed};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::Path;
@@ -40,9 +40,6 @@ const RECONNECTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// How often a process is looked at while it is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// Linux counts CPU time in `USER_HZ`, which is 100 on every architecture we run on (time(7)).
-const MILLIS_PER_TICK: u64 = 10;
 
 /// How much of the end of a console log is read for its last line.
 const CONSOLE_TAIL: usize = 4096;
@@ -124,20 +121,13 @@ impl Guest<'_> {
     }
 
     /// The process id of its QEMU, if it runs.
-    ///
-    /// A process id alone may have been given to another process since, so its command line must
-    /// name this machine.
     pub(crate) async fn pid(&self) -> Result<Option<u32>, HostError> {
         let pid = self.host.read(&self.place.pidfile()).await?;
         let pid = pid.and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse::<u32>().ok());
-        let Some(pid) = pid else { return Ok(None) };
-        // A process that ended between two looks may be gone while it is read.
-        let cmdline = self.host.read(Path::new(&format!("/proc/{pid}/cmdline"))).await;
-        let cmdline = cmdline.ok().flatten().unwrap_or_default();
-        let uuid = self.id.as_uuid();
-        // As a word of its own, or as the end of its generation id: a template has no uuid.
-        let ours = cmdline.split(|byte| *byte == 0).any(|word| word.ends_with(uuid.as_bytes()));
-        Ok(ours.then_some(pid))
+        match pid {
+            Some(pid) => process::of_machine(self.host, pid, self.id).await,
+            None => Ok(None),
+        }
     }
 
     async fn wanted_on(&self) -> Result<bool, HostError> {
@@ -412,8 +402,8 @@ impl Guest<'_> {
             {
                 return Ok(());
             }
-            let ended =
-                !self.lives(pid).await && self.pid().await.map_err(fault(what()))?.is_none();
+            let ended = !process::lives(self.host, pid).await
+                && self.pid().await.map_err(fault(what()))?.is_none();
             if ended || Instant::now() >= deadline {
                 let said = self.host.read(&log).await.map_err(fault(what()))?.unwrap_or_default();
                 let said = String::from_utf8_lossy(&said).trim().replace('\n', "; ");
@@ -423,11 +413,6 @@ impl Guest<'_> {
             tokio::time::sleep(pause).await;
             pause = (pause * 5 / 4).min(LOOK_EVERY);
         }
-    }
-
-    /// Whether a process is there and no zombie.
-    async fn lives(&self, pid: u32) -> bool {
-        stat(self.host, pid).await.is_some_and(|fields| fields.first().is_some_and(|s| s != "Z"))
     }
 
     /// Lets a guest run that stands still, for instance because the disk was full.
@@ -539,12 +524,7 @@ impl Guest<'_> {
         let console = console.unwrap_or_default();
         let cpu_millis = match self.pid().await.map_err(fault(what()))? {
             None => 0,
-            Some(pid) => {
-                let fields = stat(self.host, pid).await.unwrap_or_default();
-                let ticks = |at: usize| fields.get(at).and_then(|n| n.parse::<u64>().ok());
-                // proc(5): utime and stime are fields 14 and 15; ours begin with field 3.
-                (ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0)) * MILLIS_PER_TICK
-            }
+            Some(pid) => process::cpu_millis(self.host, pid).await,
         };
         Ok(Progress {
             console_bytes: console.len() as u64,
@@ -552,14 +532,6 @@ impl Guest<'_> {
             last_line: last_line(&console[console.len().saturating_sub(CONSOLE_TAIL)..]),
         })
     }
-}
-
-/// The fields of `/proc/<pid>/stat` after the name, which may hold anything.
-async fn stat(host: &dyn Host, pid: u32) -> Option<Vec<String>> {
-    let bytes = host.read(Path::new(&format!("/proc/{pid}/stat"))).await.ok()??;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (_, rest) = text.rsplit_once(')')?;
-    Some(rest.split_whitespace().map(str::to_owned).collect())
 }
 
 /// The last line of a console that says something, without control sequences.

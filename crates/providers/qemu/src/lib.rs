@@ -19,6 +19,7 @@ mod memory;
 mod network;
 mod nft;
 mod place;
+mod process;
 mod provider;
 mod qmp;
 mod resize;
