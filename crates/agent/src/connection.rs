@@ -215,7 +215,10 @@ impl Connection {
             tasks.insert(id, Arc::clone(&task));
         }
         let this = Arc::clone(self);
-        let identifies = matches!(request, Request::Identify(_));
+        let identifies = match &request {
+            Request::Identify(wanted) => Some(wanted.quiet_ms.map(Duration::from_millis)),
+            _ => None,
+        };
         let started = workers::start(move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| this.carry_out(&task, request, chunks)));
             match outcome {
@@ -223,8 +226,8 @@ impl Connection {
                 Ok(None) => {}
                 Err(panic) => this.answer(id, &Response::Failed(crashed(panic.as_ref()))),
             }
-            if identifies {
-                identity::follow_up(&this.root);
+            if let Some(quiet) = identifies {
+                identity::follow_up(&this.root, quiet);
             }
         });
         if let Err(fault) = started {

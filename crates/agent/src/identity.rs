@@ -129,6 +129,7 @@ pub(crate) fn apply(root: &Root, wanted: &Identity) -> Result<Response, Failure>
     let mut kept = wanted.clone();
     kept.time = None;
     kept.seed = None;
+    kept.quiet_ms = None;
     kept.host_keys.iter_mut().for_each(|key| key.private.clear());
     let record =
         Record { machine: wanted.machine.clone(), digest: wanted.digest.clone(), identity: kept };
@@ -144,8 +145,9 @@ pub(crate) fn apply(root: &Root, wanted: &Identity) -> Result<Response, Failure>
 }
 
 /// What a machine that went on as another one still has to do once it has answered: all that nobody
-/// waits for. It takes a minute, most of it asleep; elsewhere there is nothing to do.
-pub(crate) fn follow_up(root: &Root) {
+/// waits for, once it was quiet for `quiet` or a while of its own choice. It takes a minute, most of
+/// it asleep; elsewhere there is nothing to do.
+pub(crate) fn follow_up(root: &Root, quiet: Option<Duration>) {
     if crate::connection::lock(&UNSYNCED).is_none() {
         return;
     }
@@ -153,7 +155,7 @@ pub(crate) fn follow_up(root: &Root) {
     if let Err(failure) = rest::let_go(root) {
         tell(&format!("updraft-agent: {}\n", failure.message));
     }
-    rest::wait_for_people();
+    rest::wait_for_people(quiet);
     if let Err(failure) = settle(root) {
         tell(&format!("updraft-agent: the identity is not kept: {}\n", failure.message));
     }
@@ -442,6 +444,7 @@ mod tests {
             }],
             time: Some(0),
             seed: None,
+            quiet_ms: None,
         }
     }
 

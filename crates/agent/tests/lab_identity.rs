@@ -114,6 +114,7 @@ fn identity() -> Identity {
         // The clock is everybody's.
         time: None,
         seed: None,
+        quiet_ms: None,
     }
 }
 

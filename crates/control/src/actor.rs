@@ -1,5 +1,6 @@
 //! Does the steps of a plan: each act looks first, so that it may be repeated.
 
+use crate::becoming::Becoming;
 use crate::identity;
 use crate::observe::{play_mark, service_mark};
 use crate::place::Place;
@@ -48,9 +49,8 @@ pub(crate) struct Actor {
     pub(crate) journal: Arc<Journal>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
-    /// Machines that start live become themselves so many at a time as there are processors: each
-    /// needs one of them for a second, and all at once would each wait for all others.
-    pub(crate) becoming: tokio::sync::Semaphore,
+    /// The machines that this run starts live.
+    pub(crate) becoming: Becoming,
     /// Lines for `/etc/hosts`, made once for all machines.
     pub(crate) hosts: OnceLock<Arc<Vec<HostsLine>>>,
     /// What people are told when the run is over.
@@ -295,18 +295,7 @@ impl Actor {
         what: Told,
         context: &StepContext,
     ) -> Result<Value, StepFault> {
-        let drawn_live = |act: &Act| match act {
-            Act::CreateMachine(drawn) => drawn.live && drawn.id == party.id,
-            Act::CloneMachine { live, clones, .. } => {
-                *live && clones.iter().any(|drawn| drawn.id == party.id)
-            }
-            _ => false,
-        };
-        let live = self.plan.steps.iter().any(|step| drawn_live(&step.act));
-        let turn = match live {
-            true => Some(self.becoming.acquire().await.expect("it is never closed")),
-            false => None,
-        };
+        let turn = self.becoming.turn(party.id).await;
         let told = self.tell_identity(party, interface, what, context).await;
         drop(turn);
         if told.is_ok() {
@@ -352,7 +341,7 @@ impl Actor {
             context.report("telling it who it is");
             context.phase("identify");
             let hosts = self.hosts.get_or_init(|| identity::hosts(&self.plan)).clone();
-            let identity = identity::render(
+            let mut identity = identity::render(
                 &self.site,
                 &self.plan,
                 hosts,
@@ -361,6 +350,7 @@ impl Actor {
                 digest,
                 &*self.clock,
             );
+            identity.quiet_ms = u64::try_from(self.becoming.quiet().as_millis()).ok();
             self.sessions
                 .ask(party, "take its identity", Request::Identify(Box::new(identity)), SHORT * 4)
                 .await

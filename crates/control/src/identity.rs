@@ -90,6 +90,7 @@ pub(crate) fn render(
             .collect(),
         time: Some(unix_nanos(now)),
         seed: Some(seed()),
+        quiet_ms: None,
     }
 }
 

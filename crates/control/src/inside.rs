@@ -213,6 +213,7 @@ impl Inside {
                 .collect(),
             time: Some(unix_nanos(now)),
             seed: None,
+            quiet_ms: None,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod actor;
 mod ad_hoc;
+mod becoming;
 mod clones;
 mod desire;
 mod doctor;

@@ -1,6 +1,7 @@
 //! A site and what can be done with it: look, plan, run.
 
 use crate::actor::Actor;
+use crate::becoming::Becoming;
 use crate::identity::{self, MEMORY};
 use crate::observe::{self, Sight};
 use crate::place::Place;
@@ -456,6 +457,7 @@ impl Change<'_> {
     ) -> Result<Outcome, ControlError> {
         let settings = &self.control.settings;
         let actor = Actor {
+            becoming: Becoming::of(&plan),
             site: Arc::clone(&self.control.site),
             sessions: Arc::new(self.sessions(&plan.memory)?),
             images: Arc::new(ImageStore::new(settings, plan.memory.site)),
@@ -465,9 +467,6 @@ impl Change<'_> {
             journal: Arc::clone(&self.journal),
             clock: Arc::clone(&settings.clock),
             settings: settings.clone(),
-            becoming: tokio::sync::Semaphore::new(
-                std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            ),
             hosts: OnceLock::new(),
             told: Mutex::default(),
         };

@@ -116,6 +116,7 @@ fn nobody(id: MachineId) -> Identity {
         admins: Vec::new(),
         time: None,
         seed: None,
+        quiet_ms: None,
     }
 }
 

@@ -460,6 +460,10 @@ pub struct Identity {
     /// a template would otherwise draw what its siblings draw. Never kept anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
+    /// Milliseconds for which a machine that goes on as another one leaves the processor to whoever
+    /// wants it, before it begins with what nobody waits for; `None` leaves that to the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_ms: Option<u64>,
 }
 
 /// Random bytes for a kernel's random pool, as hexadecimal digits.

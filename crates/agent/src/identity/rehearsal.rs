@@ -153,6 +153,7 @@ fn somebody() -> Identity {
         }],
         time: Some(0),
         seed: Some(Seed("00".to_owned())),
+        quiet_ms: None,
     }
 }
 

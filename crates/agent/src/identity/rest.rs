@@ -210,8 +210,7 @@ fn schedule(thread: i32, policy: i32, priority: i32) {
 const IDLE_LOOK: Duration = Duration::from_millis(250);
 
 /// So long after it went on, and up to as long again by chance, a machine begins with what nobody
-/// waits for. Who asks for a machine is often about to log in, and many that come to life together
-/// share a computer's processors.
+/// waits for, if it was not told another time. Who asks for a machine is often about to log in.
 const REST_AFTER: Duration = Duration::from_secs(5);
 
 /// At the latest after this long more it begins, however busy the machine is.
@@ -225,8 +224,8 @@ const TELL_AFTER: Duration = Duration::from_secs(30);
 const TELL_WITHIN: Duration = Duration::from_secs(20);
 
 /// Leaves the processor and the disk to whoever waits for the machine.
-pub(super) fn wait_for_people() {
-    wait(REST_AFTER, REST_WITHIN);
+pub(super) fn wait_for_people(quiet: Option<Duration>) {
+    wait(quiet.unwrap_or(REST_AFTER), REST_WITHIN);
 }
 
 /// Waits for `after`, up to as long again by chance, and then for calm.

@@ -163,6 +163,7 @@ async fn a_machine_that_is_told_who_it_is_makes_its_own_host_key_once() {
             admins: Vec::new(),
             time: None,
             seed: None,
+            quiet_ms: None,
         }))
     };
     session.call(identity("one"), SOON).await.unwrap();

@@ -100,6 +100,7 @@ pub(crate) fn identity(order: &MachineOrder, admin: &str) -> Identity {
         admins: vec![AdminAccount { name: "ops".to_owned(), keys: vec![admin.to_owned()] }],
         time: None,
         seed: None,
+        quiet_ms: None,
     }
 }
 
