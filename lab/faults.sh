@@ -214,6 +214,15 @@ same "$(count_guests)" 3 "guests"
 types '[y/N]' 'y\r' -- up || fail "it ended with $?"
 same "$(count_guests)" 2 "guests"
 
+claim "a balancer that cannot start with what it is told goes on without it"
+must exec balancer-1 -- sh -c 'rm -r /etc/haproxy/updraft.d /etc/default/haproxy; systemctl restart haproxy'
+sed -i 's/listen: 80,/listen: 22,/' "$site/updraft.yaml"
+fails 1 'haproxy' up --yes
+must exec balancer-1 -- sh -c 'systemctl is-active haproxy && ! ls /etc/haproxy/updraft.d/hello.cfg'
+sed -i 's/listen: 22,/listen: 80,/' "$site/updraft.yaml"
+must up --yes
+curl --silent --fail --output /dev/null "http://$(address_of balancer-1)/" || fail "the balancer does not serve"
+
 claim "a firewall that keeps guests in is found by doctor"
 ip netns add faults
 ip netns exec faults nft 'add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'

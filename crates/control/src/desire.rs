@@ -25,7 +25,7 @@ pub(crate) fn desire(site: &Site, settings: &Settings) -> Result<Desired, Contro
     let services = site
         .services
         .iter()
-        .map(|service| service_wanted(service, &mut plays))
+        .map(|service| service_wanted(site, service, &mut plays))
         .collect::<Result<Vec<_>, _>>()?;
     let mut images = Vec::new();
     for image in &site.images {
@@ -102,6 +102,7 @@ fn group_wanted(
 }
 
 fn service_wanted(
+    site: &Site,
     service: &Service,
     plays: &mut PlayDigests<'_>,
 ) -> Result<ServiceWanted, ControlError> {
@@ -111,9 +112,12 @@ fn service_wanted(
         let test = service.test.as_ref();
         // The configuration without members stands for everything in it but the members.
         let text = crate::haproxy::render(&service.name, balancer, test, &[]);
+        // What its machines can hold is told with it.
+        let memory = site.group(&balancer.on).map(|group| group.memory);
+        let descriptors = memory.map_or(0, crate::haproxy::descriptors);
         BalancerWanted {
             on: balancer.on.clone(),
-            content: Digest::of(format!("{}{text}", balancer.port)),
+            content: Digest::of(format!("{}{descriptors}{text}", balancer.port)),
         }
     });
     Ok(ServiceWanted {

@@ -2,11 +2,11 @@
 //!
 //! Pure text in, text out. Updraft owns one file per service in [`CONFIG_DIR`]; the distribution's
 //! own `haproxy.cfg` stays as it is and provides the defaults and the runtime socket.
-//! Sources: HAProxy 2.6 configuration manual (http-check, default-server, retry-on) and
-//! management guide (show stat, set server).
+//! Sources: HAProxy 2.6 configuration manual (http-check, default-server, retry-on, fd-hard-limit)
+//! and management guide (show info, show stat, set server).
 
 use std::fmt::Write as _;
-use updraft_base::{MachineName, ServiceName};
+use updraft_base::{ByteSize, MachineName, ServiceName};
 use updraft_plan::BalancerMember;
 use updraft_site::{Balancer, Probe, Test};
 
@@ -23,6 +23,48 @@ pub(crate) const DEFAULTS_LINE: &str =
 
 /// Runtime socket, as Debian's `haproxy.cfg` sets it up.
 pub(crate) const SOCKET: &str = "/run/haproxy/admin.sock";
+
+/// The distribution's configuration, which is the owner's to change.
+pub(crate) const OWNERS_CONFIG: &str = "/etc/haproxy/haproxy.cfg";
+
+/// What HAProxy may take of its machine. No service has a name like that.
+pub(crate) const LIMITS_FILE: &str = "/etc/haproxy/updraft.d/_limits.cfg";
+
+/// Memory for one file descriptor: a connection has two of them and two buffers of 16 KiB
+/// (`tune.bufsize`).
+const BYTES_PER_DESCRIPTOR: u64 = 16 << 10;
+
+/// The first HAProxy that knows `fd-hard-limit`.
+const KNOWS_LIMIT: (u32, u32) = (2, 6);
+
+/// Words by which an owner says how many connections there may be.
+const OWNERS_LIMITS: &[&str] = &["maxconn", "ulimit-n", "fd-hard-limit"];
+
+/// What HAProxy may take of a machine with so much memory; `None` where its owner said so, or where
+/// it cannot be told. By itself it sets up every descriptor that systemd allows it, half a million:
+/// a fifth of a small machine's memory, and half of the time that it takes to start.
+pub(crate) fn limits(info: &str, owners: &str, memory: ByteSize) -> Option<String> {
+    let mut words = owners.lines().filter_map(|line| line.split_whitespace().next());
+    if words.any(|word| OWNERS_LIMITS.contains(&word)) || version(info)? < KNOWS_LIMIT {
+        return None;
+    }
+    Some(format!("{MANAGED}\nglobal\n    fd-hard-limit {}\n", descriptors(memory)))
+}
+
+/// File descriptors that a machine with so much memory can hold.
+pub(crate) fn descriptors(memory: ByteSize) -> u64 {
+    memory.as_bytes() / BYTES_PER_DESCRIPTOR
+}
+
+/// Reads the version in the answer to [`show_info`].
+fn version(info: &str) -> Option<(u32, u32)> {
+    let text = info.lines().find_map(|line| line.strip_prefix("Version: "))?;
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// Head of each of our files.
+const MANAGED: &str = "# Managed by Updraft: changes made here are lost.";
 
 /// Path of a service's configuration.
 pub(crate) fn config_path(service: &ServiceName) -> String {
@@ -45,7 +87,7 @@ pub(crate) fn render(
     let name = backend(service);
     let mut text = String::new();
     let mut line = |line: &str| writeln!(text, "{line}").expect("a string takes all text");
-    line("# Managed by Updraft: changes made here are lost.");
+    line(MANAGED);
     line(&format!("frontend {name}"));
     line(&format!("    mode {mode}"));
     line(&format!("    bind :{}", balancer.listen));
@@ -78,6 +120,21 @@ pub(crate) fn render(
 /// A word for HAProxy's configuration: in strong quotes, where only `'` itself is special.
 fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// Asks who it is.
+pub(crate) fn show_info() -> String {
+    "show info\n".to_owned()
+}
+
+/// Asks for everything that it serves.
+pub(crate) fn show_all() -> String {
+    "show stat\n".to_owned()
+}
+
+/// Whether the answer to [`show_all`] has nothing in it that anybody could use.
+pub(crate) fn serves_nothing(text: &str) -> bool {
+    text.starts_with("# ") && text.lines().skip(1).all(|line| line.trim().is_empty())
 }
 
 /// Asks for every server's state.
@@ -187,6 +244,26 @@ mod tests {
         );
         let plain = render(&"hello".parse().unwrap(), &balancer, None, &members());
         assert!(plain.contains("mode tcp") && !plain.contains("httpchk"), "{plain}");
+    }
+
+    #[test]
+    fn a_machine_gives_what_its_memory_can_hold_unless_its_owner_said_so() {
+        let info = "Name: HAProxy\nVersion: 2.6.12-1+deb12u2\nRelease_date: 2023/12/16\n";
+        let owners = "global\n    log /dev/log local0\ndefaults\n    timeout client 5s\n";
+        let memory = ByteSize::mib(256);
+        let text = limits(info, owners, memory).unwrap();
+        assert!(text.ends_with("\nglobal\n    fd-hard-limit 16384\n"), "{text}");
+        assert_eq!(limits(info, &format!("{owners}global\n\tmaxconn 9\n"), memory), None);
+        assert_eq!(limits("Version: 2.4.22\n", owners, memory), None);
+        assert_eq!(limits("Unknown command.\n", owners, memory), None);
+        assert!(limits("Version: 3.0.11\n", owners, memory).is_some());
+    }
+
+    #[test]
+    fn an_answer_without_a_line_serves_nothing() {
+        assert!(serves_nothing("# pxname,svname,qcur,\n\n"));
+        assert!(!serves_nothing("# pxname,svname,qcur,\nshop,FRONTEND,,\n\n"));
+        assert!(!serves_nothing("Permission denied\n"));
     }
 
     #[test]

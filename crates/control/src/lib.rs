@@ -5,6 +5,7 @@
 
 mod actor;
 mod ad_hoc;
+mod balancing;
 mod becoming;
 mod clones;
 mod desire;

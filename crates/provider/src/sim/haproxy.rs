@@ -21,6 +21,7 @@ pub(super) fn answer(machine: &mut SimMachine, commands: &str, around: &Around) 
     for command in commands.split(['\n', ';']).map(str::trim).filter(|c| !c.is_empty()) {
         let words: Vec<&str> = command.split_whitespace().collect();
         match words[..] {
+            ["show", "info"] => answer.push_str("Name: HAProxy\nVersion: 2.6.12-1+deb12u2\n"),
             ["show", "stat", ..] => answer.push_str(&show_stat(machine, &servers, around)),
             ["set", "server", which, "state", state] => {
                 let known = servers.iter().any(|s| format!("{}/{}", s.backend, s.name) == which);
