@@ -19,6 +19,11 @@ fn home() -> tempfile::TempDir {
         ("release.py", "__version__ = '2.19.14'\n"),
         ("module_utils/basic.py", "import json\n"),
         ("module_utils/__init__.py", ""),
+        ("module_utils/six/__init__.py", ""),
+        (
+            "modules/fetches.py",
+            "from ansible.module_utils.six.moves.urllib.parse import urlsplit\n",
+        ),
         (
             "modules/pip.py",
             "from ansible.module_utils.basic import AnsibleModule\nDOC='editable'\n",
@@ -115,6 +120,14 @@ fn an_import_that_is_not_there_is_named_unless_it_may_be_absent() {
     let why = modules.bundle(&lost).err().unwrap();
     assert!(why.contains("a.b.plugins.module_utils.nowhere"), "{why}");
     assert!(modules.bundle(&modules.find("a.b.maybe").unwrap()).is_ok());
+}
+
+#[test]
+fn what_six_moves_about_is_in_six() {
+    let home = home();
+    let modules = modules(home.path());
+    let fetches = modules.find("fetches").unwrap();
+    assert!(modules.bundle(&fetches).is_ok(), "{:?}", modules.bundle(&fetches).err());
 }
 
 #[test]
