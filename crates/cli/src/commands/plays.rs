@@ -220,7 +220,7 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         other => fail_hosts(context, other),
     };
     let mut settings = context.settings.clone();
-    settings.connect(&args.connect.private_key, &args.connect.ssh_common_args);
+    args.connect.apply(&mut settings);
     settings.dialect = args.dialect.unwrap_or(settings.dialect);
     settings.differences = args.dialect_report.then(Arc::default);
     let config = Arc::clone(&settings.config);
@@ -358,7 +358,7 @@ pub(crate) async fn ad_hoc(context: &mut Context, args: &Exec) -> Result {
     let config = Arc::clone(&settings.config);
     let only = args.ansible.as_ref();
     if let Some(only) = only {
-        settings.connect(&only.connect.private_key, &only.connect.ssh_common_args);
+        only.connect.apply(&mut settings);
     }
     let fail = |error: ControlError| fail_hosts(context, &error);
     let extra_vars =

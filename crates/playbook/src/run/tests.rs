@@ -6,6 +6,7 @@ mod failures;
 
 use super::fake::{FakeNet, FakeOperator};
 use super::*;
+use crate::config::Config;
 use crate::foreign::Modules;
 use crate::inventory::Reading;
 use crate::output::{Screen, ScreenOptions, Show};
@@ -121,7 +122,7 @@ impl<'c> Case<'c> {
             world: Arc::new(world),
             roles_path: Vec::new(),
             extra_vars: self.options.extra_vars.clone(),
-            modules: Arc::new(Modules::new(&BTreeMap::new(), None)),
+            modules: Arc::new(Modules::new(&BTreeMap::new(), None, &Config::default())),
             strict: false,
         };
         let playbook = Playbook::load(&[dir.path().join("site.yml")], &loader).unwrap();
