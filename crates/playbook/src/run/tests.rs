@@ -3,6 +3,7 @@
 mod ahead;
 mod explain;
 mod failures;
+mod several;
 
 use super::fake::{FakeNet, FakeOperator};
 use super::*;
