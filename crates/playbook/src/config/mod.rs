@@ -161,6 +161,12 @@ settings! {
     module_utils: Vec<String> = places(["ANSIBLE_MODULE_UTILS"], [("defaults", "module_utils")], ':');
     /// A file that says which modules may not be used.
     plugin_filters: Option<String> = place([], [("defaults", "plugin_filters_cfg")]);
+    /// Write down which hosts failed.
+    retry_files_enabled: bool = truth(["ANSIBLE_RETRY_FILES_ENABLED"],
+        [("defaults", "retry_files_enabled")], false);
+    /// The directory for that, if it is not the playbook's.
+    retry_files_save_path: Option<String> = place(["ANSIBLE_RETRY_FILES_SAVE_PATH"],
+        [("defaults", "retry_files_save_path")]);
     /// How many hosts at once.
     forks: i64 = number(["ANSIBLE_FORKS"], [("defaults", "forks")], 5);
     /// Log in as this user.

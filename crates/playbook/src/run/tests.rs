@@ -69,6 +69,9 @@ struct Case<'c> {
     options: RunOptions,
     answers: Vec<&'c str>,
     dialect: Dialect,
+    /// Playbooks beside `site.yml` that are run after it.
+    more: Vec<&'c str>,
+    config: Config,
 }
 
 impl<'c> Case<'c> {
@@ -79,7 +82,15 @@ impl<'c> Case<'c> {
             options: RunOptions::ordinary(),
             answers: Vec::new(),
             dialect: Dialect::default(),
+            more: Vec::new(),
+            config: Config::default(),
         }
+    }
+
+    /// Another playbook, run after the first.
+    fn then(mut self, name: &'c str, text: &'c str) -> Self {
+        self.more.push(name);
+        self.file(name, text)
     }
 
     fn file(mut self, name: &'c str, text: &'c str) -> Self {
@@ -117,7 +128,7 @@ impl<'c> Case<'c> {
             seed: 0,
             commands: Arc::new(crate::template::Alone),
             vault: Arc::default(),
-            config: Arc::default(),
+            config: Arc::new(self.config),
         };
         let loader = Loader {
             world: Arc::new(world),
@@ -126,7 +137,9 @@ impl<'c> Case<'c> {
             modules: Arc::new(Modules::new(&BTreeMap::new(), None, &Config::default())),
             strict: false,
         };
-        let playbook = Playbook::load(&[dir.path().join("site.yml")], &loader).unwrap();
+        let books: Vec<_> =
+            ["site.yml"].iter().chain(&self.more).map(|name| dir.path().join(name)).collect();
+        let playbook = Playbook::load(&books, &loader).unwrap();
         let hosts = [dir.path().join("hosts").display().to_string()];
         let reading = Reading { world: &loader.world, scripts: None, extra_vars: &Dict::new() };
         let inventory = Inventory::load(&hosts, &reading).unwrap();

@@ -1,6 +1,7 @@
 //! Several playbooks, files of variables and items: what one of them means for the others.
 
 use super::Case;
+use crate::config::{Setting, Source};
 
 #[test]
 fn an_item_of_an_include_is_kept_out_of_sight_too() {
@@ -10,4 +11,31 @@ fn an_item_of_an_include_is_kept_out_of_sight_too() {
     assert_eq!(ran.said(), ["7", "9"]);
     assert!(!ran.text.contains("hunter2"), "{}", ran.text);
     assert!(ran.text.contains("(item=(censored due to no_log))"), "{}", ran.text);
+}
+
+#[test]
+fn a_playbook_that_loses_a_host_is_the_last_and_who_failed_is_written_down() {
+    let two = "- hosts: all\n  gather_facts: false\n  tasks: [{debug: {msg: two}}]\n";
+    let site = "- hosts: all\n  gather_facts: false\n  tasks: [{fail: {}, when: inventory_hostname != 'h2'}, {debug: {msg: one}}]\n- hosts: all\n  gather_facts: false\n  tasks: [{debug: {msg: more}}]\n";
+    let mut case = Case::new(site).hosts("h3\nh2\nh1\n").then("two.yml", two);
+    case.config.retry_files_enabled = Setting { value: true, from: Source::Asked };
+    let ran = case.run();
+    assert_eq!(ran.said(), ["one", "more"]);
+    let retry = ran.dir.path().join("site.retry");
+    assert_eq!(std::fs::read_to_string(&retry).unwrap(), "h1\nh3\n");
+    let told = format!("\n\tto retry, use: --limit @{}\n", retry.display());
+    assert!(ran.text.contains(&told), "{}", ran.text);
+    // Where all is well, the next one has its turn.
+    assert_eq!(Case::new(two).then("two.yml", two).run().said(), ["two", "two"]);
+}
+
+#[test]
+fn a_task_to_start_at_that_is_nowhere_is_told() {
+    let site = "- hosts: all\n  gather_facts: false\n  tasks: [{name: one, debug: {msg: one}}, {name: two, debug: {msg: two}}]\n";
+    let at = |task: &str| {
+        Case::new(site).options(|options| options.start_at = Some(task.to_owned())).run()
+    };
+    assert_eq!(at("tw*").said(), ["two"]);
+    assert!(!at("tw*").text.contains("No matching task"));
+    assert!(at("three").text.contains("No matching task \"three\" found."));
 }
