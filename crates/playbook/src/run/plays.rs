@@ -497,10 +497,13 @@ fn encrypted(
     known.with(Arc::new(Plain(vars))).evaluate(&expression).map_err(|fault| fault.what)
 }
 
-/// The play's `vars_files` for one host. A list among them means the first that is there.
-pub(super) fn vars_files(play: &Play, scope: &TaskScope, strict: bool) -> Result<Dict, String> {
+/// The play's `vars_files` for one host, and whether some were passed over whose names nobody can
+/// know yet. A list among them means the first that is there.
+pub(super) fn vars_files(play: &Play, scope: &TaskScope) -> Result<(Dict, bool), String> {
     let context = scope.clone().context();
-    let mut vars = Dict::new();
+    // Once there are facts, what is undefined stays so.
+    let strict = scope.host.facts.get().contains_key(&Key::str("ansible_module_setup"));
+    let (mut vars, mut passed_over) = (Dict::new(), false);
     for entry in &play.vars_files {
         let choices = entry.as_list().map_or_else(|| vec![entry.clone()], <[Value]>::to_vec);
         let mut found = false;
@@ -509,7 +512,7 @@ pub(super) fn vars_files(play: &Play, scope: &TaskScope, strict: bool) -> Result
             let name = match context.text(choice) {
                 Ok(name) => name,
                 Err(_) if !strict => {
-                    found = true;
+                    (found, passed_over) = (true, true);
                     continue;
                 }
                 Err(fault) => return Err(format!("vars_files: {}", fault.what)),
@@ -530,7 +533,7 @@ pub(super) fn vars_files(play: &Play, scope: &TaskScope, strict: bool) -> Result
             return Err(format!("vars file {} was not found", names.join(" or ")));
         }
     }
-    Ok(vars)
+    Ok((vars, passed_over))
 }
 
 fn imported_roles<'n>(nodes: &'n [Node], found: &mut Vec<&'n Role>) {

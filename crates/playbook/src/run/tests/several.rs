@@ -30,6 +30,19 @@ fn a_playbook_that_loses_a_host_is_the_last_and_who_failed_is_written_down() {
 }
 
 #[test]
+fn a_file_of_variables_is_passed_over_while_nobody_can_know_its_name() {
+    let ran = Case::new("- hosts: all\n  gather_facts: false\n  vars_files: ['{{ nope }}.yml', here.yml]\n  tasks: [{debug: {msg: '{{ here }}'}}]\n")
+        .file("here.yml", "here: yes, here\n")
+        .run();
+    assert_eq!(ran.said(), ["yes, here"]);
+    assert!(
+        ran.text.contains("skipping vars_files item due to an undefined variable"),
+        "{}",
+        ran.text
+    );
+}
+
+#[test]
 fn a_task_to_start_at_that_is_nowhere_is_told() {
     let site = "- hosts: all\n  gather_facts: false\n  tasks: [{name: one, debug: {msg: one}}, {name: two, debug: {msg: two}}]\n";
     let at = |task: &str| {
