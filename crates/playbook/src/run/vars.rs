@@ -560,6 +560,17 @@ impl Object for AllVars {
                 Ok(Some(found.or_else(|| call.args.get(1).cloned()).unwrap_or_default()))
             }
             "keys" => Ok(self.items().map(Value::list)),
+            "values" | "items" => {
+                let mut found = Vec::new();
+                for key in self.scope.names() {
+                    let Some(value) = self.one(cx, &key)? else { continue };
+                    found.push(match name {
+                        "items" => Value::tuple(vec![Value::Str(key.into()), value]),
+                        _ => value,
+                    });
+                }
+                Ok(Some(Value::list(found)))
+            }
             _ => Ok(None),
         }
     }

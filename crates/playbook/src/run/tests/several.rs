@@ -43,6 +43,14 @@ fn a_file_of_variables_is_passed_over_while_nobody_can_know_its_name() {
 }
 
 #[test]
+fn hostvars_are_read_as_a_dict() {
+    let ran = Case::new("- hosts: h1\n  gather_facts: false\n  tasks:\n    - debug: msg=\"{{ hostvars | dict2items | map(attribute='key') | join(' ') }} {{ (hostvars | dict2items)[1].value.addr }} {{ (hostvars | dictsort)[1][0] }} {{ dict(hostvars.h2.items()).addr }} {{ 'ten/24' in hostvars.h2.values() }}\"\n")
+        .hosts("h1\nh2 it=ten addr='{{ it }}/24'\n")
+        .run();
+    assert_eq!(ran.said(), ["h1 h2 ten/24 h2 ten/24 True"]);
+}
+
+#[test]
 fn a_task_to_start_at_that_is_nowhere_is_told() {
     let site = "- hosts: all\n  gather_facts: false\n  tasks: [{name: one, debug: {msg: one}}, {name: two, debug: {msg: two}}]\n";
     let at = |task: &str| {
