@@ -229,7 +229,7 @@ impl TaskScope {
         })
     }
 
-    /// Facts under names without `ansible_`.
+    /// Facts under names without `ansible_`, which `ansible_local` alone keeps.
     fn namespaced_facts(&self) -> Value {
         let facts = self.host.facts.get();
         Value::dict(
@@ -238,8 +238,7 @@ impl TaskScope {
                 .map(|(key, value)| {
                     match key.as_str().and_then(|name| name.strip_prefix("ansible_")) {
                         Some(name) if name != "local" => (Key::str(name), value.clone()),
-                        Some(name) => (Key::str(name), value.clone()),
-                        None => (key.clone(), value.clone()),
+                        _ => (key.clone(), value.clone()),
                     }
                 })
                 .collect(),

@@ -51,6 +51,15 @@ fn hostvars_are_read_as_a_dict() {
 }
 
 #[test]
+fn ansible_local_alone_keeps_its_whole_name_among_facts() {
+    let ran = super::run(
+        "- set_fact: {ansible_local: {a: 1}, ansible_other: 2, cacheable: true}\n- debug: msg=\"{{ ansible_facts.ansible_local.a }} {{ ansible_facts.local is defined }} {{ ansible_facts.other }}\"\n- group_by: {}\n  ignore_errors: true\n",
+    );
+    assert_eq!(ran.said(), ["1 False 2"]);
+    assert!(ran.text.contains("the 'key' param is required"), "{}", ran.text);
+}
+
+#[test]
 fn a_task_to_start_at_that_is_nowhere_is_told() {
     let site = "- hosts: all\n  gather_facts: false\n  tasks: [{name: one, debug: {msg: one}}, {name: two, debug: {msg: two}}]\n";
     let at = |task: &str| {
