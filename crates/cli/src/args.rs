@@ -397,7 +397,7 @@ pub(crate) struct Play {
     #[arg(required = true)]
     pub(crate) playbooks: Vec<Utf8PathBuf>,
     /// Inventory: file, directory, script or `host,host`. The site's machines when not given.
-    #[arg(short, long, value_name = "INVENTORY")]
+    #[arg(short, long, visible_alias = "inventory-file", value_name = "INVENTORY")]
     pub(crate) inventory: Vec<String>,
     /// Only these hosts.
     #[arg(short, long, value_name = "PATTERN")]

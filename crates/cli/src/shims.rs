@@ -245,6 +245,14 @@ mod tests {
         assert_eq!(asked.inventory, ["hosts"]);
         assert_eq!(global.site, "", "it would take the site file that lies here");
         assert_eq!(play("ansible-playbook -f 7 site.yml").0.forks, Some(7));
+        let line = "ansible-playbook --inventory-file hosts -T 5 -M mods:more --ssh-extra-args -v --scp-extra-args -l site.yml";
+        let asked = play(line).0;
+        assert_eq!(
+            (asked.inventory.as_slice(), asked.connect.timeout),
+            (["hosts".to_owned()].as_slice(), Some(5))
+        );
+        assert_eq!(asked.connect.ssh_extra_args.as_deref(), Some("-v"));
+        assert_eq!(asked.connect.module_path, ["mods", "more"].map(PathBuf::from));
     }
 
     #[test]

@@ -356,3 +356,19 @@ fn an_inventory_is_listed_with_what_ansible_cfg_says() {
     let (_, err) = stage.ends(5, &["inventory", "--list", "--graph"]);
     assert!(err.contains("Conflicting options"), "{err}");
 }
+
+#[test]
+fn a_play_ends_as_ansibles_would_when_something_is_not_there() {
+    let stage = Stage::new(SITE);
+    let play = |code: i32, book: &str| stage.ends(code, &["play", "-i", "localhost,", book]).1;
+    assert!(play(1, "nope.yml").contains("the playbook: nope.yml could not be found"));
+    assert!(play(1, ".").contains("the playbook: . does not appear to be a file"));
+    stage.write("empty.yml", "---\n");
+    assert!(play(4, "empty.yml").contains("Empty playbook, nothing to do: "));
+    stage.write("role.yml", "- hosts: all\n  roles: [nope]\n");
+    assert!(play(1, "role.yml").contains("the role 'nope' was not found"));
+    stage.write("tasks.yml", "- hosts: all\n  tasks: [{import_tasks: nope.yml}]\n");
+    assert!(play(1, "tasks.yml").contains("Could not find or access"));
+    stage.write("fault.yml", "- hosts: all\n  tusks: []\n");
+    play(4, "fault.yml");
+}

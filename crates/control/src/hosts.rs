@@ -381,6 +381,13 @@ pub fn way_of(name: &str, vars: &Map<String, Value>, settings: &Settings) -> Way
         false => told(&config.ssh_common_args),
     });
     args.extend(words("ansible_ssh_extra_args"));
+    // What was said before outranks it, as `ssh` takes the first.
+    let timeout = text(&["ansible_ssh_timeout", "ansible_timeout"])
+        .and_then(|seconds| seconds.parse().ok())
+        .or_else(|| config.timeout.told().copied());
+    if let Some(seconds) = timeout {
+        args.extend(["-o".to_owned(), format!("ConnectTimeout={seconds}")]);
+    }
     let key = text(&["ansible_ssh_private_key_file", "ansible_private_key_file"]);
     Way::Ssh(SshTarget {
         name: name.to_owned(),

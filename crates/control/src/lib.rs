@@ -48,7 +48,7 @@ pub use place::Place;
 pub use play::{Audience, PlayRequest, extra_vars, play, roles_path};
 pub use resize::SaidOtherwise;
 pub use sessions::{Party, SessionError, Sessions};
-pub use settings::{AgentProgram, Settings};
+pub use settings::{AgentProgram, Connecting, Settings};
 pub use site::{Change, Events, SiteControl};
 pub use snapshots::{SnapshotView, SnapshotWish};
 pub use status::{MachineStatus, NetworkStatus, ServiceStatus, Status};

@@ -58,6 +58,8 @@ pub(crate) fn dict(vars: Map<String, Value>) -> Dict {
 }
 
 pub(crate) fn loader(settings: &Settings, extra_vars: Dict, strict: bool) -> Loader {
+    let modules = Modules::new(&settings.environment, settings.home.as_deref(), &settings.config);
+    modules.prefer(&settings.module_path);
     Loader {
         world: Arc::new(World {
             env: settings.environment.clone(),
@@ -71,7 +73,7 @@ pub(crate) fn loader(settings: &Settings, extra_vars: Dict, strict: bool) -> Loa
         }),
         roles_path: settings.roles_path.clone(),
         extra_vars,
-        modules: Arc::new(Modules::new(&settings.environment, settings.home.as_deref())),
+        modules: Arc::new(modules),
         strict,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use updraft_base::{Clock, Digest, Secret};
 use updraft_engine::CrashPlan;
-use updraft_playbook::config::Config;
+use updraft_playbook::config::{Config, Setting, Source};
 use updraft_playbook::template::{Dialect, Differences};
 use updraft_playbook::vault::Vault;
 
@@ -56,18 +56,37 @@ pub struct Settings {
     pub keep: Option<Duration>,
     /// Socket of the user's SSH agent.
     pub ssh_auth_sock: Option<PathBuf>,
+    /// Directories of modules that go before all others.
+    pub module_path: Vec<PathBuf>,
+}
+
+/// What a command line says about connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Connecting<'a> {
+    /// Log in with this key.
+    pub key: Option<&'a str>,
+    /// Arguments for `ssh`, in place of those of `ansible.cfg`.
+    pub common_args: Option<&'a str>,
+    /// Arguments for `ssh`, beside those.
+    pub extra_args: Option<&'a str>,
+    /// Seconds until a connection must stand.
+    pub timeout: Option<u32>,
 }
 
 impl Settings {
     /// What the command line says about connections outranks `ansible.cfg`; variables of hosts
     /// outrank both.
-    pub fn connect(&mut self, key: &Option<String>, ssh_args: &Option<String>) {
+    pub fn connect(&mut self, told: &Connecting<'_>) {
         let config = Arc::make_mut(&mut self.config);
-        if key.is_some() {
-            config.private_key_file.value.clone_from(key);
+        if let Some(key) = told.key {
+            config.private_key_file.value = Some(key.to_owned());
         }
-        if ssh_args.is_some() {
-            config.ssh_common_args.value.clone_from(ssh_args);
+        let common = told.common_args.map(str::to_owned);
+        let common = common.or_else(|| config.ssh_common_args.value.take());
+        let all: Vec<&str> = common.as_deref().into_iter().chain(told.extra_args).collect();
+        config.ssh_common_args.value = (!all.is_empty()).then(|| all.join(" "));
+        if let Some(seconds) = told.timeout {
+            config.timeout = Setting { value: seconds.into(), from: Source::Asked };
         }
     }
 }

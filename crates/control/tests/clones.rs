@@ -60,6 +60,7 @@ impl Stage {
             crash_at,
             keep: None,
             ssh_auth_sock: None,
+            module_path: Vec::new(),
             program: None,
             environment: Default::default(),
             roles_path: Vec::new(),

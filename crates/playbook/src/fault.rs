@@ -28,6 +28,12 @@ impl LoadFault {
     pub fn is_sealed(&self) -> bool {
         self.what.starts_with(crate::vault::CANNOT_OPEN)
     }
+
+    /// Is it that a file or a role is not there? Then nothing is wrong with the file that wants it.
+    pub fn is_missing(&self) -> bool {
+        self.what.starts_with("Could not find or access '")
+            || self.what.starts_with("the role '") && self.what.contains("' was not found in ")
+    }
 }
 
 impl fmt::Display for LoadFault {

@@ -179,7 +179,11 @@ fn ours_in_chains(name: &str, root: &Path, flags: Flags) -> (String, i32, Vec<us
         world,
         roles_path: Vec::new(),
         extra_vars: extra.clone(),
-        modules: Arc::new(updraft_playbook::Modules::new(&BTreeMap::new(), None)),
+        modules: Arc::new(updraft_playbook::Modules::new(
+            &BTreeMap::new(),
+            None,
+            &Config::default(),
+        )),
         strict: false,
     };
     let playbook = Playbook::load(&[folder().join(name)], &loader).unwrap();

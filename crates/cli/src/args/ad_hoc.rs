@@ -3,6 +3,8 @@
 use super::VaultOptions;
 use camino::Utf8PathBuf;
 use clap::Args;
+use std::path::PathBuf;
+use updraft_control::{Connecting, Settings};
 
 /// One module with its arguments, and how to run it.
 #[derive(Args, Clone, Debug)]
@@ -108,6 +110,34 @@ pub(crate) struct Connect {
     /// Arguments for `ssh`.
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub(crate) ssh_common_args: Option<String>,
+    /// More arguments for `ssh`.
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
+    pub(crate) ssh_extra_args: Option<String>,
+    /// Taken for scripts that give it: files go through the connection there is.
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true, hide = true)]
+    pub(crate) scp_extra_args: Option<String>,
+    /// Taken for scripts that give it: files go through the connection there is.
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true, hide = true)]
+    pub(crate) sftp_extra_args: Option<String>,
+    /// A connection must stand within so many seconds.
+    #[arg(short = 'T', long = "timeout", id = "connect_timeout", value_name = "SECONDS")]
+    pub(crate) timeout: Option<u32>,
+    /// Directories of modules, with colons between them, that go before all others.
+    #[arg(short = 'M', long, value_name = "DIRS", value_delimiter = ':')]
+    pub(crate) module_path: Vec<PathBuf>,
+}
+
+impl Connect {
+    /// Lays this over what `ansible.cfg` says.
+    pub(crate) fn apply(&self, settings: &mut Settings) {
+        settings.connect(&Connecting {
+            key: self.private_key.as_deref(),
+            common_args: self.ssh_common_args.as_deref(),
+            extra_args: self.ssh_extra_args.as_deref(),
+            timeout: self.timeout,
+        });
+        settings.module_path.clone_from(&self.module_path);
+    }
 }
 
 /// What `ansible` takes beside the pattern and the module.

@@ -152,6 +152,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         crash_at,
         keep,
         ssh_auth_sock: env::ssh_auth_sock(),
+        module_path: Vec::new(),
         program: Some(format!("/proc/{}/exe", std::process::id()).into()),
         roles_path: updraft_control::roles_path(&config, env::home().as_deref()),
         environment,

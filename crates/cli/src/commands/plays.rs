@@ -5,12 +5,13 @@ use crate::args::{AdHoc, Become, Exec, Inventory, Login, Play, VaultOptions};
 use crate::progress::{Lines, Plain, PlayView, Quiet};
 use crate::ui;
 use async_trait::async_trait;
+use camino::Utf8Path;
 use std::sync::Arc;
 use std::time::Duration;
 use updraft_base::Secret;
 use updraft_control::{
     AdHocRequest, Audience, ControlError, Dict, Difference, Gathering, Listing, ListingOptions,
-    MinimalOptions, Operator, PlayListing, PlayRequest, Purpose, Reacher, RunOptions,
+    LoadFault, MinimalOptions, Operator, PlayListing, PlayRequest, Purpose, Reacher, RunOptions,
     ScreenOptions, Sessions, Show, VaultSources, Way,
 };
 
@@ -208,19 +209,24 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     with_vault(context, &args.vault).await?;
     with_login(context, &args.login).await?;
     let fail = |error: ControlError| match &error {
-        // As ansible-playbook: 1 for what cannot be decrypted, 4 for what cannot be read.
+        // As ansible-playbook: 1 for what is not there or cannot be decrypted, 4 for what cannot be
+        // read.
         ControlError::Playbook(faults) => {
             for fault in &faults.0 {
                 let text = updraft_control::fault_text(fault);
                 ui::say(&context.terminal.paint("0;31", text.trim_end()));
             }
-            let sealed = faults.0.iter().any(updraft_control::LoadFault::is_sealed);
-            super::Ended(if sealed { super::FAILED } else { 4 })
+            let elsewhere = |fault: &LoadFault| fault.is_sealed() || fault.is_missing();
+            super::Ended(if faults.0.iter().any(elsewhere) { super::FAILED } else { 4 })
         }
         other => fail_hosts(context, other),
     };
+    if let Some(fault) = args.playbooks.iter().find_map(|file| no_playbook(file)) {
+        ui::say(&context.terminal.paint("0;31", &updraft_control::fault_text(&fault)));
+        return Err(super::Ended(super::FAILED));
+    }
     let mut settings = context.settings.clone();
-    settings.connect(&args.connect.private_key, &args.connect.ssh_common_args);
+    args.connect.apply(&mut settings);
     settings.dialect = args.dialect.unwrap_or(settings.dialect);
     settings.differences = args.dialect_report.then(Arc::default);
     let config = Arc::clone(&settings.config);
@@ -318,6 +324,16 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     Ok(recap.exit_code())
 }
 
+/// What is said of a playbook that is not there.
+fn no_playbook(file: &Utf8Path) -> Option<LoadFault> {
+    let what = match file.metadata() {
+        Err(_) => "could not be found",
+        Ok(found) if found.is_dir() => "does not appear to be a file",
+        Ok(_) => return None,
+    };
+    Some(LoadFault { at: None, what: format!("the playbook: {file} {what}") })
+}
+
 /// The lines that the dialects read differently, as people read them.
 fn report(differences: &[Difference]) -> String {
     let mut text = match differences {
@@ -358,7 +374,7 @@ pub(crate) async fn ad_hoc(context: &mut Context, args: &Exec) -> Result {
     let config = Arc::clone(&settings.config);
     let only = args.ansible.as_ref();
     if let Some(only) = only {
-        settings.connect(&only.connect.private_key, &only.connect.ssh_common_args);
+        only.connect.apply(&mut settings);
     }
     let fail = |error: ControlError| fail_hosts(context, &error);
     let extra_vars =

@@ -28,6 +28,8 @@ pub enum Source {
     Env(&'static str),
     /// The file, under a section and a key.
     File(&'static str, &'static str),
+    /// The command line.
+    Asked,
 }
 
 /// A value, and where it came from.
@@ -40,7 +42,7 @@ pub struct Setting<T> {
 }
 
 impl<T> Setting<T> {
-    /// Did somebody say it, in the file or in the environment?
+    /// Did somebody say it?
     pub fn is_set(&self) -> bool {
         self.from != Source::Default
     }
@@ -151,12 +153,20 @@ settings! {
     /// Directories that hold roles.
     roles_path: Vec<String> = places(["ANSIBLE_ROLES_PATH"], [("defaults", "roles_path")], ':');
     /// Directories that hold collections.
-    collections_path: Vec<String> = places(["ANSIBLE_COLLECTIONS_PATH"],
-        [("defaults", "collections_path")], ':');
+    collections_path: Vec<String> = places(["ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_COLLECTIONS_PATHS"],
+        [("defaults", "collections_path"), ("defaults", "collections_paths")], ':');
     /// Directories that hold modules.
     library: Vec<String> = places(["ANSIBLE_LIBRARY"], [("defaults", "library")], ':');
+    /// Directories that hold support code of modules.
+    module_utils: Vec<String> = places(["ANSIBLE_MODULE_UTILS"], [("defaults", "module_utils")], ':');
     /// A file that says which modules may not be used.
     plugin_filters: Option<String> = place([], [("defaults", "plugin_filters_cfg")]);
+    /// Write down which hosts failed.
+    retry_files_enabled: bool = truth(["ANSIBLE_RETRY_FILES_ENABLED"],
+        [("defaults", "retry_files_enabled")], false);
+    /// The directory for that, if it is not the playbook's.
+    retry_files_save_path: Option<String> = place(["ANSIBLE_RETRY_FILES_SAVE_PATH"],
+        [("defaults", "retry_files_save_path")]);
     /// How many hosts at once.
     forks: i64 = number(["ANSIBLE_FORKS"], [("defaults", "forks")], 5);
     /// Log in as this user.

@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
                         let file = self.file.unwrap_or(Path::new("ansible.cfg")).display();
                         format!("{file}: [{section}] {key}")
                     }
-                    Source::Default => String::new(),
+                    Source::Default | Source::Asked => String::new(),
                 };
                 self.faults.push(LoadFault::bare(format!("{place}: {what}")));
                 Setting { value: default, from: Source::Default }

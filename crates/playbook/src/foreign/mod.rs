@@ -1,8 +1,8 @@
 //! Modules that are not built in: where they are found, and how they are made ready to travel.
 //!
 //! They are looked for where Ansible looks: `library/` beside the playbook and in roles, the
-//! directories that `ANSIBLE_LIBRARY` names, collections, and an ansible-core that is installed on
-//! this computer. Nothing is run here to find them, and nothing of theirs is ever run here.
+//! directories that `ansible.cfg` and the environment name, collections, and an ansible-core that is
+//! installed on this computer. Nothing is run here to find them, and nothing of theirs is ever run here.
 
 mod archive;
 mod bundle;
@@ -13,6 +13,7 @@ mod routing;
 
 pub(crate) use bundle::Bundle;
 
+use crate::config::Config;
 use routing::Route;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -51,8 +52,17 @@ pub(crate) type Why = String;
 pub struct Modules {
     environment: BTreeMap<String, String>,
     home: Option<PathBuf>,
+    named: Named,
     state: Mutex<State>,
     core: OnceLock<Option<core::Core>>,
+}
+
+/// Directories that the settings name; where they name none, the usual ones are meant.
+#[derive(Default)]
+struct Named {
+    library: Vec<PathBuf>,
+    utils: Vec<PathBuf>,
+    collections: Vec<PathBuf>,
 }
 
 #[derive(Default)]
@@ -70,12 +80,22 @@ struct State {
 }
 
 impl Modules {
-    /// Modules as this user has them. `environment` has `ANSIBLE_LIBRARY` and the like, and `PATH`,
-    /// where an installed ansible-core is looked for.
-    pub fn new(environment: &BTreeMap<String, String>, home: Option<&Path>) -> Self {
+    /// Modules as this user has them. An installed ansible-core is looked for where `PATH` of
+    /// `environment` leads; the settings name other directories.
+    pub fn new(
+        environment: &BTreeMap<String, String>,
+        home: Option<&Path>,
+        config: &Config,
+    ) -> Self {
+        let paths = |setting: &[String]| setting.iter().map(PathBuf::from).collect();
         Self {
             environment: environment.clone(),
             home: home.map(Path::to_path_buf),
+            named: Named {
+                library: paths(&config.library),
+                utils: paths(&config.module_utils),
+                collections: paths(&config.collections_path),
+            },
             state: Mutex::default(),
             core: OnceLock::new(),
         }
@@ -83,6 +103,11 @@ impl Modules {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks for modules in these directories before all others.
+    pub fn prefer(&self, dirs: &[PathBuf]) {
+        self.lock().library.splice(0..0, dirs.iter().cloned());
     }
 
     /// Adds what lies beside a playbook or in a role.
@@ -99,46 +124,31 @@ impl Modules {
         }
     }
 
-    fn listed_in(&self, variable: &str) -> Vec<PathBuf> {
-        let told = self.environment.get(variable).map(String::as_str).unwrap_or_default();
-        told.split(':').filter(|part| !part.is_empty()).map(|part| self.expand(part)).collect()
-    }
-
-    fn expand(&self, path: &str) -> PathBuf {
-        match (path.strip_prefix("~/"), &self.home) {
-            (Some(rest), Some(home)) => home.join(rest),
-            _ => PathBuf::from(path),
-        }
-    }
-
-    /// `own` first, then what the environment names, or else the usual places.
-    fn places(&self, own: Vec<PathBuf>, variables: &[&str], usual: &str) -> Vec<PathBuf> {
-        let told: Vec<PathBuf> =
-            variables.iter().flat_map(|variable| self.listed_in(variable)).collect();
+    /// `own` first, then what the settings name, or else the usual places.
+    fn places(&self, own: Vec<PathBuf>, named: &[PathBuf], usual: &str) -> Vec<PathBuf> {
         let usual = || {
             let of_user = self.home.iter().map(|home| home.join(".ansible").join(usual));
             of_user.chain([Path::new("/usr/share/ansible").join(usual)]).collect()
         };
-        let rest = if told.is_empty() { usual() } else { told };
+        let rest = if named.is_empty() { usual() } else { named.to_vec() };
         own.into_iter().chain(rest).collect()
     }
 
     fn library(&self) -> Vec<PathBuf> {
         let own = self.lock().library.clone();
-        self.places(own, &["ANSIBLE_LIBRARY"], "plugins/modules")
+        self.places(own, &self.named.library, "plugins/modules")
     }
 
     /// Directories whose files stand in for those of `ansible.module_utils`, or add to them.
     fn utils(&self) -> Vec<PathBuf> {
         let own = self.lock().utils.clone();
-        self.places(own, &["ANSIBLE_MODULE_UTILS"], "plugins/module_utils")
+        self.places(own, &self.named.utils, "plugins/module_utils")
     }
 
     /// Directories that hold `ansible_collections`.
     fn collections(&self) -> Vec<PathBuf> {
         let own = self.lock().collections.clone();
-        let variables = ["ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_COLLECTIONS_PATHS"];
-        let mut places = self.places(own, &variables, "collections");
+        let mut places = self.places(own, &self.named.collections, "collections");
         // The `ansible` package brings collections beside ansible-core.
         places.extend(self.core().and_then(|core| core.package.parent()).map(Path::to_path_buf));
         places

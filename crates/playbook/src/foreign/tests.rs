@@ -2,6 +2,7 @@
 //! files.
 
 use super::*;
+use crate::config::Here;
 use std::fs;
 use updraft_wire::ForeignStyle;
 
@@ -19,6 +20,11 @@ fn home() -> tempfile::TempDir {
         ("release.py", "__version__ = '2.19.14'\n"),
         ("module_utils/basic.py", "import json\n"),
         ("module_utils/__init__.py", ""),
+        ("module_utils/six/__init__.py", ""),
+        (
+            "modules/fetches.py",
+            "from ansible.module_utils.six.moves.urllib.parse import urlsplit\n",
+        ),
         (
             "modules/pip.py",
             "from ansible.module_utils.basic import AnsibleModule\nDOC='editable'\n",
@@ -58,10 +64,14 @@ fn home() -> tempfile::TempDir {
 }
 
 fn modules(home: &Path) -> Modules {
+    modules_as(home, &Config::default())
+}
+
+fn modules_as(home: &Path, config: &Config) -> Modules {
     let path = home.join("core/bin");
     fs::create_dir_all(&path).unwrap();
     let env = BTreeMap::from([("PATH".to_owned(), path.display().to_string())]);
-    Modules::new(&env, Some(home))
+    Modules::new(&env, Some(home), config)
 }
 
 /// Names of the files in a zip, from its directory.
@@ -108,6 +118,14 @@ fn a_module_brings_what_it_imports_through_redirects_too() {
 }
 
 #[test]
+fn what_six_moves_about_is_in_six() {
+    let home = home();
+    let modules = modules(home.path());
+    let fetches = modules.find("fetches").unwrap();
+    assert!(modules.bundle(&fetches).is_ok(), "{:?}", modules.bundle(&fetches).err());
+}
+
+#[test]
 fn an_import_that_is_not_there_is_named_unless_it_may_be_absent() {
     let home = home();
     let modules = modules(home.path());
@@ -127,8 +145,11 @@ fn a_module_that_cannot_be_run_says_how_to_get_it() {
     // It is there, and told only when it is run: a condition may keep it from that.
     let reboot = modules.find("reboot").unwrap();
     assert!(modules.bundle(&reboot).err().unwrap().contains("action plugin"));
-    let empty =
-        Modules::new(&BTreeMap::from([("PATH".to_owned(), "/nowhere/bin".to_owned())]), None);
+    let empty = Modules::new(
+        &BTreeMap::from([("PATH".to_owned(), "/nowhere/bin".to_owned())]),
+        None,
+        &Config::default(),
+    );
     // Where the machine that runs the tests has an ansible-core of its own it answers instead.
     let why = empty.find("no_such_module").err().unwrap();
     assert!(why.contains("ansible-core"), "{why}");
@@ -145,6 +166,28 @@ fn a_library_beside_the_playbook_goes_before_ours() {
     assert_eq!(modules.bundle(&found).unwrap().style, ForeignStyle::JsonFile);
     assert!(modules.before_ours("ping").is_some());
     assert_eq!(modules.before_ours("ansible.builtin.ping"), None);
+}
+
+#[test]
+fn the_settings_name_where_modules_collections_and_support_code_are() {
+    let root = home();
+    write(root.path(), "mods/own.py", "from ansible.module_utils.near import x\n");
+    write(root.path(), "support/near.py", "x = 1\n");
+    write(root.path(), "cols/ansible_collections/a/b/plugins/modules/far.py", "\n");
+    let cfg = "[defaults]\nlibrary = mods\nmodule_utils = support\ncollections_path = cols\n";
+    write(root.path(), "ansible.cfg", cfg);
+    let here = Here { env: &BTreeMap::new(), home: None, cwd: root.path() };
+    let config = Config::load(&here).unwrap();
+    let modules = modules_as(root.path(), &config);
+    let own = modules.before_ours("own").unwrap();
+    let names = names(&modules.bundle(&own).unwrap().payload.bytes);
+    assert!(names.contains(&"ansible/module_utils/near.py".to_owned()), "{names:?}");
+    assert!(modules.find("a.b.far").is_ok());
+    // The usual places are not looked at any more, what was asked for is first.
+    assert!(modules.find("a.b.new").is_err());
+    write(root.path(), "first/own.py", "\n");
+    modules.prefer(&[root.path().join("first")]);
+    assert_eq!(modules.before_ours("own").unwrap().path, root.path().join("first/own.py"));
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(super) fn read(
     inventory.settle();
     for host in hosts {
         options.compose(inventory, &host)?;
-        let vars = inventory.host_vars(&host, &options.beside, None);
+        let vars = options.known(inventory, &host);
         options.groups(inventory, &host, &vars)?;
         options.keyed_groups(inventory, &host, &vars)?;
     }
@@ -70,6 +70,20 @@ pub(super) fn read(
 }
 
 impl Options<'_> {
+    /// What expressions see of a host: its variables, what it is called and where it belongs.
+    fn known(&self, inventory: &Inventory, host: &str) -> Dict {
+        let mut vars = inventory.host_vars(host, &self.beside, None);
+        let short = host.split('.').next().unwrap_or_default();
+        for (name, value) in [
+            ("inventory_hostname", Value::str(host)),
+            ("inventory_hostname_short", Value::str(short)),
+            ("group_names", Value::strings(inventory.groups_of(host))),
+        ] {
+            vars.insert(Key::str(name), value);
+        }
+        vars
+    }
+
     fn context(&self, vars: &Dict, extra: bool) -> Context {
         let mut vars = vars.clone();
         if extra {
@@ -86,7 +100,7 @@ impl Options<'_> {
     }
 
     fn compose(&self, inventory: &mut Inventory, host: &str) -> Result<(), Faults> {
-        let vars = inventory.host_vars(host, &self.beside, None);
+        let vars = self.known(inventory, host);
         for (name, node) in self.root.get("compose").and_then(Node::as_map).unwrap_or_default() {
             let name = name.scalar_text().unwrap_or_default();
             match self.expression(node, &vars) {

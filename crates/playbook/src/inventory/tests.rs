@@ -239,6 +239,26 @@ fn constructed_groups_follow_what_is_known_of_hosts() {
 }
 
 #[test]
+fn constructed_groups_know_what_a_host_is_called_and_where_it_belongs() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let hosts = at("hosts.ini", "[web]\nw1.example.org\n[db]\nd1.example.org\n");
+    let constructed = at(
+        "groups.yml",
+        "plugin: constructed\nstrict: true\ncompose: {ansible_host: inventory_hostname_short}\ngroups:\n  ws: inventory_hostname.startswith('w')\n  served: \"'web' in group_names\"\n",
+    );
+    let inventory = load(&[&hosts, &constructed]);
+    assert!(inventory.warnings.is_empty(), "{:?}", inventory.warnings);
+    assert_eq!(inventory.groups_of("w1.example.org"), ["served", "web", "ws"]);
+    assert_eq!(inventory.groups_of("d1.example.org"), ["db"]);
+    assert_eq!(listed(&inventory)["_meta"]["hostvars"]["d1.example.org"]["ansible_host"], "d1");
+}
+
+#[test]
 fn a_generator_makes_a_host_of_every_combination() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("g.yml");

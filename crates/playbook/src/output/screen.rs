@@ -472,8 +472,7 @@ pub(super) fn shown(result: &Value, verbosity: u8) -> Value {
             let key = key.to_json_key();
             let detail = matches!(key.as_str(), "invocation" | "diff" | "exception");
             let hidden = key.starts_with("_ansible_")
-                || key == "failed"
-                || matches!(key.as_str(), "warnings" | "deprecations")
+                || matches!(key.as_str(), "failed" | "skipped" | "warnings" | "deprecations")
                 || (detail && verbosity < 3)
                 || (only_msg && key != "msg")
                 || (of_debug && HIDDEN_IN_DEBUG.contains(&key.as_str()));
@@ -545,6 +544,9 @@ mod tests {
             show(Event::Ok { at: at(None), changed: false, result: debug, always: true }),
             "ok: [localhost] => {\n    \"msg\": \"inc\"\n}\n"
         );
+        // The line says already what became of the task.
+        let skipped = Value::dict_of([("skipped", Value::Bool(true)), ("rc", Value::Int(0))]);
+        assert_eq!(shown(&skipped, 3), Value::dict_of([("rc", Value::Int(0))]));
         let empty = Value::dict(Dict::new());
         assert_eq!(
             show(Event::Ok {

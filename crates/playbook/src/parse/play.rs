@@ -39,9 +39,19 @@ impl Reader<'_> {
             return Vec::new();
         }
         self.loader.modules.beside(path.parent().unwrap_or(Path::new("")));
+        let known = self.faults.len();
         match self.document(path) {
             Some(node) => self.plays_of(&node, path, outer),
-            None => Vec::new(),
+            None => {
+                if self.faults.len() == known {
+                    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+                    self.faults.push(LoadFault::bare(format!(
+                        "Empty playbook, nothing to do: {}",
+                        path.display()
+                    )));
+                }
+                Vec::new()
+            }
         }
     }
 

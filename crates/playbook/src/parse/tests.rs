@@ -38,7 +38,11 @@ impl Files {
             world: Arc::new(world),
             roles_path: Vec::new(),
             extra_vars: Dict::new(),
-            modules: Arc::new(Modules::new(&BTreeMap::new(), None)),
+            modules: Arc::new(Modules::new(
+                &BTreeMap::new(),
+                None,
+                &crate::config::Config::default(),
+            )),
             strict,
         };
         Playbook::load(&[self.0.path().join("site.yml")], &loader)

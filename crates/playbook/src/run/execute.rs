@@ -20,6 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// Stands for an item that is kept out of sight.
+pub(super) const HIDDEN: &str = "(censored due to no_log)";
+
 /// What every task needs of the world.
 #[derive(Clone, Copy)]
 pub(crate) struct Crew<'r> {
@@ -119,7 +122,7 @@ impl<'r> Crew<'r> {
         };
         let hidden = match self.shared.world.dialect {
             Dialect::Core214 => "None",
-            Dialect::Core219 => "(censored due to no_log)",
+            Dialect::Core219 => HIDDEN,
         };
         let item = if told.no_log { item.map(|_| hidden.to_owned()) } else { item };
         let at = At { host: scope.host.name.clone(), delegate: told.delegate.clone(), item };

@@ -1,6 +1,6 @@
 //! Loops: `loop`, every `with_…`, and what `loop_control` asks.
 
-use super::execute::{Crew, Told, censored, number, skipped, truth};
+use super::execute::{Crew, HIDDEN, Told, censored, number, skipped, truth};
 use super::failure::While;
 use super::outcome::{Ended, Outcome, put};
 use super::vars::TaskScope;
@@ -171,7 +171,8 @@ impl Crew<'_> {
                     let about = extended_loop(&items, index, all_items);
                     asked.vars.insert(Key::str("ansible_loop"), about);
                 }
-                asked.item = Some(label.clone());
+                let shown = if told.no_log { HIDDEN } else { label.as_str() };
+                asked.item = Some(shown.to_owned());
             }
             if told.outcome.includes.is_empty() {
                 self.tell(task, &scope, &told, Some(label));

@@ -17,6 +17,7 @@ use crate::value::{Dict, Key, Value};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 /// What is wrong with a play as such.
@@ -120,6 +121,12 @@ impl Runner<'_> {
     pub(super) async fn all(&mut self) {
         let gone = Lost::default();
         self.plays(&gone).await;
+        let nowhere = self.shared.start_at.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(task) = nowhere {
+            self.sink.event(Event::Fault(LoadFault::bare(format!(
+                "No matching task \"{task}\" found. Note: --start-at-task can only follow static includes."
+            ))));
+        }
         let gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
         self.verdict = if gone.values().any(|flow| *flow == Flow::Gone) {
             4
@@ -130,16 +137,21 @@ impl Runner<'_> {
         };
     }
 
+    /// One playbook after the other, up to the first that loses a host.
     async fn plays(&mut self, gone: &Lost) {
         let mut index = 0;
         for (file, count) in &self.playbook.parts {
             self.sink.event(Event::PlaybookBegan { file: file.clone(), plays: *count });
-            for _ in 0..*count {
-                let play = Arc::clone(&self.playbook.plays[index]);
-                index += 1;
+            let plays = &self.playbook.plays[index..index + count];
+            index += count;
+            let mut ended = false;
+            for play in plays.iter().map(Arc::clone) {
                 match self.play(&play, gone).await {
                     Ok(true) => {}
-                    Ok(false) => return,
+                    Ok(false) => {
+                        ended = true;
+                        break;
+                    }
                     Err(broken) => {
                         self.sink.event(Event::Fault(broken.fault.clone()));
                         self.broken = Some(broken);
@@ -147,7 +159,36 @@ impl Runner<'_> {
                     }
                 }
             }
+            let lost = gone.lock().unwrap_or_else(PoisonError::into_inner);
+            if !lost.is_empty() {
+                self.keep_for_retry(Path::new(file), lost.keys().map(String::as_str).collect());
+            }
+            if ended || !lost.is_empty() {
+                return;
+            }
         }
+    }
+
+    /// Writes down who is to be tried again, where the settings want that.
+    fn keep_for_retry(&self, playbook: &Path, mut names: Vec<&str>) {
+        let config = &self.shared.world.config;
+        if !*config.retry_files_enabled {
+            return;
+        }
+        names.sort_unstable();
+        let playbook = std::path::absolute(playbook).unwrap_or_else(|_| playbook.to_path_buf());
+        let folder = match config.retry_files_save_path.as_deref() {
+            Some(folder) => PathBuf::from(folder),
+            None => playbook.parent().unwrap_or(Path::new("/")).to_path_buf(),
+        };
+        let file = folder.join(playbook.with_extension("retry").file_name().unwrap_or_default());
+        let written = std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(&file, names.join("\n") + "\n"));
+        let file = file.display();
+        self.sink.event(match written {
+            Ok(()) => Event::Said(format!("\tto retry, use: --limit @{file}")),
+            Err(error) => Event::Warning(format!("Could not create retry file '{file}'. {error}")),
+        });
     }
 
     /// One play. `false` when the run ends with it.
@@ -456,10 +497,13 @@ fn encrypted(
     known.with(Arc::new(Plain(vars))).evaluate(&expression).map_err(|fault| fault.what)
 }
 
-/// The play's `vars_files` for one host. A list among them means the first that is there.
-pub(super) fn vars_files(play: &Play, scope: &TaskScope, strict: bool) -> Result<Dict, String> {
+/// The play's `vars_files` for one host, and whether some were passed over whose names nobody can
+/// know yet. A list among them means the first that is there.
+pub(super) fn vars_files(play: &Play, scope: &TaskScope) -> Result<(Dict, bool), String> {
     let context = scope.clone().context();
-    let mut vars = Dict::new();
+    // Once there are facts, what is undefined stays so.
+    let strict = scope.host.facts.get().contains_key(&Key::str("ansible_module_setup"));
+    let (mut vars, mut passed_over) = (Dict::new(), false);
     for entry in &play.vars_files {
         let choices = entry.as_list().map_or_else(|| vec![entry.clone()], <[Value]>::to_vec);
         let mut found = false;
@@ -468,7 +512,7 @@ pub(super) fn vars_files(play: &Play, scope: &TaskScope, strict: bool) -> Result
             let name = match context.text(choice) {
                 Ok(name) => name,
                 Err(_) if !strict => {
-                    found = true;
+                    (found, passed_over) = (true, true);
                     continue;
                 }
                 Err(fault) => return Err(format!("vars_files: {}", fault.what)),
@@ -489,7 +533,7 @@ pub(super) fn vars_files(play: &Play, scope: &TaskScope, strict: bool) -> Result
             return Err(format!("vars file {} was not found", names.join(" or ")));
         }
     }
-    Ok(vars)
+    Ok((vars, passed_over))
 }
 
 fn imported_roles<'n>(nodes: &'n [Node], found: &mut Vec<&'n Role>) {

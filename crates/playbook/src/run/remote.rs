@@ -35,6 +35,7 @@ const CONNECTION: &[&str] = &[
     "ansible_host_key_checking",
     "ansible_ssh_host_key_checking",
     "ansible_timeout",
+    "ansible_ssh_timeout",
     "ansible_password",
     "ansible_ssh_pass",
     "ansible_ssh_password",

@@ -136,13 +136,21 @@ impl<'r> Batch<'r> {
         Ok(batch)
     }
 
-    fn read_files(&mut self, strict: bool) -> Result<(), PlayFault> {
+    /// Reads the play's files of variables; what is passed over is told once, at the play's start.
+    fn read_files(&mut self, tell: bool) -> Result<(), PlayFault> {
         if self.play.vars_files.is_empty() {
             return Ok(());
         }
+        let mut told = false;
         for index in self.running() {
             let scope = self.scope(index);
-            self.files[index] = Arc::new(vars_files(self.play, &scope, strict)?);
+            let (vars, passed_over) = vars_files(self.play, &scope)?;
+            self.files[index] = Arc::new(vars);
+            told |= passed_over;
+        }
+        if told && tell {
+            let text = "skipping vars_files item due to an undefined variable";
+            self.crew.sink.event(Event::Warning(text.to_owned()));
         }
         Ok(())
     }

@@ -3,9 +3,11 @@
 mod ahead;
 mod explain;
 mod failures;
+mod several;
 
 use super::fake::{FakeNet, FakeOperator};
 use super::*;
+use crate::config::Config;
 use crate::foreign::Modules;
 use crate::inventory::Reading;
 use crate::output::{Screen, ScreenOptions, Show};
@@ -67,6 +69,9 @@ struct Case<'c> {
     options: RunOptions,
     answers: Vec<&'c str>,
     dialect: Dialect,
+    /// Playbooks beside `site.yml` that are run after it.
+    more: Vec<&'c str>,
+    config: Config,
 }
 
 impl<'c> Case<'c> {
@@ -77,7 +82,15 @@ impl<'c> Case<'c> {
             options: RunOptions::ordinary(),
             answers: Vec::new(),
             dialect: Dialect::default(),
+            more: Vec::new(),
+            config: Config::default(),
         }
+    }
+
+    /// Another playbook, run after the first.
+    fn then(mut self, name: &'c str, text: &'c str) -> Self {
+        self.more.push(name);
+        self.file(name, text)
     }
 
     fn file(mut self, name: &'c str, text: &'c str) -> Self {
@@ -115,16 +128,18 @@ impl<'c> Case<'c> {
             seed: 0,
             commands: Arc::new(crate::template::Alone),
             vault: Arc::default(),
-            config: Arc::default(),
+            config: Arc::new(self.config),
         };
         let loader = Loader {
             world: Arc::new(world),
             roles_path: Vec::new(),
             extra_vars: self.options.extra_vars.clone(),
-            modules: Arc::new(Modules::new(&BTreeMap::new(), None)),
+            modules: Arc::new(Modules::new(&BTreeMap::new(), None, &Config::default())),
             strict: false,
         };
-        let playbook = Playbook::load(&[dir.path().join("site.yml")], &loader).unwrap();
+        let books: Vec<_> =
+            ["site.yml"].iter().chain(&self.more).map(|name| dir.path().join(name)).collect();
+        let playbook = Playbook::load(&books, &loader).unwrap();
         let hosts = [dir.path().join("hosts").display().to_string()];
         let reading = Reading { world: &loader.world, scripts: None, extra_vars: &Dict::new() };
         let inventory = Inventory::load(&hosts, &reading).unwrap();

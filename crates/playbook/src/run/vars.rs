@@ -229,7 +229,7 @@ impl TaskScope {
         })
     }
 
-    /// Facts under names without `ansible_`.
+    /// Facts under names without `ansible_`, which `ansible_local` alone keeps.
     fn namespaced_facts(&self) -> Value {
         let facts = self.host.facts.get();
         Value::dict(
@@ -238,8 +238,7 @@ impl TaskScope {
                 .map(|(key, value)| {
                     match key.as_str().and_then(|name| name.strip_prefix("ansible_")) {
                         Some(name) if name != "local" => (Key::str(name), value.clone()),
-                        Some(name) => (Key::str(name), value.clone()),
-                        None => (key.clone(), value.clone()),
+                        _ => (key.clone(), value.clone()),
                     }
                 })
                 .collect(),
@@ -560,6 +559,17 @@ impl Object for AllVars {
                 Ok(Some(found.or_else(|| call.args.get(1).cloned()).unwrap_or_default()))
             }
             "keys" => Ok(self.items().map(Value::list)),
+            "values" | "items" => {
+                let mut found = Vec::new();
+                for key in self.scope.names() {
+                    let Some(value) = self.one(cx, &key)? else { continue };
+                    found.push(match name {
+                        "items" => Value::tuple(vec![Value::Str(key.into()), value]),
+                        _ => value,
+                    });
+                }
+                Ok(Some(Value::list(found)))
+            }
             _ => Ok(None),
         }
     }

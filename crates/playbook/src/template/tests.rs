@@ -68,6 +68,25 @@ fn check(cases: &[(&str, &str)]) {
 }
 
 #[test]
+fn text_is_encrypted_and_decrypted_within_a_template() {
+    check(&[
+        ("{{ text | vault('pw') | unvault('pw') }} {{ text | unvault('pw') }}", "'hello hello'"),
+        (
+            "{{ (text | vault('pw', vault_id='dev')).splitlines()[0] }}",
+            "'$ANSIBLE_VAULT;1.2;AES256;dev'",
+        ),
+        // As ansible-core writes it.
+        (
+            "{{ text | vault('pw', 'saltsalt') | hash('sha1') }}",
+            "'210e20ba548ac5e6223119ae0919096ba3c290a2'",
+        ),
+    ]);
+    let fault = give("{{ text | vault('pw') | unvault('other') }}").unwrap_err();
+    assert!(fault.what.contains("Decryption failed"), "{fault}");
+    assert!(give("{{ text | vault(1) }}").is_err());
+}
+
+#[test]
 fn newlines_at_the_end_of_a_template_stay_with_text() {
     check(&[
         ("by {{ text }}\n", r"'by hello\n'"),

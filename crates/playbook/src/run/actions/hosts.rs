@@ -69,7 +69,10 @@ impl Crew<'_> {
     }
 
     pub(super) fn group_by(&self, call: &Call<'_>) -> Dict {
-        let key = call.args.get("key").map(Value::to_text).unwrap_or_default().replace(' ', "-");
+        let Some(key) = call.args.get("key").map(Value::to_text) else {
+            return failed("the 'key' param is required when using group_by");
+        };
+        let key = key.replace(' ', "-");
         let parents: Vec<String> = match call.args.get("parents") {
             Some(value) => value.as_list().map_or_else(
                 || vec![value.to_text()],

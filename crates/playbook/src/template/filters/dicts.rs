@@ -5,7 +5,16 @@ use super::{Filter, required};
 use crate::template::methods::sort_order;
 use crate::template::{Fault, ops};
 use crate::value::{Dict, Value};
+use std::borrow::Cow;
 use std::sync::Arc;
+
+/// What a dict holds, or something that is read like one: `hostvars` and `vars`.
+fn entries_of(value: &Value) -> Option<Cow<'_, Dict>> {
+    match value {
+        Value::Object(object) => object.as_dict().map(Cow::Owned),
+        plain => plain.as_dict().map(Cow::Borrowed),
+    }
+}
 
 pub(super) fn find(name: &str) -> Option<Filter> {
     Some(match name {
@@ -40,7 +49,7 @@ pub(super) fn find(name: &str) -> Option<Filter> {
         "dict2items" => |_, value, call| {
             let key_name = call.text(0, "key_name").unwrap_or_else(|| "key".to_owned());
             let value_name = call.text(1, "value_name").unwrap_or_else(|| "value".to_owned());
-            let Some(entries) = value.as_dict() else {
+            let Some(entries) = entries_of(&value) else {
                 return Err(Fault::new(format!(
                     "dict2items requires a dictionary, got <class '{}'> instead.",
                     value.type_name()
@@ -97,7 +106,7 @@ pub(super) fn find(name: &str) -> Option<Filter> {
                 }
             };
             let reverse = call.flag(2, "reverse").unwrap_or(false);
-            let Some(entries) = value.as_dict() else {
+            let Some(entries) = entries_of(&value) else {
                 return Err(Fault::new("dictsort takes a dict"));
             };
             let mut pairs: Vec<(Value, Value)> =
@@ -121,7 +130,7 @@ pub(super) fn find(name: &str) -> Option<Filter> {
                 )),
             }
         },
-        "items" => |_, value, _| match value.as_dict() {
+        "items" => |_, value, _| match entries_of(&value) {
             Some(entries) => Ok(Value::list(
                 entries
                     .iter()

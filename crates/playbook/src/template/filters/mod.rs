@@ -7,6 +7,7 @@ mod numbers;
 mod paths;
 mod text;
 mod urlize;
+mod vault;
 
 pub(crate) use data::{decode, encode, md5_hex, plain, sha1_hex};
 pub(crate) use dicts::combine_dicts;
@@ -41,6 +42,7 @@ fn find(name: &str) -> Option<Filter> {
         .or_else(|| data::find(name))
         .or_else(|| numbers::find(name))
         .or_else(|| paths::find(name))
+        .or_else(|| vault::find(name))
         .or_else(|| basic(name))
 }
 

@@ -46,6 +46,7 @@ pub(super) fn lookup(
 fn told<T: Clone>(setting: &Setting<T>, value: impl FnOnce(T) -> Value) -> Option<Told> {
     let origin = match setting.from {
         Source::Default => "default",
+        Source::Asked => "cli",
         Source::Env(name) => name,
         Source::File(..) => "ansible.cfg",
     };
