@@ -1,7 +1,7 @@
 //! Roles: finding them, reading what lies in them.
 
 use super::keywords::take;
-use super::tree::{Block, Common, Condition, Node, Role, RoleUse, Task};
+use super::tree::{Block, Common, Condition, Node, Role, RoleUse, Said, Task};
 use super::{Place, Reader};
 use crate::inventory::read_vars;
 use crate::value::{Dict, Key, Value};
@@ -17,7 +17,7 @@ pub(crate) struct Asked {
     pub(crate) defaults_from: Option<String>,
     pub(crate) handlers_from: Option<String>,
     pub(crate) params: Dict,
-    /// `vars` of an entry of `roles:`.
+    /// `vars` of an entry of `roles:`, or of an `import_role`.
     pub(crate) given: Dict,
     /// A task asks for it.
     pub(crate) pulled: bool,
@@ -149,12 +149,15 @@ impl Reader<'_> {
             false => self.argument_spec(&path, meta.as_ref(), asked.tasks_from.as_deref()),
         };
         let inner = Place { depth: place.depth + 1, role: place.role.clone(), ..place.clone() };
+        let own_defaults =
+            self.role_vars(&path.join("defaults"), asked.defaults_from.as_deref(), at);
+        let own_vars = self.role_vars(&path.join("vars"), asked.vars_from.as_deref(), at);
         // Dependencies see the role that needs them as their parent.
         let shell = Arc::new(Role {
             name: short.clone(),
             path: path.clone(),
-            defaults: Dict::new(),
-            vars: Dict::new(),
+            defaults: Said { own: own_defaults.clone(), needed: Dict::new() },
+            vars: Said { own: own_vars.clone(), needed: Dict::new() },
             params: asked.params.clone(),
             given: asked.given.clone(),
             pulled: asked.pulled,
@@ -174,21 +177,16 @@ impl Reader<'_> {
                 self.role_entry(entry, common, &place)
             })
             .collect();
-        let mut defaults = Dict::new();
-        let mut vars = Dict::new();
-        let own_defaults =
-            self.role_vars(&path.join("defaults"), asked.defaults_from.as_deref(), at);
-        let own_vars = self.role_vars(&path.join("vars"), asked.vars_from.as_deref(), at);
+        let mut defaults = Said { own: own_defaults, needed: Dict::new() };
+        let mut vars = Said { own: own_vars, needed: Dict::new() };
         let config = &self.loader.world.config;
         for dependency in &dependencies {
-            config.lay_over(&mut defaults, &dependency.role.defaults);
-            config.lay_over(&mut vars, &dependency.role.vars);
+            config.lay_over(&mut defaults.needed, &dependency.role.defaults.all(config));
+            config.lay_over(&mut vars.needed, &dependency.role.vars.all(config));
         }
-        config.lay_over(&mut defaults, &own_defaults);
-        config.lay_over(&mut vars, &own_vars);
         let mut known = (*place.known).clone();
-        known.extend(defaults.clone());
-        known.extend(vars.clone());
+        known.extend(defaults.all(config));
+        known.extend(vars.all(config));
         known.extend(asked.given.clone());
         known.extend(asked.params.clone());
         known.insert(Key::str("role_path"), Value::from(path.display().to_string()));
@@ -389,7 +387,7 @@ impl Reader<'_> {
     pub(crate) fn import_role(
         &mut self,
         task: &Task,
-        own: Common,
+        mut own: Common,
         at: &Yaml,
         place: &Place,
     ) -> Option<Node> {
@@ -397,7 +395,9 @@ impl Reader<'_> {
             self.fault(at, "`import_role` cannot loop; use `include_role`");
             return None;
         }
-        let (name, asked) = self.asked(task, at, place)?;
+        let (name, mut asked) = self.asked(task, at, place)?;
+        asked.given = own.vars.clone();
+        own.params.extend(place.role.iter().flat_map(|role| role.hands_on()));
         let common = Arc::new(own.within(&task.outer));
         let used = self.role(&name, asked, &common, at, place)?;
         Some(role_block(&used))

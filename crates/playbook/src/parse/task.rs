@@ -284,9 +284,9 @@ impl Reader<'_> {
         }
     }
 
-    /// `vars` of what is brought while the play runs, and of roles, weigh more than those of a task.
+    /// `vars` of what is brought while the play runs weigh more than those of a task.
     fn shape(&self, mut own: Common, module: &str) -> Common {
-        if matches!(module, "include_tasks" | "import_role" | "include_role") {
+        if matches!(module, "include_tasks" | "include_role") {
             own.params = own.vars.clone();
         }
         own

@@ -159,7 +159,7 @@ fn roles_bring_tasks_handlers_variables_and_dependencies() {
     assert_eq!(order, ["base", "web", "base", "web2"]);
     let web = &playbook.plays[0].roles[0];
     assert_eq!(web.role.params.get("level"), Some(&Value::Int(80)));
-    assert_eq!(web.role.vars.get("inner"), Some(&Value::Int(2)));
+    assert_eq!(web.role.vars.own.get("inner"), Some(&Value::Int(2)));
     assert_eq!(web.tasks.len(), 2);
     assert_eq!(web.handlers.len(), 1);
 }

@@ -1,5 +1,6 @@
 //! What a playbook says, read and checked: plays, roles, blocks, tasks.
 
+use crate::config::Config;
 use crate::foreign::Found;
 use crate::template::Expression;
 use crate::value::{Dict, Value};
@@ -298,10 +299,8 @@ pub(crate) struct Role {
     pub(crate) path: PathBuf,
     /// The collection it lies in.
     pub(crate) collection: Option<String>,
-    /// Defaults of its dependencies and its own.
-    pub(crate) defaults: Dict,
-    /// Variables of its dependencies and its own.
-    pub(crate) vars: Dict,
+    pub(crate) defaults: Said,
+    pub(crate) vars: Said,
     /// Variables given where it is used, which outrank nearly all others.
     pub(crate) params: Dict,
     /// `vars` where it is used, which outrank its own.
@@ -316,12 +315,36 @@ pub(crate) struct Role {
 }
 
 impl Role {
+    /// What a role that one of its tasks pulls in is given as well, over what that task says: what
+    /// this one was given where it is listed.
+    pub(crate) fn hands_on(&self) -> Dict {
+        if self.pulled { Dict::new() } else { self.params.clone() }
+    }
+
     /// Its name with that of its collection.
     pub(crate) fn full(&self) -> String {
         match &self.collection {
             Some(collection) => format!("{collection}.{}", self.name),
             None => self.name.clone(),
         }
+    }
+}
+
+/// What a role says in its files, and below it what the roles say that it depends on.
+///
+/// Apart, since the tasks of its dependencies see the one and not the other.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) own: Dict,
+    pub(crate) needed: Dict,
+}
+
+impl Said {
+    /// Both together, as others see them.
+    pub(crate) fn all(&self, config: &Config) -> Dict {
+        let mut all = self.needed.clone();
+        config.lay_over(&mut all, &self.own);
+        all
     }
 }
 

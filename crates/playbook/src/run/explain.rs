@@ -29,7 +29,8 @@ impl TaskScope {
         let mut places = Vec::new();
         let in_its_role = self
             .roles()
-            .any(|role| [&role.vars, &role.defaults].iter().any(|vars| vars.contains_key(name)));
+            .flat_map(|role| [&role.vars, &role.defaults])
+            .any(|said| said.own.contains_key(name) || said.needed.contains_key(name));
         for (layer, value) in self.layers(name) {
             let known = value.origin().map(Origin::full);
             let said = |what: &str| match &known {

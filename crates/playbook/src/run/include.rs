@@ -257,7 +257,9 @@ impl Batch<'_> {
                 .and_then(Value::as_boolean)
                 .unwrap_or(true),
         };
-        let common = Self::around(task, asked, apply);
+        let mut common = Self::around(task, asked, apply);
+        let handed = task.role.iter().flat_map(|role| role.hands_on());
+        Arc::make_mut(&mut common).params.extend(handed);
         let at = Yaml { at: task.origin.clone(), kind: Kind::Scalar(Value::None) };
         let mut reader = Reader::while_running(&self.playbook.loader);
         let used = reader.role(&asked.what, wanted, &common, &at, &place);
@@ -285,8 +287,8 @@ impl Batch<'_> {
         let config = &self.crew.shared.world.config;
         let vars = Arc::make_mut(&mut self.vars);
         if used.role.public {
-            config.lay_over(&mut vars.role_defaults, &used.role.defaults);
-            config.lay_over(&mut vars.role_vars, &used.role.vars);
+            config.lay_over(&mut vars.role_defaults, &used.role.defaults.all(config));
+            config.lay_over(&mut vars.role_vars, &used.role.vars.all(config));
         }
         vars.role_names.push(used.role.full());
         used.needs(&mut vars.needed_names);

@@ -233,8 +233,8 @@ impl Runner<'_> {
         let mut role_vars = Dict::new();
         let config = &self.shared.world.config;
         for used in roles.iter().filter(|used| used.role.public) {
-            config.lay_over(&mut role_defaults, &used.role.defaults);
-            config.lay_over(&mut role_vars, &used.role.vars);
+            config.lay_over(&mut role_defaults, &used.role.defaults.all(config));
+            config.lay_over(&mut role_vars, &used.role.vars.all(config));
         }
         let mut role_names: Vec<String> = play.roles.iter().map(|used| used.role.full()).collect();
         let mut needed_names = Vec::new();
@@ -246,8 +246,8 @@ impl Runner<'_> {
         roles.iter().for_each(|used| imported_roles(&used.tasks, &mut imported));
         for role in imported {
             if role.public {
-                config.lay_over(&mut role_defaults, &role.defaults);
-                config.lay_over(&mut role_vars, &role.vars);
+                config.lay_over(&mut role_defaults, &role.defaults.all(config));
+                config.lay_over(&mut role_vars, &role.vars.all(config));
             }
             let names = if role.pulled { &mut role_names } else { &mut needed_names };
             names.push(role.full());

@@ -3,6 +3,7 @@
 mod ahead;
 mod explain;
 mod failures;
+mod precedence;
 mod several;
 
 use super::fake::{FakeNet, FakeOperator};
@@ -66,6 +67,8 @@ fn block_on<F: Future>(future: F) -> F::Output {
 struct Case<'c> {
     files: Vec<(&'c str, &'c str)>,
     hosts: &'c str,
+    /// Where the inventory lies, if a file of the case is it.
+    inventory: Option<&'c str>,
     options: RunOptions,
     answers: Vec<&'c str>,
     dialect: Dialect,
@@ -79,6 +82,7 @@ impl<'c> Case<'c> {
         Self {
             files: vec![("site.yml", playbook)],
             hosts: "h1\n",
+            inventory: None,
             options: RunOptions::ordinary(),
             answers: Vec::new(),
             dialect: Dialect::default(),
@@ -108,6 +112,11 @@ impl<'c> Case<'c> {
         self
     }
 
+    fn inventory(mut self, file: &'c str) -> Self {
+        self.inventory = Some(file);
+        self
+    }
+
     fn options(mut self, set: impl FnOnce(&mut RunOptions)) -> Self {
         set(&mut self.options);
         self
@@ -115,7 +124,8 @@ impl<'c> Case<'c> {
 
     fn run(self) -> Ran {
         let dir = tempfile::tempdir().unwrap();
-        for (name, text) in self.files.iter().chain([&("hosts", self.hosts)]) {
+        let hosts = self.inventory.is_none().then_some(("hosts", self.hosts));
+        for (name, text) in self.files.iter().chain(&hosts) {
             let path = dir.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
@@ -140,7 +150,8 @@ impl<'c> Case<'c> {
         let books: Vec<_> =
             ["site.yml"].iter().chain(&self.more).map(|name| dir.path().join(name)).collect();
         let playbook = Playbook::load(&books, &loader).unwrap();
-        let hosts = [dir.path().join("hosts").display().to_string()];
+        let hosts = dir.path().join(self.inventory.unwrap_or("hosts"));
+        let hosts = [hosts.display().to_string()];
         let reading = Reading { world: &loader.world, scripts: None, extra_vars: &Dict::new() };
         let inventory = Inventory::load(&hosts, &reading).unwrap();
         let screen = Screen::new(ScreenOptions {
@@ -240,56 +251,6 @@ fn what_hosts_say_is_never_rendered() {
     .run();
     assert!(!ran.text.contains("LEAKED"), "{}", ran.text);
     assert_eq!(ran.net.file("h1", "/x").unwrap(), "{{ secret }}");
-}
-
-#[test]
-fn precedence_is_ansibles_from_defaults_to_extra_vars() {
-    // Each name is set in every place from the weakest to the one it is named for.
-    let places = [
-        "default", "group", "hostv", "fact", "play", "file", "rolevar", "taskv", "incl", "setf",
-        "param", "extra",
-    ];
-    let upto = |place: &str| {
-        let at = places.iter().position(|one| *one == place).unwrap();
-        places[at..].iter().map(|name| format!("{name}: {place}\n")).collect::<String>()
-    };
-    let indent = |text: String, width: usize| {
-        text.lines().map(|line| format!("{}{line}\n", " ".repeat(width))).collect::<String>()
-    };
-    let playbook = format!(
-        "- hosts: all\n  gather_facts: false\n  vars:\n{}  vars_files: [vars.yml]\n  roles:\n    - role: r\n{}",
-        indent(upto("play"), 4),
-        indent(upto("param"), 6),
-    );
-    let tasks = format!(
-        "- include_vars: incl.yml\n- set_fact:\n{}- debug:\n    msg: \"{{{{ {} }}}}\"\n  vars:\n{}",
-        indent(upto("setf"), 4),
-        places.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>().join(" ~ ',' ~ "),
-        indent(upto("taskv"), 4),
-    );
-    let (group, host, file, rolevar, incl, default) = (
-        upto("group"),
-        upto("hostv"),
-        upto("file"),
-        upto("rolevar"),
-        upto("incl"),
-        upto("default"),
-    );
-    let ran = Case::new(&playbook)
-        .file("group_vars/all.yml", &group)
-        .file("host_vars/h1.yml", &host)
-        .file("vars.yml", &file)
-        .file("roles/r/defaults/main.yml", &default)
-        .file("roles/r/vars/main.yml", &rolevar)
-        .file("roles/r/vars/incl.yml", &incl)
-        .file("roles/r/tasks/main.yml", &tasks)
-        .options(|options| {
-            options.extra_vars.insert(Key::str("extra"), Value::str("extra"));
-        })
-        .run();
-    // `fact` was never gathered, so the next weaker place has it.
-    let expected = places.map(|name| if name == "fact" { "hostv" } else { name }).join(",");
-    assert_eq!(ran.said(), [expected]);
 }
 
 #[test]

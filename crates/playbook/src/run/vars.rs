@@ -271,6 +271,13 @@ impl TaskScope {
         let injected = self.shared.world.config.facts_as_vars.value;
         let facts = (injected || name == "ansible_local").then_some(&self.host.facts);
         let parents = || self.role.iter().flat_map(|role| role.parents.iter().rev());
+        let of_role = self.role.iter().flat_map(|role| {
+            [(role, &role.given), (role, &role.vars.own), (role, &role.vars.needed)]
+        });
+        // What is inherited is the other way round.
+        let inherited = parents().flat_map(|role| [(role, &role.vars.own), (role, &role.given)]);
+        let own_defaults = self.role.iter().chain(parents()).map(|role| (role, &role.defaults.own));
+        let needed_defaults = self.role.iter().map(|role| (role, &role.defaults.needed));
         at(Layer::CommandLine, move || self.shared.extra_vars.get(name).cloned())
             .chain(at(Layer::Include, move || self.common.params.get(name).cloned()))
             .chain(self.roles().filter_map(move |role| {
@@ -279,13 +286,9 @@ impl TaskScope {
             .chain(at(Layer::Set, move || self.host.set.look(name)))
             .chain(at(Layer::Included, move || self.host.included.look(name)))
             .chain(at(Layer::Task, move || self.common.vars.get(name).cloned()))
-            .chain(
-                self.roles()
-                    .flat_map(move |role| [(role, &role.given), (role, &role.vars)])
-                    .filter_map(move |(role, vars)| {
-                        Some((Layer::RoleVars(role), vars.get(name).cloned()?))
-                    }),
-            )
+            .chain(of_role.chain(inherited).filter_map(move |(role, vars)| {
+                Some((Layer::RoleVars(role), vars.get(name).cloned()?))
+            }))
             .chain(at(Layer::RolesVars, move || self.play.role_vars.get(name).cloned()))
             .chain(at(Layer::Files, move || self.files.get(name).cloned()))
             .chain(at(Layer::Prompt, move || self.play.prompted.get(name).cloned()))
@@ -297,8 +300,8 @@ impl TaskScope {
             }))
             .chain(at(Layer::Inventory, move || self.of_host(name)))
             .chain(at(Layer::Inventory, move || self.inventory().get(name).cloned()))
-            .chain(self.role.iter().chain(parents()).filter_map(move |role| {
-                Some((Layer::RoleDefaults(role), role.defaults.get(name).cloned()?))
+            .chain(own_defaults.chain(needed_defaults).filter_map(move |(role, defaults)| {
+                Some((Layer::RoleDefaults(role), defaults.get(name).cloned()?))
             }))
             .chain(at(Layer::RolesDefaults, move || self.play.role_defaults.get(name).cloned()))
     }
@@ -409,8 +412,12 @@ impl Scope for TaskScope {
         for role in self.roles() {
             add(&role.params);
             add(&role.given);
-            add(&role.vars);
-            add(&role.defaults);
+            add(&role.vars.own);
+            add(&role.defaults.own);
+        }
+        if let Some(role) = &self.role {
+            add(&role.vars.needed);
+            add(&role.defaults.needed);
         }
         add(&self.host.set.get());
         add(&self.host.included.get());
