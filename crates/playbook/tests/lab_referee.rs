@@ -7,125 +7,28 @@
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by panicking")]
 #![expect(clippy::disallowed_methods, reason = "the referee is a program outside the workspace")]
 
-use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use updraft_modules::Context;
 use updraft_playbook::config::{self, Config};
 use updraft_playbook::inventory::{Inventory, Reading};
-use updraft_playbook::output::{Event, Screen, ScreenOptions, Show, Sink};
+use updraft_playbook::output::{Screen, ScreenOptions, Show};
 use updraft_playbook::value::{Dict, Key, Value};
-use updraft_playbook::{HostTarget, Loader, Operator, Playbook, Reach, ReachError, RunOptions};
-use updraft_remote::{OneByOne, Output, RemoteError, Session, Steps};
-use updraft_wire::{Chain, Exec, Exit, ModuleResult, Peer, Put, Request, Response};
+use updraft_playbook::{Loader, Playbook, RunOptions};
+use updraft_wire::Peer;
 
+mod here;
 mod referee_venv;
+mod trees;
 
+use here::{Everywhere, Here, Nobody, Printed};
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::{Config as Chances, RngAlgorithm, TestRng, TestRunner};
 use referee_venv::ansible;
 use updraft_playbook::template::Dialect;
-
-/// Modules in this process, as the agent would run them.
-struct Here {
-    peer: Peer,
-    staging: tempfile::TempDir,
-    /// How many modules were asked for together, each time.
-    chains: Mutex<Vec<usize>>,
-}
-
-#[async_trait]
-impl Session for Here {
-    fn peer(&self) -> &Peer {
-        &self.peer
-    }
-
-    async fn call(&self, request: Request, _within: Duration) -> Result<Response, RemoteError> {
-        let Request::Module(request) = request else { panic!("only modules are asked for") };
-        let context = Context {
-            check: request.check,
-            diff: request.diff,
-            env: request.env.clone(),
-            staging: self.staging.path().to_path_buf(),
-            ..Context::system()
-        };
-        let result = updraft_modules::run(&request.name, &request.args, &context);
-        Ok(Response::Module(ModuleResult(result.0)))
-    }
-
-    async fn chain(&self, chain: Chain) -> Result<Box<dyn Steps>, RemoteError> {
-        self.chains.lock().unwrap().push(chain.modules.len());
-        let mut modules = OneByOne::of(chain);
-        while let Some(module) = modules.next() {
-            modules.answered(self.call(Request::Module(module), Duration::MAX).await?);
-        }
-        Ok(Box::new(modules.answers))
-    }
-
-    async fn exec(&self, _exec: Exec, _output: &mut dyn Output) -> Result<Exit, RemoteError> {
-        panic!("nothing is executed")
-    }
-
-    async fn put(
-        &self,
-        _put: Put,
-        content: &mut (dyn AsyncRead + Send + Unpin),
-    ) -> Result<String, RemoteError> {
-        let mut bytes = Vec::new();
-        content.read_to_end(&mut bytes).await.unwrap();
-        let path = self.staging.path().join("staged");
-        fs::write(&path, bytes).unwrap();
-        Ok(path.display().to_string())
-    }
-
-    async fn get(
-        &self,
-        path: &str,
-        into: &mut (dyn AsyncWrite + Send + Unpin),
-    ) -> Result<u32, RemoteError> {
-        into.write_all(&fs::read(path).unwrap()).await.unwrap();
-        Ok(0o644)
-    }
-}
-
-struct Everywhere(Arc<Here>);
-
-#[async_trait]
-impl Reach for Everywhere {
-    async fn session(&self, _host: &HostTarget) -> Result<Arc<dyn Session>, ReachError> {
-        let here: Arc<Here> = Arc::clone(&self.0);
-        Ok(here)
-    }
-
-    async fn forget(&self, _host: &HostTarget) {}
-}
-
-struct Nobody;
-
-#[async_trait]
-impl Operator for Nobody {
-    async fn sleep(&self, span: Duration) {
-        std::thread::sleep(span);
-    }
-
-    async fn ask(&self, _question: &str, _hidden: bool) -> Option<String> {
-        None
-    }
-}
-
-struct Printed(Mutex<(Screen, String)>);
-
-impl Sink for Printed {
-    fn event(&self, event: Event) {
-        let mut inner = self.0.lock().unwrap();
-        let text = inner.0.render(&event);
-        inner.1.push_str(&text);
-    }
-}
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/referee")
@@ -133,6 +36,9 @@ fn folder() -> PathBuf {
 
 /// The last of the series that Debian 12 ships. It runs on Python 3.9 to 3.11.
 const CLASSIC: &str = "2.14.18";
+
+/// What trees are made by chance from.
+const SEED: [u8; 32] = *b"which of several values is seen?";
 
 /// Flags of a run.
 #[derive(Clone, Copy, Default)]
@@ -154,6 +60,24 @@ impl Flags {
     }
 }
 
+/// What is run.
+struct Asked {
+    playbooks: Vec<PathBuf>,
+    inventories: Vec<PathBuf>,
+    extra: Vec<(String, String)>,
+}
+
+impl Asked {
+    /// One of the playbooks here, which leaves its files below `root`.
+    fn of(name: &str, root: &Path, flags: Flags) -> Self {
+        Self {
+            playbooks: vec![folder().join(name)],
+            inventories: vec![flags.inventory()],
+            extra: vec![("root".to_owned(), root.display().to_string())],
+        }
+    }
+}
+
 fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
     let (text, code, _) = ours_in_chains(name, root, flags);
     (text, code)
@@ -161,10 +85,14 @@ fn ours(name: &str, root: &Path, flags: Flags) -> (String, i32) {
 
 /// What we tell, our exit code, and what was asked for together.
 fn ours_in_chains(name: &str, root: &Path, flags: Flags) -> (String, i32, Vec<usize>) {
+    run_ours(&Asked::of(name, root, flags), flags)
+}
+
+fn run_ours(asked: &Asked, flags: Flags) -> (String, i32, Vec<usize>) {
+    let pairs = asked.extra.iter();
+    let extra: Dict = pairs.map(|(name, value)| (Key::str(name), Value::str(value))).collect();
     let words =
         |text: &str| text.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect();
-    let mut extra = Dict::new();
-    extra.insert(Key::str("root"), Value::from(root.display().to_string()));
     let settings: BTreeMap<String, String> =
         flags.env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let here = config::Here { env: &settings, home: None, cwd: Path::new("/") };
@@ -186,10 +114,12 @@ fn ours_in_chains(name: &str, root: &Path, flags: Flags) -> (String, i32, Vec<us
         )),
         strict: false,
     };
-    let playbook = Playbook::load(&[folder().join(name)], &loader).unwrap();
+    let playbook = Playbook::load(&asked.playbooks, &loader).unwrap();
     let inventory = {
+        let shown = asked.inventories.iter().map(|path| path.display().to_string());
+        let inventories: Vec<String> = shown.collect();
         let reading = Reading { world: &loader.world, scripts: None, extra_vars: &extra };
-        Inventory::load(&[flags.inventory().display().to_string()], &reading).unwrap()
+        Inventory::load(&inventories, &reading).unwrap()
     };
     let screen = Screen::new(ScreenOptions {
         dialect: flags.dialect,
@@ -219,6 +149,10 @@ fn ours_in_chains(name: &str, root: &Path, flags: Flags) -> (String, i32, Vec<us
 }
 
 fn theirs(name: &str, root: &Path, flags: Flags) -> (String, i32) {
+    run_theirs(&Asked::of(name, root, flags), flags)
+}
+
+fn run_theirs(asked: &Asked, flags: Flags) -> (String, i32) {
     let bin = match flags.dialect {
         Dialect::Core214 => referee_venv::venv::installed(CLASSIC),
         Dialect::Core219 => ansible().to_owned(),
@@ -229,12 +163,14 @@ fn theirs(name: &str, root: &Path, flags: Flags) -> (String, i32) {
         .env("LC_ALL", "C.UTF-8")
         .env("ANSIBLE_LOCALHOST_WARNING", "False")
         .env("ANSIBLE_PIPELINING", "1")
-        .arg("-i")
-        .arg(flags.inventory())
         .args(["-f", "1", "--diff", "-e"])
-        .arg(format!("root={}", root.display()))
-        .arg("-e")
         .arg(format!("ansible_python_interpreter={}", bin.join("python").display()));
+    for inventory in &asked.inventories {
+        command.arg("-i").arg(inventory);
+    }
+    for (name, value) in &asked.extra {
+        command.arg("-e").arg(format!("{name}={value}"));
+    }
     command.envs(flags.env.iter().copied());
     if flags.check {
         command.arg("--check");
@@ -244,7 +180,7 @@ fn theirs(name: &str, root: &Path, flags: Flags) -> (String, i32) {
             command.args([option, words]);
         }
     }
-    let out = command.arg(folder().join(name)).output().expect("ansible-playbook runs");
+    let out = command.args(&asked.playbooks).output().expect("ansible-playbook runs");
     (String::from_utf8(out.stdout).unwrap(), out.status.code().unwrap())
 }
 
@@ -483,6 +419,54 @@ fn results_as_yaml_look_the_same() {
 #[test]
 fn of_two_values_the_same_one_wins() {
     compare("precedence/play.yml", &[Flags { inventory: Some("precedence/inv/hosts"), ..PLAIN }]);
+}
+
+/// The model that the unit tier compares us with could be wrong where we are.
+#[test]
+fn of_many_values_in_places_by_chance_the_same_one_wins() {
+    /// Facts that any Linux has, one for each tree.
+    const FACTS: [&str; 6] = [
+        "ansible_architecture",
+        "ansible_kernel",
+        "ansible_nodename",
+        "ansible_os_family",
+        "ansible_system",
+        "ansible_user_id",
+    ];
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &SEED);
+    let mut chances = TestRunner::new_with_rng(Chances::default(), rng);
+    let mut any = || trees::tree(16..=20).new_tree(&mut chances).unwrap().current();
+    let trees: Vec<trees::Tree> = FACTS.iter().map(|_| any()).collect();
+    let prefixes: Vec<String> = (0..FACTS.len()).map(|at| format!("t{at}_")).collect();
+    let named =
+        |at: usize| trees::Named { tree: &trees[at], prefix: &prefixes[at], fact: FACTS[at] };
+    let dir = tempfile::tempdir().unwrap();
+    let mut asked = Asked { playbooks: vec![], inventories: vec![], extra: vec![] };
+    for (at, prefix) in prefixes.iter().enumerate() {
+        let folder = dir.path().join(prefix);
+        for (path, text) in named(at).files() {
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        asked.playbooks.push(folder.join("site.yml"));
+        asked.inventories.push(folder.join("inv/hosts"));
+        asked.extra.extend(named(at).extra());
+    }
+    fs::write(dir.path().join("hosts"), "[all:vars]\nansible_connection=local\n").unwrap();
+    asked.inventories.push(dir.path().join("hosts"));
+    let (their_text, their_code) = run_theirs(&asked, PLAIN);
+    let (text, code, _) = run_ours(&asked, PLAIN);
+    let mut faults = String::new();
+    for (at, tree) in trees.iter().enumerate() {
+        for (who, text) in [("ansible-core", &their_text), ("our run", &text)] {
+            if let Some(differences) = named(at).differences(text) {
+                faults += &format!("{who} is not as the model:\n{differences}{tree:?}\n");
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults}");
+    assert_eq!((code, their_code), (0, 0), "{their_text}");
 }
 
 #[test]
