@@ -14,7 +14,7 @@ use crate::failure::{becoming, refused, system};
 use crate::peer;
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io::{Read, Write as _};
+use std::io::{ErrorKind, Read, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
@@ -23,8 +23,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use updraft_wire::{
-    Become, Decoded, Decoder, Failure, Frame, Hello, Kind, MAX_ID, PREAMBLE, Request, Response,
-    VERSION,
+    Become, Decoded, Decoder, Failure, Frame, Hello, Kind, MAX_ID, NOT_FOUND, PREAMBLE, Request,
+    Response, VERSION,
 };
 
 /// PAM may ask a directory server that is slow or away before it lets anybody through.
@@ -37,8 +37,8 @@ const MOST_COMPLAINT: usize = 4 << 10;
 #[derive(Default)]
 pub(crate) struct Users(Mutex<HashMap<Key, Arc<Slot>>>);
 
-/// Method, user, flags.
-type Key = (String, String, Vec<String>);
+/// Method, user, program, flags.
+type Key = (String, String, Vec<String>, Vec<String>);
 
 /// Locked while the agent is being started, so that it is started once.
 type Slot = Mutex<Option<Arc<Child>>>;
@@ -88,7 +88,8 @@ impl Users {
         connection: &Arc<Connection>,
         wanted: &Become,
     ) -> Result<Arc<Child>, Failure> {
-        let key = (wanted.method.clone(), wanted.user.clone(), wanted.flags.clone());
+        let Become { method, user, exe, flags, .. } = wanted;
+        let key = (method.clone(), user.clone(), exe.clone(), flags.clone());
         let slot = Arc::clone(lock(&self.0).entry(key).or_default());
         let mut slot = lock(&slot);
         if let Some(child) = slot.as_ref().filter(|child| !child.gone.load(Ordering::SeqCst)) {
@@ -174,7 +175,11 @@ fn start(connection: &Arc<Connection>, wanted: &Become) -> Result<Arc<Child>, Fa
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|fault| told(&fault.to_string()))?;
+        .map_err(|fault| match fault.kind() {
+            // In the words of a shell that is asked for it.
+            ErrorKind::NotFound => told(&format!("{}{NOT_FOUND}", argv[0])),
+            _ => told(&fault.to_string()),
+        })?;
     let stdin = process.stdin.take().expect("a piped stdin");
     let stdout = process.stdout.take().expect("a piped stdout");
     let stderr = process.stderr.take().expect("a piped stderr");
@@ -232,24 +237,30 @@ fn start(connection: &Arc<Connection>, wanted: &Become) -> Result<Arc<Child>, Fa
 
 /// How to start the agent as somebody else.
 fn argv(wanted: &Become, program: &Path, prompt: &str) -> Result<Vec<String>, Failure> {
-    let Become { method, user, flags, password } = wanted;
+    let Become { method, user, exe, flags, password } = wanted;
     if user.is_empty() || user.starts_with('-') || user.contains(['\0', '\n']) {
         return Err(refused(format_args!("`{user}` is not a user's name")));
     }
     let program = program.to_string_lossy().into_owned();
     let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let mut argv = match exe.is_empty() {
+        true => text(&[method]),
+        false => exe.clone(),
+    };
     Ok(match &**method {
         "sudo" => {
-            let mut argv = match password {
-                Some(_) => text(&["sudo", "-H", "-S", "-p", prompt]),
-                None => text(&["sudo", "-H", "-n"]),
-            };
-            argv.extend(flags.iter().filter(|flag| !argv_has(flag)).cloned());
+            if flags.is_empty() {
+                argv.push("-H".to_owned());
+            }
+            match password {
+                Some(_) => argv.extend(text(&["-S", "-p", prompt])),
+                None => argv.push("-n".to_owned()),
+            }
+            argv.extend(flags.iter().filter_map(|flag| without_asking(flag)));
             argv.extend(text(&["-u", user, "--", &program, "serve", "--stdio", "--announce"]));
             argv
         }
         "su" => {
-            let mut argv = text(&["su"]);
             argv.extend(flags.iter().cloned());
             let quoted = program.replace('\'', r"'\''");
             let command = format!("exec '{quoted}' serve --stdio --announce");
@@ -264,9 +275,17 @@ fn argv(wanted: &Become, program: &Path, prompt: &str) -> Result<Vec<String>, Fa
     })
 }
 
-/// Flags that Ansible gives sudo by default and we give by ourselves where they belong.
-fn argv_has(flag: &str) -> bool {
-    ["-H", "-S", "-n"].contains(&flag)
+/// A flag of sudo without what says how it asks, alone or among others: that is ours to say.
+fn without_asking(flag: &str) -> Option<String> {
+    let Some(letters) = flag.strip_prefix('-').filter(|letters| !letters.starts_with('-')) else {
+        return Some(flag.to_owned());
+    };
+    // Behind a letter that takes a word stands the word.
+    if !letters.chars().all(|letter| "ABbEHiKkNnPSs".contains(letter)) {
+        return Some(flag.to_owned());
+    }
+    let left: String = letters.chars().filter(|letter| !"Sn".contains(*letter)).collect();
+    (!left.is_empty()).then(|| format!("-{left}"))
 }
 
 /// A path to this program that `user` can run.
@@ -343,7 +362,9 @@ fn pass_on(
 }
 
 fn last_words(complaint: &str) -> String {
-    let mut lines = complaint.lines().map(str::trim).filter(|line| !line.is_empty());
+    // Behind a user it does not know sudo 1.9 says that its log could not be opened either.
+    let matters = |line: &&str| !line.is_empty() && !line.starts_with("sudo: error initializing");
+    let mut lines = complaint.lines().map(str::trim).filter(matters);
     lines.next_back().unwrap_or("it ended without a word").to_owned()
 }
 
@@ -355,6 +376,7 @@ mod tests {
         Become {
             method: method.to_owned(),
             user: "app".to_owned(),
+            exe: Vec::new(),
             flags: Vec::new(),
             password: password.map(str::to_owned),
         }
@@ -372,6 +394,29 @@ mod tests {
     fn sudo_never_asks_when_there_is_no_password() {
         let argv = argv(&wish("sudo", None), Path::new("/agent"), "?").unwrap();
         assert!(argv.contains(&"-n".to_owned()) && !argv.contains(&"-S".to_owned()), "{argv:?}");
+    }
+
+    #[test]
+    fn another_program_and_its_flags_are_taken_as_they_are() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let started = |method, exe: &str, flags: &str, password| {
+            let (exe, flags) = (words(exe), words(flags));
+            let wanted = Become { exe, flags, ..wish(method, password) };
+            argv(&wanted, Path::new("/agent"), "?").unwrap().join(" ")
+        };
+        let serve = "/agent serve --stdio --announce";
+        assert_eq!(
+            started("sudo", "/opt/sudo", "-HSn -E -g www", None),
+            format!("/opt/sudo -n -H -E -g www -u app -- {serve}")
+        );
+        assert_eq!(
+            started("sudo", "env sudo", "-nE -n", Some("hunter2")),
+            format!("env sudo -S -p ? -E -u app -- {serve}")
+        );
+        assert_eq!(
+            started("su", "sudo su", "-", None),
+            format!("sudo su - app -c exec '/agent' serve --stdio --announce")
+        );
     }
 
     #[test]

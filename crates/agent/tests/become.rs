@@ -126,6 +126,7 @@ fn wish(user: &str, password: Option<&str>) -> Become {
     Become {
         method: "sudo".to_owned(),
         user: user.to_owned(),
+        exe: Vec::new(),
         flags: Vec::new(),
         password: password.map(str::to_owned),
     }
@@ -185,6 +186,21 @@ async fn what_sudo_says_no_to_is_said_in_its_words() {
         served.shell("echo $BECAME", wish("app", Some("right one"))).await.unwrap(),
         "app\n"
     );
+}
+
+#[tokio::test]
+async fn another_program_stands_in_for_sudo_or_is_told_to_be_missing() {
+    let served = Served::start().await;
+    let exe = |name: &str| vec![served.bin.path().join(name).display().to_string()];
+    std::fs::rename(served.bin.path().join("sudo"), served.bin.path().join("other")).unwrap();
+    let wanted = Become { exe: exe("other"), ..wish("app", None) };
+    assert_eq!(served.shell("echo $BECAME", wanted).await.unwrap(), "app\n");
+    let gone = Become { exe: exe("sudo"), ..wish("app", None) };
+    let Err(RemoteError::Failed { failure, .. }) = served.shell("true", gone).await else {
+        panic!("nobody is there to become");
+    };
+    let expected = format!("cannot become `app` by sudo: {}: not found", exe("sudo")[0]);
+    assert_eq!(failure.message, expected);
 }
 
 #[tokio::test]

@@ -210,7 +210,10 @@ pub struct Become {
     pub method: String,
     /// Whom to become.
     pub user: String,
-    /// Extra flags for the method.
+    /// The program to run instead of the one of that name, with the words that go before all flags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exe: Vec<String>,
+    /// Flags for the method instead of its usual ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
     /// Password for the method. It travels inside the connection only and is never logged.
@@ -333,6 +336,10 @@ impl From<Digest> for Blob {
 /// Field of the result of a module that refuses what it knows and does not do itself, before it
 /// changes anything: Ansible's own module of that name may do it.
 pub const BEYOND: &str = "_updraft_beyond";
+
+/// How the message of a failure to become somebody ends when the program to do it by is not there:
+/// as a shell ends it.
+pub const NOT_FOUND: &str = ": not found";
 
 /// Field of the result of `package` on a host whose package manager is not apt: its name. Nothing
 /// was done then.

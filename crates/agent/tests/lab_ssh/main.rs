@@ -189,6 +189,7 @@ async fn a_request_is_carried_out_as_another_user() {
         become_user: Some(Become {
             method: "su".to_owned(),
             user: user.to_owned(),
+            exe: Vec::new(),
             flags: words(&["-s", "/bin/sh"]),
             password: None,
         }),

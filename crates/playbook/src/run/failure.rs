@@ -13,6 +13,7 @@ use crate::parse::tree::Task;
 use crate::template::{Dialect, Fault, IN_CONDITION};
 use crate::value::{Dict, Value};
 use crate::yaml::Origin;
+use updraft_wire::NOT_FOUND;
 
 /// A failed result, and the reasons that it does not tell apart.
 #[derive(Clone, Debug)]
@@ -101,23 +102,37 @@ const CONNECTION: &[&str] = &[
 const TRUTHS: &str =
     "0, 1, '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'";
 
-/// What 2.14 says of a task that could not become who it was to be, out of what the host's agent
-/// says of it.
-pub(super) fn not_become(result: &Dict) -> Dict {
+/// What a task gives that could not become who it was to be, out of what the host's agent says of
+/// it. Where no password is at fault, 2.19 says nothing of the reason, so that our own message stays
+/// beside the words of the program.
+pub(super) fn not_become(result: &Dict, dialect: Dialect) -> Dict {
     let said = result.get("msg").map(Value::to_text).unwrap_or_default();
-    let method = said.split(" by ").nth(1).and_then(|rest| rest.split(':').next());
-    let method = method.unwrap_or("sudo");
-    if said.ends_with("a password is required") {
-        return failed(format!("Missing {method} password"));
+    let by = said.split_once(" by ").and_then(|(_, rest)| rest.split_once(": "));
+    let (method, words) = by.unwrap_or(("sudo", &said));
+    let password = match words {
+        _ if words.ends_with("a password is required") => Some("Missing"),
+        "the password was not accepted" => Some("Incorrect"),
+        // It does not ask again.
+        _ if words.ends_with("su: Authentication failure") => Some("Incorrect"),
+        _ => None,
+    };
+    if let Some(which) = password {
+        let what = format!("{which} {method} password");
+        return failed(match dialect {
+            Dialect::Core214 => what,
+            Dialect::Core219 => format!("Task failed: {what}"),
+        });
     }
-    if said.ends_with("the password was not accepted") {
-        return failed(format!("Incorrect {method} password"));
-    }
-    let mut result = failed("MODULE FAILURE\nSee stdout/stderr for the exact error");
+    let missing = words.ends_with(NOT_FOUND);
+    let words = if missing { format!("/bin/sh: 1: {words}") } else { words.to_owned() };
+    let mut result = match dialect {
+        Dialect::Core214 => failed("MODULE FAILURE\nSee stdout/stderr for the exact error"),
+        Dialect::Core219 => failed(said),
+    };
     put(&mut result, "changed", false);
-    put(&mut result, "module_stderr", Value::from(format!("{said}\n")));
+    put(&mut result, "module_stderr", Value::from(format!("{words}\n")));
     put(&mut result, "module_stdout", Value::str(""));
-    put(&mut result, "rc", Value::Int(1));
+    put(&mut result, "rc", Value::Int(if missing { 127 } else { 1 }));
     result
 }
 

@@ -39,10 +39,8 @@ impl Crew<'_> {
 
     /// Applies `changed_when` and `failed_when`.
     pub(super) fn judge(&self, task: &Task, scope: &TaskScope, result: &mut Dict) {
-        if result.shift_remove(NOT_BECOME).is_some()
-            && self.shared.world.dialect == Dialect::Core214
-        {
-            *result = not_become(result);
+        if result.shift_remove(NOT_BECOME).is_some() {
+            *result = not_become(result, self.shared.world.dialect);
         }
         result.entry(Key::str("changed")).or_insert(Value::Bool(false));
         if flag(result, "failed") {

@@ -223,22 +223,10 @@ impl Crew<'_> {
                 None => Ok(option.cloned()),
             }
         };
-        let user = text(
-            &["ansible_become_user"],
-            common.become_user.as_ref(),
-            options.become_user.as_ref(),
-        )?;
         let method = text(
             &["ansible_become_method"],
             common.become_method.as_ref(),
             options.become_method.as_ref(),
-        )?;
-        let flags = text(&["ansible_become_flags"], common.become_flags.as_ref(), None)?;
-        let own = options.become_password.as_ref().map(|password| password.expose().clone());
-        let password = text(
-            &["ansible_become_password", "ansible_become_pass", "ansible_sudo_pass"],
-            None,
-            own.as_ref(),
         )?;
         let method = method.unwrap_or_else(|| "sudo".to_owned());
         let method = crate::parse::catalog::short(&method).to_owned();
@@ -252,17 +240,31 @@ impl Crew<'_> {
                 }
             }));
         }
-        let program = text(&["ansible_become_exe"], common.become_exe.as_ref(), None)?;
-        let program = program.filter(|program| !program.is_empty());
-        if let Some(program) = program.filter(|program| !program.ends_with(&method)) {
-            return Err(Fault::new(format!(
-                "become_exe `{program}` is not supported; {method} is run as `{method}`"
-            )));
-        }
+        // What is said of the method alone outranks what is said of any.
+        let by =
+            |what: &str| [format!("ansible_{method}_{what}"), format!("ansible_become_{what}")];
+        let [own_user, any_user] = by("user");
+        let user = text(
+            &[&own_user, &any_user],
+            common.become_user.as_ref(),
+            options.become_user.as_ref(),
+        )?;
+        let [own_exe, any_exe] = by("exe");
+        let exe = text(&[&own_exe, &any_exe], common.become_exe.as_ref(), None)?;
+        let [own_flags, any_flags] = by("flags");
+        let flags = text(&[&own_flags, &any_flags], common.become_flags.as_ref(), None)?;
+        let [own_pass, any_pass] = by("pass");
+        let option = options.become_password.as_ref().map(|password| password.expose().clone());
+        let password =
+            text(&[&own_pass, &any_pass, "ansible_become_password"], None, option.as_ref())?;
+        let words = |text: Option<String>| -> Vec<String> {
+            text.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+        };
         Ok(Some(Become {
             method,
+            exe: words(exe),
             user: user.filter(|user| !user.is_empty()).unwrap_or_else(|| "root".to_owned()),
-            flags: flags.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
+            flags: words(flags),
             password,
         }))
     }

@@ -127,3 +127,29 @@ fn the_older_dialect_has_all_in_one_message() {
         "The conditional check 'nope == 1' failed. The error was: error while evaluating conditional (nope == 1): 'nope' is undefined. 'nope' is undefined\\n",
     );
 }
+
+#[test]
+fn whoever_cannot_be_become_is_told_in_the_words_of_the_dialect() {
+    use crate::run::failure::not_become;
+    let told = |said: &str, dialect| {
+        let result = crate::run::outcome::failed(said.to_owned());
+        let result = not_become(&result, dialect);
+        let of = |name: &str| result.get(name).map(Value::to_text).unwrap_or_default();
+        [of("msg"), of("module_stderr"), of("rc")]
+    };
+    let (old, new) = (Dialect::Core214, Dialect::Core219);
+    let missing = "cannot become `root` by sudo: sudo: a password is required";
+    assert_eq!(told(missing, old), ["Missing sudo password", "", ""]);
+    assert_eq!(told(missing, new), ["Task failed: Missing sudo password", "", ""]);
+    let wrong = "cannot become `app` by su: the password was not accepted";
+    assert_eq!(told(wrong, old)[0], "Incorrect su password");
+    let wrong = "cannot become `root` by su: Password: su: Authentication failure";
+    assert_eq!(told(wrong, new)[0], "Task failed: Incorrect su password");
+    let nowhere = "cannot become `root` by sudo: /opt/sudo: not found";
+    let [msg, stderr, rc] = told(nowhere, old);
+    assert_eq!(msg, "MODULE FAILURE\nSee stdout/stderr for the exact error");
+    assert_eq!((&*stderr, &*rc), ("/bin/sh: 1: /opt/sudo: not found\n", "127"));
+    assert_eq!(told(nowhere, new)[0], nowhere);
+    let ghost = "cannot become `ghost` by sudo: sudo: unknown user ghost";
+    assert_eq!(told(ghost, old)[1..], ["sudo: unknown user ghost\n", "1"]);
+}
