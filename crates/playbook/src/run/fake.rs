@@ -28,6 +28,8 @@ pub(super) struct FakeHost {
     /// How often a job is still found running, and what it gave.
     jobs: Mutex<BTreeMap<String, (u32, Value)>>,
     boots: Mutex<u64>,
+    /// How many modules for facts run now, and the most that did.
+    open: Mutex<(usize, usize)>,
     /// How often it is not there before it is again.
     away: Mutex<u64>,
 }
@@ -41,6 +43,17 @@ impl Session for FakeHost {
     async fn call(&self, request: Request, _within: Duration) -> Result<Response, RemoteError> {
         let Request::Module(request) = request else { panic!("only modules are asked for") };
         self.trips.lock().unwrap().push(1);
+        if !request.name.ends_with("_facts") {
+            return Ok(self.module(request));
+        }
+        // These take a while.
+        {
+            let mut open = self.open.lock().unwrap();
+            open.0 += 1;
+            open.1 = open.1.max(open.0);
+        }
+        tokio::task::yield_now().await;
+        self.open.lock().unwrap().0 -= 1;
         Ok(self.module(request))
     }
 
@@ -129,6 +142,11 @@ impl FakeHost {
                 "ansible_distribution": "Debian", "ansible_os_family": "Debian",
                 "ansible_hostname": "fake", "ansible_evil": "{{ secret }}",
             }}),
+            "package_facts" | "service_facts" => {
+                json!({"changed": false, "ansible_facts": {
+                    "last": request.name, &request.name: true,
+                }})
+            }
             "command" | "shell" => self.command(request, &text("_raw_params")),
             "copy" => self.copy(request),
             "stat" => match self.files.lock().unwrap().get(&text("path")) {
@@ -263,6 +281,11 @@ impl FakeNet {
             .unwrap()
             .get(host)
             .map_or_else(Vec::new, |it| it.trips.lock().unwrap().clone())
+    }
+
+    /// The most modules for facts that ran at the same time.
+    pub(super) fn most(&self, host: &str) -> usize {
+        self.hosts.lock().unwrap().get(host).map_or(0, |it| it.open.lock().unwrap().1)
     }
 
     pub(super) fn requests(&self, host: &str) -> Vec<ModuleRequest> {

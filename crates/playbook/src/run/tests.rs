@@ -638,3 +638,17 @@ fn a_host_that_restarts_is_waited_for_until_it_is_another_boot() {
     assert_eq!(slept, [0, 5, 1, 2, 4]);
     assert!(ran.text.contains("would reboot the control node"), "{}", ran.text);
 }
+
+#[test]
+fn facts_are_gathered_beside_each_other_and_laid_over_each_other_in_order() {
+    let gathered = |how: &str| {
+        let tasks = format!(
+            "- gather_facts: {{{how}}}\n  vars: {{ansible_facts_modules: [service_facts, package_facts]}}\n- debug: msg=\"{{{{ last }}}} {{{{ service_facts }}}}\"",
+        );
+        let ran = run(&tasks);
+        assert_eq!(ran.said(), ["package_facts True"], "{}", ran.text);
+        ran.net.most("h1")
+    };
+    assert_eq!((gathered(""), gathered("parallel: true")), (2, 2));
+    assert_eq!(gathered("parallel: false"), 1);
+}

@@ -9,6 +9,8 @@ use crate::run::execute::{Call, Crew};
 use crate::run::outcome::{failed, flag, put};
 use crate::template::combine_dicts;
 use crate::value::{Dict, Key, Value};
+use futures::future::join_all;
+use std::collections::VecDeque;
 
 /// Chooses by what the host is.
 const SMART: &str = "smart";
@@ -21,7 +23,8 @@ const OF_SETUP: &[(&str, &str)] =
     &[("gather_subset", "subset"), ("gather_timeout", "timeout"), ("filter", "filter")];
 
 impl Crew<'_> {
-    /// Facts of the host from every module that is asked for, one after the other.
+    /// Facts of the host from every module that is asked for, beside each other unless the task
+    /// wants them one after the other; laid over each other in the order that they are asked for.
     pub(super) async fn gather_facts(&self, call: &Call<'_>) -> Dict {
         let modules = match self.fact_modules(call) {
             Ok(modules) => modules,
@@ -35,8 +38,18 @@ impl Crew<'_> {
         let mut all = Dict::new();
         put(&mut all, "ansible_facts", Value::dict(Dict::new()));
         let (mut broken, mut passed_over) = (Dict::new(), Dict::new());
+        let asked = modules.iter().map(|module| self.facts_of(call, module));
+        let mut results: VecDeque<_> = match self.facts_beside_each_other(call) {
+            Ok(true) => join_all(asked).await.into(),
+            Ok(false) => VecDeque::new(),
+            Err(what) => return failed(what),
+        };
         for module in &modules {
-            let result = match self.facts_of(call, module).await {
+            let result = match results.pop_front() {
+                Some(result) => result,
+                None => self.facts_of(call, module).await,
+            };
+            let result = match result {
                 Ok(result) => result,
                 Err(what) => return failed(what),
             };
@@ -69,6 +82,13 @@ impl Crew<'_> {
             put(&mut all, "failed_modules", Value::dict(broken));
         }
         all
+    }
+
+    /// Whether several modules run at the same time.
+    fn facts_beside_each_other(&self, call: &Call<'_>) -> Result<bool, String> {
+        let var = call.context.var("ansible_facts_parallel").map_err(|fault| fault.what)?;
+        let told = var.as_ref().or_else(|| call.args.get("parallel"));
+        Ok(told.filter(|told| !told.is_none()).is_none_or(|told| told.as_boolean() == Some(true)))
     }
 
     /// The modules that are asked for; at fault are words that mean none.
