@@ -290,6 +290,9 @@ fn only_shows(task: &Task, scope: &TaskScope, watch: &Watch) -> bool {
     is_result && parts.all(|part| PARTS.contains(&part))
 }
 
+/// One after the other.
+type Tasks = Vec<Arc<Task>>;
+
 impl Batch<'_> {
     /// Plans what is asked together of each host, beginning with the first of these tasks.
     pub(super) async fn look_ahead(&self, nodes: &[Node], set: &[usize]) {
@@ -314,11 +317,22 @@ impl Batch<'_> {
         hosts: &[usize],
         set: &[usize],
     ) {
+        // Most hosts were notified of the same, and a walk looks at all of them.
+        let mut walked: Vec<(Tasks, Tasks)> = Vec::new();
         for index in hosts.iter().copied().filter(|index| self.looks_ahead(*index)) {
-            let mut walk = self.walk(set);
             let left = self.handlers.left_for(at, index);
+            let same = |other: &Tasks| {
+                left.len() == other.len() && left.iter().zip(other).all(|(a, b)| Arc::ptr_eq(a, b))
+            };
+            if let Some((_, tasks)) = walked.iter().find(|(other, _)| same(other)) {
+                self.plan(tasks, index).await;
+                continue;
+            }
+            let mut walk = self.walk(set);
             let open = walk.handlers(std::iter::once(first).chain(&left));
-            self.plan(&walk.and_then(open, &self.around), index).await;
+            let tasks = walk.and_then(open, &self.around);
+            self.plan(&tasks, index).await;
+            walked.push((left, tasks));
         }
     }
 
