@@ -42,6 +42,21 @@ fn parse(text: &str) -> HashMap<&str, String> {
 }
 
 pub(super) fn distribution() -> Facts {
+    let mut facts = told();
+    facts.remove(LSB);
+    facts
+}
+
+/// The same in the words of the Linux Standard Base.
+pub(super) fn lsb() -> Facts {
+    let mut facts = told();
+    facts.retain(|key, _| key == LSB);
+    facts
+}
+
+const LSB: &str = "lsb";
+
+fn told() -> Facts {
     let file = ["/etc/os-release", "/usr/lib/os-release"]
         .into_iter()
         .find(|path| std::path::Path::new(path).exists())

@@ -1,17 +1,19 @@
 //! Processors, memory, disks, mounts, firmware, and what kind of machine is around it all.
 
-use super::{Facts, line, text};
+use super::{Facts, devices, line, text};
+use crate::context::Context;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-pub(super) fn gather() -> Facts {
+pub(super) fn gather(ctx: &Context) -> Facts {
     let mut facts = processors(&text("/proc/cpuinfo"));
     facts.extend(memory(&text("/proc/meminfo")));
     facts.extend(firmware());
     facts.insert("mounts".into(), mounts(&text("/proc/mounts")).into());
-    facts.insert("devices".into(), devices());
+    facts.extend(devices::gather());
+    facts.insert("lvm".into(), devices::volumes(ctx));
     let uptime = text("/proc/uptime");
     let seconds = uptime.split('.').next().and_then(|whole| whole.parse::<u64>().ok());
     facts.insert("uptime_seconds".into(), seconds.unwrap_or(0).into());
@@ -237,64 +239,9 @@ fn links(dir: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn devices() -> Value {
-    let mut found = Map::new();
-    let Ok(entries) = fs::read_dir("/sys/block") else { return Value::Object(found) };
-    for entry in entries.flatten() {
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let read = |file: &str| line(&format!("/sys/block/{name}/{file}"));
-        let sectors: u64 = read("size").and_then(|size| size.parse().ok()).unwrap_or(0);
-        let is_virtual =
-            entry.path().canonicalize().is_ok_and(|path| path.starts_with("/sys/devices/virtual"));
-        if sectors == 0 && is_virtual {
-            continue;
-        }
-        let sector_size = read("queue/logical_block_size").unwrap_or_else(|| "512".to_owned());
-        let mut partitions = Map::new();
-        for part in fs::read_dir(entry.path()).into_iter().flatten().flatten() {
-            let Ok(part) = part.file_name().into_string() else { continue };
-            let Some(start) = read(&format!("{part}/start")) else { continue };
-            let sectors: u64 =
-                read(&format!("{part}/size")).and_then(|size| size.parse().ok()).unwrap_or(0);
-            partitions.insert(
-                part,
-                json!({
-                    "start": start,
-                    "sectors": sectors,
-                    "sectorsize": sector_size.parse::<u64>().unwrap_or(512),
-                    "size": human(sectors.saturating_mul(512)),
-                }),
-            );
-        }
-        let holders: Vec<String> = fs::read_dir(entry.path().join("holders"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|holder| holder.file_name().into_string().ok())
-            .collect();
-        found.insert(
-            name.clone(),
-            json!({
-                "virtual": u8::from(is_virtual),
-                "vendor": read("device/vendor"),
-                "model": read("device/model"),
-                "serial": read("device/serial").or_else(|| read("serial")),
-                "removable": read("removable"),
-                "rotational": read("queue/rotational"),
-                "sectors": sectors,
-                "sectorsize": sector_size,
-                "size": human(sectors.saturating_mul(512)),
-                "partitions": partitions,
-                "holders": holders,
-            }),
-        );
-    }
-    Value::Object(found)
-}
-
 /// A size as Ansible writes it: `10.00 GB`.
 #[expect(clippy::cast_precision_loss, reason = "two decimals are shown")]
-fn human(bytes: u64) -> String {
+pub(super) fn human(bytes: u64) -> String {
     const UNITS: &[(&str, u32)] = &[("TB", 40), ("GB", 30), ("MB", 20), ("KB", 10)];
     UNITS.iter().find(|(_, shift)| bytes >> shift != 0).map_or_else(
         || format!("{bytes}.00 Bytes"),

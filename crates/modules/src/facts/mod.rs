@@ -3,14 +3,17 @@
 //! Almost everything is read from `/proc`, `/sys` and `/etc`, so gathering takes milliseconds.
 //! Keys stand without the `ansible_` prefix. Never here: changing anything.
 
+mod devices;
 mod distribution;
 mod hardware;
 mod local;
 mod network;
+mod storage;
 mod system;
 
 use crate::context::Context;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 pub(crate) use system::{full_name, package_manager, service_manager};
 
 /// Where facts of a machine's own making lie.
@@ -19,127 +22,202 @@ pub(crate) const LOCAL_FACTS: &str = "/etc/ansible/facts.d";
 /// Facts of one kind.
 pub(crate) type Facts = Map<String, Value>;
 
-/// Names a task may give as a subset, and the group each belongs to.
-const SUBSETS: &[(&str, Group)] = &[
-    ("min", Group::Min),
-    ("hardware", Group::Hardware),
-    ("devices", Group::Hardware),
-    ("dmi", Group::Hardware),
-    ("memory", Group::Hardware),
-    ("mounts", Group::Hardware),
-    ("processor", Group::Hardware),
-    ("network", Group::Network),
-    ("interfaces", Group::Network),
-    ("default_ipv4", Group::Network),
-    ("default_ipv6", Group::Network),
-    ("all_ipv4_addresses", Group::Network),
-    ("all_ipv6_addresses", Group::Network),
-    ("virtual", Group::Virtual),
-    ("virtualization_type", Group::Virtual),
-    ("virtualization_role", Group::Virtual),
-    ("chroot", Group::Other),
-    ("is_chroot", Group::Other),
-    ("loadavg", Group::Other),
-    ("systemd", Group::Other),
-    ("apparmor", Group::Min),
-    ("architecture", Group::Min),
-    ("caps", Group::Min),
-    ("cmdline", Group::Min),
-    ("date_time", Group::Min),
-    ("distribution", Group::Min),
-    ("distribution_major_version", Group::Min),
-    ("distribution_release", Group::Min),
-    ("distribution_version", Group::Min),
-    ("dns", Group::Min),
-    ("env", Group::Min),
-    ("fips", Group::Min),
-    ("hostname", Group::Min),
-    ("kernel", Group::Min),
-    ("local", Group::Min),
-    ("lsb", Group::Min),
-    ("machine", Group::Min),
-    ("machine_id", Group::Min),
-    ("os_family", Group::Min),
-    ("pkg_mgr", Group::Min),
-    ("platform", Group::Min),
-    ("python", Group::Min),
-    ("python_version", Group::Min),
-    ("selinux", Group::Min),
-    ("service_mgr", Group::Min),
-    ("ssh_pub_keys", Group::Min),
-    ("system", Group::Min),
-    ("user", Group::Min),
-    ("user_id", Group::Min),
+/// Something that brings facts of one kind: a subset that a task may ask for.
+struct Collector {
+    /// Name of the subset.
+    name: &'static str,
+    /// It is gathered whatever is asked for, unless `!min` is said.
+    minimal: bool,
+    /// Facts of it by whose names it can be asked for as well.
+    facts: &'static [&'static str],
+    /// Subsets that are gathered with it.
+    needs: &'static [&'static str],
+    gather: fn(&Context, &str) -> Facts,
+}
+
+/// Short for the table below.
+const fn least(name: &'static str, gather: fn(&Context, &str) -> Facts) -> Collector {
+    Collector { name, minimal: true, facts: &[], needs: &[], gather }
+}
+
+/// The same for what is gathered only when all is.
+const fn more(name: &'static str, gather: fn(&Context, &str) -> Facts) -> Collector {
+    Collector { minimal: false, ..least(name, gather) }
+}
+
+/// All there are, as ansible-core 2.19 has them.
+const COLLECTORS: &[Collector] = &[
+    Collector {
+        facts: &[
+            "system",
+            "kernel",
+            "kernel_version",
+            "machine",
+            "python_version",
+            "architecture",
+            "machine_id",
+        ],
+        ..least("platform", |ctx, _| system::platform(ctx))
+    },
+    Collector {
+        facts: &[
+            "distribution_version",
+            "distribution_release",
+            "distribution_major_version",
+            "os_family",
+        ],
+        ..least("distribution", |_, _| distribution::distribution())
+    },
+    least("lsb", |_, _| distribution::lsb()),
+    least("selinux", |_, _| system::selinux()),
+    least("apparmor", |_, _| system::apparmor()),
+    Collector { facts: &["is_chroot"], ..more("chroot", |ctx, _| system::chroot(ctx)) },
+    least("fips", |_, _| system::fips()),
+    least("python", |ctx, _| system::interpreter(ctx)),
+    Collector {
+        facts: &["system_capabilities", "system_capabilities_enforced"],
+        ..least("caps", |ctx, _| system::capabilities(ctx))
+    },
+    Collector { needs: &["distribution"], ..least("pkg_mgr", |_, _| system::packages()) },
+    Collector {
+        needs: &["platform", "distribution"],
+        ..least("service_mgr", |ctx, _| system::services(ctx))
+    },
+    least("cmdline", |_, _| system::kernel_words()),
+    least("date_time", |ctx, _| system::time(ctx)),
+    least("env", |ctx, _| system::environment(ctx)),
+    more("loadavg", |_, _| system::load()),
+    Collector {
+        facts: &[
+            "ssh_host_pub_keys",
+            "ssh_host_key_dsa_public",
+            "ssh_host_key_rsa_public",
+            "ssh_host_key_ecdsa_public",
+            "ssh_host_key_ed25519_public",
+        ],
+        ..least("ssh_pub_keys", |_, _| system::host_keys())
+    },
+    Collector {
+        facts: &[
+            "user_id",
+            "user_uid",
+            "user_gid",
+            "user_gecos",
+            "user_dir",
+            "user_shell",
+            "real_user_id",
+            "effective_user_id",
+            "effective_group_ids",
+        ],
+        ..least("user", |ctx, _| system::user(ctx))
+    },
+    more("systemd", |ctx, _| system::systemd(ctx)),
+    Collector {
+        facts: &[
+            "virtualization_type",
+            "virtualization_role",
+            "virtualization_tech_guest",
+            "virtualization_tech_host",
+        ],
+        ..more("virtual", |_, _| hardware::virtualization())
+    },
+    Collector {
+        facts: &["processor", "processor_cores", "processor_count", "mounts", "devices"],
+        needs: &["platform"],
+        ..more("hardware", |ctx, _| hardware::gather(ctx))
+    },
+    least("dns", |_, _| system::name_servers()),
+    more("fibre_channel_wwn", |_, _| storage::fibre_channel()),
+    Collector {
+        facts: &[
+            "interfaces",
+            "default_ipv4",
+            "default_ipv6",
+            "all_ipv4_addresses",
+            "all_ipv6_addresses",
+        ],
+        needs: &["platform", "distribution"],
+        ..more("network", |_, _| network::gather())
+    },
+    more("iscsi", |_, _| storage::iscsi()),
+    more("nvme", |_, _| storage::nvme()),
+    least("local", |ctx, path| {
+        Facts::from_iter([("local".to_owned(), Value::Object(local::gather(path, ctx)))])
+    }),
     // Programs that bring facts of their own; they are not part of a native engine.
-    ("facter", Group::None),
-    ("ohai", Group::None),
+    more("facter", |_, _| Facts::new()),
+    more("ohai", |_, _| Facts::new()),
 ];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Group {
-    Min,
-    Hardware,
-    Network,
-    Virtual,
-    Other,
-    None,
+/// Facts of the gathering itself, which alone have no `ansible_` before their names.
+pub(crate) const UNPREFIXED: &[&str] = &["gather_subset", "module_setup"];
+
+/// Names of everything that can be asked for.
+fn names() -> BTreeSet<&'static str> {
+    COLLECTORS.iter().flat_map(|one| one.facts.iter().copied().chain([one.name])).collect()
 }
 
-const ALL: [Group; 5] = [Group::Min, Group::Hardware, Group::Network, Group::Virtual, Group::Other];
-
-/// The first name in `subset` that is not one Ansible knows.
-pub(crate) fn unknown_subset(subset: &[String]) -> Option<&str> {
-    subset.iter().map(String::as_str).find(|name| {
-        let bare = name.strip_prefix('!').unwrap_or(name);
-        bare != "all" && !SUBSETS.iter().any(|(known, _)| *known == bare)
-    })
+/// Why a list of subsets is refused, if it is. One that is not known may be left out.
+pub(crate) fn refused(subset: &[String]) -> Option<String> {
+    let known = names();
+    let unknown = subset.iter().find(|name| {
+        !name.starts_with('!')
+            && !matches!(name.as_str(), "all" | "min")
+            && !known.contains(name.as_str())
+    })?;
+    let all = Vec::from_iter(known).join(", ");
+    Some(format!(
+        "Bad subset '{unknown}' given to Ansible. gather_subset options allowed: all, {all}"
+    ))
 }
 
-fn wanted(subset: &[String]) -> Vec<Group> {
-    let group = |name: &str| SUBSETS.iter().find(|(known, _)| *known == name).map(|found| found.1);
-    let named = |sign: bool| {
-        subset
-            .iter()
-            .filter(move |name| name.starts_with('!') == sign)
-            .map(|name| name.trim_start_matches('!'))
+/// Names of the collectors that a list of subsets asks for.
+///
+/// The least is always meant, and then what is named; leaving out is for what nobody named. So
+/// `!hardware` alone is the least, and `all,!hardware` all but that.
+fn wanted(subset: &[String]) -> BTreeSet<&'static str> {
+    let all = names();
+    let least: BTreeSet<&str> =
+        COLLECTORS.iter().filter(|one| one.minimal).map(|one| one.name).collect();
+    let mut asked = least.clone();
+    let mut out: BTreeSet<&str> = BTreeSet::new();
+    let mut explicit: BTreeSet<&str> = BTreeSet::new();
+    if subset.is_empty() {
+        asked.extend(&all);
+    }
+    for name in subset {
+        match name.as_str() {
+            "min" => {}
+            "all" => asked.extend(&all),
+            "!min" => out.extend(&least),
+            "!all" => out.extend(all.difference(&least)),
+            name => match name.strip_prefix('!') {
+                Some(name) => {
+                    let of = COLLECTORS.iter().find(|one| one.name == name);
+                    out.extend(of.into_iter().flat_map(|one| one.facts));
+                    out.extend(all.get(name));
+                }
+                None => {
+                    explicit.extend(all.get(name));
+                    asked.extend(all.get(name));
+                }
+            },
+        }
+    }
+    asked.retain(|name| explicit.contains(name) || !out.contains(name));
+    let is_asked = |one: &&Collector| {
+        asked.contains(one.name) || one.facts.iter().any(|fact| asked.contains(fact))
     };
-    let mut groups: Vec<Group> = Vec::new();
-    if named(false).next().is_none() || named(false).any(|name| name == "all") {
-        groups.extend(ALL);
-    }
-    groups.extend(named(false).filter_map(group));
-    let out: Vec<Group> = named(true).filter_map(group).collect();
-    let nothing = named(true).any(|name| name == "all");
-    let asked: Vec<Group> = named(false).filter_map(group).collect();
-    groups.retain(|group| !out.contains(group) && (!nothing || asked.contains(group)));
-    if !out.contains(&Group::Min) && !groups.contains(&Group::Min) {
-        groups.push(Group::Min);
-    }
-    groups
+    let found = COLLECTORS.iter().filter(is_asked);
+    found.flat_map(|one| one.needs.iter().copied().chain([one.name])).collect()
 }
 
 /// Gathers facts. `subset` is as Ansible's `gather_subset`; empty means everything.
 pub(crate) fn gather(subset: &[String], fact_path: &str, ctx: &Context) -> Facts {
-    let groups = wanted(subset);
-    let has = |group| groups.contains(&group);
+    let wanted = wanted(subset);
     let mut facts = Facts::new();
-    if has(Group::Min) {
-        facts.extend(system::platform(ctx));
-        facts.extend(distribution::distribution());
-        facts.extend(system::surroundings(ctx));
-        facts.insert("local".into(), Value::Object(local::gather(fact_path, ctx)));
-    }
-    if has(Group::Hardware) {
-        facts.extend(hardware::gather());
-    }
-    if has(Group::Network) {
-        facts.extend(network::gather());
-    }
-    if has(Group::Virtual) {
-        facts.extend(hardware::virtualization());
-    }
-    if has(Group::Other) {
-        facts.extend(system::others(ctx));
+    for one in COLLECTORS.iter().filter(|one| wanted.contains(one.name)) {
+        facts.extend((one.gather)(ctx, fact_path));
     }
     let shown = if subset.is_empty() { vec!["all".to_owned()] } else { subset.to_vec() };
     facts.insert("gather_subset".into(), shown.into());
@@ -162,25 +240,39 @@ pub(crate) fn text(path: &str) -> String {
 mod tests {
     use super::*;
 
-    fn check(subset: &[&str], expected: &[Group]) {
+    /// Which of these few collectors are asked for.
+    fn chosen(subset: &[&str]) -> String {
         let subset: Vec<String> = subset.iter().map(|name| (*name).to_owned()).collect();
-        let mut got = wanted(&subset);
-        got.sort_by_key(|group| *group as u8);
-        got.dedup();
-        assert_eq!(got, expected, "{subset:?}");
+        let wanted = wanted(&subset);
+        let few = ["platform", "distribution", "lsb", "hardware", "network", "chroot"];
+        Vec::from_iter(few.into_iter().filter(|name| wanted.contains(name))).join(" ")
     }
 
     #[test]
     fn subsets_are_chosen_as_ansible_chooses_them() {
-        check(&[], &ALL);
-        check(&["all"], &ALL);
-        check(&["min"], &[Group::Min]);
-        check(&["!all"], &[Group::Min]);
-        check(&["network"], &[Group::Min, Group::Network]);
-        check(&["!all", "!min", "network"], &[Group::Network]);
-        check(&["!all", "!min"], &[]);
-        check(&["!hardware"], &[Group::Min, Group::Network, Group::Virtual, Group::Other]);
-        assert_eq!(unknown_subset(&["!all".into(), "netwrok".into()]), Some("netwrok"));
+        let all = "platform distribution lsb hardware network chroot";
+        let least = "platform distribution lsb";
+        for (subset, expected) in [
+            (&[][..], all),
+            (&["all"], all),
+            (&["min"], least),
+            (&["!all"], least),
+            (&["network"], "platform distribution lsb network"),
+            (&["mounts"], "platform distribution lsb hardware"),
+            (&["is_chroot"], "platform distribution lsb chroot"),
+            (&["!all", "!min", "network"], "platform distribution network"),
+            (&["!all", "!min", "distribution"], "distribution"),
+            (&["!all", "!min"], ""),
+            (&["!hardware"], least),
+            (&["!distribution"], least),
+            (&["all", "!hardware"], "platform distribution lsb network chroot"),
+            (&["all", "!lsb", "!nonsense"], "platform distribution hardware network chroot"),
+        ] {
+            assert_eq!(chosen(subset), expected, "{subset:?}");
+        }
+        let said = refused(&["!all".into(), "netwrok".into()]).unwrap();
+        assert!(said.starts_with("Bad subset 'netwrok' given to Ansible. gather_subset options allowed: all, all_ipv4_addresses, "), "{said}");
+        assert_eq!(refused(&["!all".into(), "min".into(), "!nonsense".into()]), None);
     }
 
     #[test]
@@ -238,6 +330,13 @@ mod tests {
             "is_chroot",
             "apparmor",
             "fips",
+            "device_links",
+            "lvm",
+            "locally_reachable_ips",
+            "fibre_channel_wwn",
+            "iscsi_iqn",
+            "hostnqn",
+            "system_capabilities",
         ] {
             assert!(facts.contains_key(key), "{key}");
         }

@@ -17,6 +17,56 @@ struct Address {
     label: String,
 }
 
+/// What leads to this machine itself: its addresses, and whole networks that are its own.
+fn own_addresses() -> Value {
+    json!({
+        "ipv4": own_v4(&text("/proc/net/fib_trie")),
+        "ipv6": own_v6(&text("/proc/net/ipv6_route")),
+    })
+}
+
+/// Leaves `|-- ADDRESS` of the local table, each with lines `/PREFIX SCOPE TYPE` below it.
+fn own_v4(trie: &str) -> Vec<String> {
+    let table = trie.split_once("Local:").map_or(trie, |(_, local)| local);
+    let mut own = Vec::new();
+    let mut address = "";
+    for line in table.lines().map(str::trim) {
+        if let Some(leaf) = line.strip_prefix("|-- ") {
+            address = leaf;
+        } else if let Some((prefix, "host LOCAL")) = line.split_once(' ') {
+            let shown = if prefix == "/32" { "" } else { prefix };
+            let route = format!("{address}{shown}");
+            if !own.contains(&route) {
+                own.push(route);
+            }
+        }
+    }
+    own
+}
+
+/// Of a route that leads to this machine itself (linux/ipv6_route.h).
+const RTF_LOCAL: u32 = 0x8000_0000;
+
+/// Lines of destination, its length, source, its length, gateway, metric, two counts, flags, device.
+fn own_v6(routes: &str) -> Vec<String> {
+    let mut own = Vec::new();
+    for line in routes.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [to, length, .., flags, _] = words[..] else { continue };
+        let flags = u32::from_str_radix(flags, 16).unwrap_or(0);
+        let (Ok(to), Ok(length)) = (u128::from_str_radix(to, 16), u8::from_str_radix(length, 16))
+        else {
+            continue;
+        };
+        let shown = if length == 128 { String::new() } else { format!("/{length}") };
+        let route = format!("{}{shown}", Ipv6Addr::from(to));
+        if flags & RTF_LOCAL != 0 && !own.contains(&route) {
+            own.push(route);
+        }
+    }
+    own
+}
+
 pub(super) fn gather() -> Facts {
     let mut names: Vec<String> = fs::read_dir("/sys/class/net")
         .into_iter()
@@ -43,6 +93,7 @@ pub(super) fn gather() -> Facts {
     facts.insert("default_ipv4".into(), default_v4(route4, &interfaces, &addresses));
     let route6 = default_route6(&text("/proc/net/ipv6_route"));
     facts.insert("default_ipv6".into(), default_v6(route6, &interfaces));
+    facts.insert("locally_reachable_ips".into(), own_addresses());
     facts.insert("interfaces".into(), names.into());
     for (name, value) in interfaces {
         facts.insert(name.replace('-', "_"), value);
@@ -356,6 +407,20 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_leads_here_is_read_from_the_tables() {
+        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n\
+                    Local:\n  +-- 127.0.0.0/8 2 0 2\n     |-- 127.0.0.0\n        /8 host LOCAL\n     \
+                    |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 127.255.255.255\n        \
+                    /32 link BROADCAST\n";
+        assert_eq!(own_v4(trie), ["127.0.0.0/8", "127.0.0.1"]);
+        let routes = "00000000000000000000000000000001 80 00000000000000000000000000000000 00 \
+                      00000000000000000000000000000000 00000000 00000002 00000000 80200001       lo\n\
+                      fe800000000000000000000000000000 40 00000000000000000000000000000000 00 \
+                      00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0\n";
+        assert_eq!(own_v6(routes), ["::1"]);
+    }
 
     #[test]
     fn the_cheapest_default_route_wins() {

@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-pub(super) fn platform(_ctx: &Context) -> Facts {
+pub(super) fn platform(ctx: &Context) -> Facts {
     let uname = rustix::system::uname();
     let text_of = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
     let nodename = text_of(uname.nodename());
@@ -44,6 +44,7 @@ pub(super) fn platform(_ctx: &Context) -> Facts {
     if let Some(id) = id {
         facts.insert("machine_id".into(), id.into());
     }
+    facts.insert("python_version".into(), python(ctx).1.into());
     facts
 }
 
@@ -73,43 +74,103 @@ fn fqdn(nodename: &str, hosts: &str) -> String {
     line[1..].iter().find(|name| name.contains('.')).unwrap_or(&line[1]).to_string()
 }
 
-pub(super) fn surroundings(ctx: &Context) -> Facts {
-    let mut facts = user(ctx);
-    let mut put = |key: &str, value: Value| facts.insert(key.to_owned(), value);
-    put("date_time", date_time(ctx));
-    put("env", env(ctx));
-    put("dns", dns(&text("/etc/resolv.conf")));
+/// One fact.
+fn one(key: &str, value: Value) -> Facts {
+    Facts::from_iter([(key.to_owned(), value)])
+}
+
+/// What was said to the kernel when it booted.
+pub(super) fn kernel_words() -> Facts {
     let cmdline = text("/proc/cmdline");
-    put("cmdline", Value::Object(words(&cmdline, false)));
-    put("proc_cmdline", Value::Object(words(&cmdline, true)));
-    put("fips", (line("/proc/sys/crypto/fips_enabled").as_deref() == Some("1")).into());
-    let apparmor = Path::new("/sys/kernel/security/apparmor").exists();
-    put("apparmor", json!({ "status": if apparmor { "enabled" } else { "disabled" } }));
-    put("selinux", selinux());
-    put("selinux_python_present", true.into());
-    put("service_mgr", service_manager(ctx).into());
-    put("pkg_mgr", package_manager().into());
-    let (python, version) = python(ctx);
-    put("python", python);
-    put("python_version", version.into());
-    facts.extend(host_keys());
+    let mut facts = one("cmdline", Value::Object(words(&cmdline, false)));
+    facts.extend(one("proc_cmdline", Value::Object(words(&cmdline, true))));
     facts
 }
 
-pub(super) fn others(ctx: &Context) -> Facts {
-    let mut facts = Facts::new();
-    facts.insert("is_chroot".into(), systemctl::in_chroot(ctx).into());
-    facts.extend(systemd_version(ctx).map(|version| ("systemd".to_owned(), version)));
-    let load = text("/proc/loadavg");
-    let mut numbers = load.split(' ').filter_map(|word| word.parse::<f64>().ok());
-    if let (Some(one), Some(five), Some(fifteen)) = (numbers.next(), numbers.next(), numbers.next())
-    {
-        facts.insert("loadavg".into(), json!({ "1m": one, "5m": five, "15m": fifteen }));
+pub(super) fn fips() -> Facts {
+    one("fips", (line("/proc/sys/crypto/fips_enabled").as_deref() == Some("1")).into())
+}
+
+pub(super) fn apparmor() -> Facts {
+    let there = Path::new("/sys/kernel/security/apparmor").exists();
+    one("apparmor", json!({ "status": if there { "enabled" } else { "disabled" } }))
+}
+
+pub(super) fn selinux() -> Facts {
+    let mut facts = one("selinux", selinux_state());
+    facts.extend(one("selinux_python_present", true.into()));
+    facts
+}
+
+pub(super) fn time(ctx: &Context) -> Facts {
+    one("date_time", date_time(ctx))
+}
+
+pub(super) fn environment(ctx: &Context) -> Facts {
+    one("env", env(ctx))
+}
+
+pub(super) fn name_servers() -> Facts {
+    one("dns", dns(&text("/etc/resolv.conf")))
+}
+
+pub(super) fn services(ctx: &Context) -> Facts {
+    one("service_mgr", service_manager(ctx).into())
+}
+
+pub(super) fn packages() -> Facts {
+    one("pkg_mgr", package_manager().into())
+}
+
+pub(super) fn interpreter(ctx: &Context) -> Facts {
+    one("python", python(ctx).0)
+}
+
+pub(super) fn chroot(ctx: &Context) -> Facts {
+    one("is_chroot", systemctl::in_chroot(ctx).into())
+}
+
+pub(super) fn systemd(ctx: &Context) -> Facts {
+    systemd_version(ctx).map(|version| one("systemd", version)).unwrap_or_default()
+}
+
+/// Load over 1, 5 and 15 minutes, which the kernel counts in 1/65536.
+pub(super) fn load() -> Facts {
+    let loads = rustix::system::sysinfo().loads;
+    #[expect(clippy::cast_precision_loss, reason = "a load has fewer digits than a float")]
+    let load = |at: usize| loads[at] as f64 / 65536.0;
+    one("loadavg", json!({ "1m": load(0), "5m": load(1), "15m": load(2) }))
+}
+
+/// What `capsh`, where it is, says a process of ours may do.
+pub(super) fn capabilities(ctx: &Context) -> Facts {
+    let said = ctx.program("capsh").and_then(|program| {
+        let ran = Cmd::new(program).arg("--print").plain_locale().run(ctx).ok()?;
+        (ran.code == 0).then(|| ran.out())
+    });
+    let (enforced, capabilities) = match said {
+        Some(said) => capabilities_in(&said),
+        None => (json!("N/A"), json!("N/A")),
+    };
+    let mut facts = one("system_capabilities_enforced", enforced);
+    facts.extend(one("system_capabilities", capabilities));
+    facts
+}
+
+fn capabilities_in(said: &str) -> (Value, Value) {
+    let Some(current) = said.lines().find_map(|line| line.strip_prefix("Current:")) else {
+        return (json!("NA"), json!([]));
+    };
+    match current.trim() {
+        "=ep" => (json!("False"), json!([])),
+        _ => {
+            let list = current.split('=').nth(1).unwrap_or_default();
+            (json!("True"), list.split(',').map(str::trim).collect())
+        }
     }
-    facts
 }
 
-fn user(ctx: &Context) -> Facts {
+pub(super) fn user(ctx: &Context) -> Facts {
     let uid = rustix::process::geteuid().as_raw();
     let gid = rustix::process::getegid().as_raw();
     let entry = accounts::user_by_id(uid, ctx);
@@ -228,7 +289,7 @@ fn words(text: &str, lists: bool) -> Map<String, Value> {
     found
 }
 
-fn selinux() -> Value {
+fn selinux_state() -> Value {
     let Some(enforce) = line("/sys/fs/selinux/enforce") else {
         return json!({ "status": "disabled" });
     };
@@ -312,7 +373,7 @@ pub(crate) fn package_manager() -> &'static str {
     .map_or("unknown", |(_, name)| name)
 }
 
-fn host_keys() -> Facts {
+pub(super) fn host_keys() -> Facts {
     let mut facts = Facts::new();
     for dir in ["/etc/ssh", "/etc/openssh", "/etc"] {
         for kind in ["dsa", "rsa", "ecdsa", "ed25519"] {

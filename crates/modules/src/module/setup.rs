@@ -8,13 +8,16 @@ use serde_json::{Map, Value};
 
 pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     let subset = args.list("gather_subset");
-    if let Some(unknown) = facts::unknown_subset(&subset) {
-        return Err(fail!("Bad subset '{unknown}' given to Ansible."));
+    if let Some(why) = facts::refused(&subset) {
+        return Err(fail!("{why}"));
     }
     let filters = args.list("filter");
     let found: Map<String, Value> = facts::gather(&subset, args.text("fact_path"), ctx)
         .into_iter()
-        .map(|(key, value)| (format!("ansible_{key}"), value))
+        .map(|(key, value)| match facts::UNPREFIXED.contains(&key.as_str()) {
+            true => (key, value),
+            false => (format!("ansible_{key}"), value),
+        })
         .filter(|(key, _)| {
             filters.is_empty()
                 || filters.iter().any(|filter| {

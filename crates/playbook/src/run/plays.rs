@@ -502,7 +502,7 @@ fn encrypted(
 pub(super) fn vars_files(play: &Play, scope: &TaskScope) -> Result<(Dict, bool), String> {
     let context = scope.clone().context();
     // Once there are facts, what is undefined stays so.
-    let strict = scope.host.facts.get().contains_key(&Key::str("ansible_module_setup"));
+    let strict = scope.host.facts.get().contains_key(&Key::str("module_setup"));
     let (mut vars, mut passed_over) = (Dict::new(), false);
     for entry in &play.vars_files {
         let choices = entry.as_list().map_or_else(|| vec![entry.clone()], <[Value]>::to_vec);
