@@ -9,9 +9,10 @@ use updraft_base::{Blame, ByteSize};
 use updraft_host::Host;
 use updraft_provider::{MachineOrder, ProviderError};
 
-/// What an emulator takes besides its guest's memory: 64 MiB of translated code, and its own.
-/// Measured 2026-11-21, QEMU 7.2: 75 to 90 MiB of a guest that is idle.
-const EMULATOR: u64 = 96 << 20;
+/// What an emulator takes besides its guest's memory: 128 MiB of translated code, and its own.
+/// Measured 2026-11-22, QEMU 7.2: 101 MiB of a guest that is idle, 178 MiB of one that was
+/// configured, a part of it shared.
+const EMULATOR: u64 = 160 << 20;
 
 /// Refuses an order that does not fit beside the guests that run: their memory and process.
 pub(crate) async fn check(
