@@ -104,7 +104,7 @@ fn device(name: &str, links: &BTreeMap<&str, Links>) -> Option<Value> {
     put("partitions", Value::Object(partitions));
     put("rotational", read("queue/rotational").into());
     put("scheduler_mode", scheduler(&read("queue/scheduler").unwrap_or_default()).into());
-    put("sectors", sectors);
+    put("sectors", sectors.into());
     put("sectorsize", sector_size(&folder));
     put("size", size.into());
     // It would be in the words of `lspci`, which no machine without a list of vendors has.
@@ -136,11 +136,13 @@ fn partition(disk: &str, name: &str, links: &BTreeMap<&str, Links>) -> Value {
     })
 }
 
-/// Sectors of 512 bytes as text, and their size in words.
-fn length(folder: &str) -> (Value, String) {
-    let told = line(&format!("{folder}/size"));
-    let sectors = told.as_deref().and_then(|size| size.parse::<u64>().ok()).unwrap_or(0);
-    (told.map_or(json!(0), Value::from), human(sectors.saturating_mul(512)))
+/// Sectors of a device and its size in words. The kernel counts in 512 bytes, whatever a sector has.
+fn length(folder: &str) -> (u64, String) {
+    let told = line(&format!("{folder}/size")).and_then(|size| size.parse::<u64>().ok());
+    let bytes = told.unwrap_or(0).saturating_mul(512);
+    let sector = sector_size(folder);
+    let sector = sector.as_u64().or_else(|| sector.as_str()?.parse().ok()).unwrap_or(512);
+    (bytes / sector.max(1), human(bytes))
 }
 
 /// A partition has none of its own, and is said to have 512.
