@@ -28,10 +28,14 @@ fn candidates(cx: &mut Interp<'_>, subdir: &str, name: &str) -> Result<Vec<PathB
 /// That a file is nowhere, with all the places where it was looked for.
 pub(crate) fn not_found(cx: &mut Interp<'_>, subdir: &str, name: &str) -> String {
     let places = candidates(cx, subdir, name).unwrap_or_default();
-    let places = places.iter().map(|path| format!("\n\t{}", path.display()));
+    // One that says itself where it is was looked for nowhere else.
+    let places = places.iter().filter(|_| !name.starts_with(['/', '~']));
+    let mut searched: String = places.map(|path| format!("\n\t{}", path.display())).collect();
+    if !searched.is_empty() {
+        searched.insert_str(0, "\nSearched in:");
+    }
     format!(
-        "Could not find or access '{name}'\nSearched in:{} on the Ansible Controller.\nIf you are using a module and expect the file to exist on the remote, see the remote_src option",
-        places.collect::<String>()
+        "Could not find or access '{name}'{searched} on the Ansible Controller.\nIf you are using a module and expect the file to exist on the remote, see the remote_src option"
     )
 }
 
