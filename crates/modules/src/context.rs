@@ -3,6 +3,7 @@
 //! [`Context::system`] is the one place that looks at the process's own environment. Never here:
 //! anything a single module needs.
 
+use crate::outcome::{Fault, fail};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -117,6 +118,16 @@ impl Context {
     /// The moment in seconds since 1970.
     pub(crate) fn epoch(&self) -> f64 {
         self.time.now().as_duration().as_secs_f64()
+    }
+
+    /// The full path of a program that a module cannot do without.
+    pub(crate) fn needed(&self, program: &str) -> Result<PathBuf, Fault> {
+        self.program(program).ok_or_else(|| {
+            fail!(
+                "Failed to find required executable \"{program}\" in paths: {}",
+                self.var("PATH").unwrap_or_default()
+            )
+        })
     }
 
     /// Whether to fall back on `program`: its full path, searched as Ansible searches.

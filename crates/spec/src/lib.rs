@@ -805,6 +805,11 @@ const MOUNT_ARGS: &[Arg] = &[
 const TIMEZONE_ARGS: &[Arg] =
     &[arg("hwclock", Kind::Str).choices(&["local", "UTC"]).aka(&["rtc"]), arg("name", Kind::Str)];
 
+const DPKG_SELECTIONS_ARGS: &[Arg] = &[
+    arg("name", Kind::Str).required(),
+    arg("selection", Kind::Str).choices(&["install", "hold", "deinstall", "purge"]).required(),
+];
+
 /// Every module there is, sorted by name.
 pub const KNOWN: &[ModuleSpec] = &[
     module("alternatives", ALTERNATIVES_ARGS)
@@ -832,6 +837,7 @@ pub const KNOWN: &[ModuleSpec] = &[
         .one_of(&[&["_raw_params", "cmd", "argv"]]),
     module("copy", COPY_ARGS).file_args().checks(),
     module("cron", CRON_ARGS).checks().exclusive(&[&["insertafter", "insertbefore"]]),
+    module("dpkg_selections", DPKG_SELECTIONS_ARGS).checks(),
     module("file", FILE_ARGS).file_args().checks(),
     module("find", FIND_ARGS).checks(),
     module("get_url", GET_URL_ARGS).file_args().checks(),

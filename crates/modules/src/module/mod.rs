@@ -9,6 +9,7 @@ mod blockinfile;
 mod command;
 mod copy;
 mod cron;
+mod dpkg_selections;
 mod file;
 mod find;
 mod get_url;
@@ -51,6 +52,7 @@ const MODULES: &[(&str, Run)] = &[
     ("blockinfile", blockinfile::run),
     ("copy", copy::run),
     ("cron", cron::run),
+    ("dpkg_selections", dpkg_selections::run),
     ("file", file::run),
     ("find", find::run),
     ("get_url", get_url::run),

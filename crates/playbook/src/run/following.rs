@@ -27,6 +27,7 @@ const OWN: &[&str] = &[
     "copy",
     "cron",
     "debug",
+    "dpkg_selections",
     "fail",
     "file",
     "find",
