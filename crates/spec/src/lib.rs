@@ -213,6 +213,11 @@ impl ModuleSpec {
         self
     }
 
+    const fn together(mut self, groups: &'static [&'static [&'static str]]) -> Self {
+        self.together = groups;
+        self
+    }
+
     const fn required_if(
         mut self,
         rules: &'static [(&'static str, &'static str, &'static [&'static str])],
@@ -805,6 +810,25 @@ const MOUNT_ARGS: &[Arg] = &[
 const TIMEZONE_ARGS: &[Arg] =
     &[arg("hwclock", Kind::Str).choices(&["local", "UTC"]).aka(&["rtc"]), arg("name", Kind::Str)];
 
+const DEBCONF_ARGS: &[Arg] = &[
+    arg("name", Kind::Str).aka(&["pkg"]).required(),
+    arg("question", Kind::Str).aka(&["selection", "setting"]),
+    arg("vtype", Kind::Str).choices(&[
+        "boolean",
+        "error",
+        "multiselect",
+        "note",
+        "password",
+        "seen",
+        "select",
+        "string",
+        "text",
+        "title",
+    ]),
+    arg("value", Kind::Raw).aka(&["answer"]),
+    arg("unseen", Kind::Bool).default(Preset::Bool(false)),
+];
+
 const DPKG_SELECTIONS_ARGS: &[Arg] = &[
     arg("name", Kind::Str).required(),
     arg("selection", Kind::Str).choices(&["install", "hold", "deinstall", "purge"]).required(),
@@ -837,6 +861,7 @@ pub const KNOWN: &[ModuleSpec] = &[
         .one_of(&[&["_raw_params", "cmd", "argv"]]),
     module("copy", COPY_ARGS).file_args().checks(),
     module("cron", CRON_ARGS).checks().exclusive(&[&["insertafter", "insertbefore"]]),
+    module("debconf", DEBCONF_ARGS).checks().together(&[&["question", "vtype", "value"]]),
     module("dpkg_selections", DPKG_SELECTIONS_ARGS).checks(),
     module("file", FILE_ARGS).file_args().checks(),
     module("find", FIND_ARGS).checks(),

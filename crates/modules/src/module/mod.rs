@@ -9,6 +9,7 @@ mod blockinfile;
 mod command;
 mod copy;
 mod cron;
+mod debconf;
 mod dpkg_selections;
 mod file;
 mod find;
@@ -52,6 +53,7 @@ const MODULES: &[(&str, Run)] = &[
     ("blockinfile", blockinfile::run),
     ("copy", copy::run),
     ("cron", cron::run),
+    ("debconf", debconf::run),
     ("dpkg_selections", dpkg_selections::run),
     ("file", file::run),
     ("find", find::run),

@@ -26,6 +26,7 @@ const OWN: &[&str] = &[
     "blockinfile",
     "copy",
     "cron",
+    "debconf",
     "debug",
     "dpkg_selections",
     "fail",
