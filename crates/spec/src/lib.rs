@@ -810,6 +810,31 @@ const MOUNT_ARGS: &[Arg] = &[
 const TIMEZONE_ARGS: &[Arg] =
     &[arg("hwclock", Kind::Str).choices(&["local", "UTC"]).aka(&["rtc"]), arg("name", Kind::Str)];
 
+const DEB822_REPOSITORY_ARGS: &[Arg] = &[
+    arg("allow_downgrade_to_insecure", Kind::Bool),
+    arg("allow_insecure", Kind::Bool),
+    arg("allow_weak", Kind::Bool),
+    arg("architectures", Kind::List),
+    arg("by_hash", Kind::Bool),
+    arg("check_date", Kind::Bool),
+    arg("check_valid_until", Kind::Bool),
+    arg("components", Kind::List),
+    arg("date_max_future", Kind::Int),
+    arg("enabled", Kind::Bool),
+    arg("inrelease_path", Kind::Str),
+    arg("languages", Kind::List),
+    arg("name", Kind::Str).required(),
+    arg("pdiffs", Kind::Bool),
+    arg("signed_by", Kind::Str),
+    arg("suites", Kind::List),
+    arg("targets", Kind::List),
+    arg("trusted", Kind::Bool),
+    arg("types", Kind::List).choices(&["deb", "deb-src"]).default(Preset::List(&["deb"])),
+    arg("uris", Kind::List),
+    arg("mode", Kind::Raw).default(Preset::Str("0644")),
+    arg("state", Kind::Str).choices(&["present", "absent"]).default(Preset::Str("present")),
+];
+
 const DEBCONF_ARGS: &[Arg] = &[
     arg("name", Kind::Str).aka(&["pkg"]).required(),
     arg("question", Kind::Str).aka(&["selection", "setting"]),
@@ -861,6 +886,7 @@ pub const KNOWN: &[ModuleSpec] = &[
         .one_of(&[&["_raw_params", "cmd", "argv"]]),
     module("copy", COPY_ARGS).file_args().checks(),
     module("cron", CRON_ARGS).checks().exclusive(&[&["insertafter", "insertbefore"]]),
+    module("deb822_repository", DEB822_REPOSITORY_ARGS).checks(),
     module("debconf", DEBCONF_ARGS).checks().together(&[&["question", "vtype", "value"]]),
     module("dpkg_selections", DPKG_SELECTIONS_ARGS).checks(),
     module("file", FILE_ARGS).file_args().checks(),

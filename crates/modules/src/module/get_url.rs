@@ -169,7 +169,33 @@ pub(crate) fn modified_since(file: &Path) -> Option<(String, String)> {
 
 /// What is at a URL that another module was given in the place of a file.
 pub(crate) fn download(url: &str, validate_certs: bool, ctx: &Context) -> Result<Response, Fault> {
-    let request = Request {
+    let request = plain_request(url, validate_certs, ctx);
+    let response = http::send(&request, ctx).map_err(|error| {
+        fail!("Failure downloading {}, Request failed: {error}", http::masked(url))
+    })?;
+    if response.status >= 400 {
+        let reason = &response.reason;
+        return Err(fail!("Failure downloading {}, {reason}", http::masked(url)));
+    }
+    Ok(response)
+}
+
+/// The bytes at a URL, for modules of keys. The fault says what Python would of a failure.
+pub(crate) fn fetched(url: &str, validate_certs: bool, ctx: &Context) -> Result<Vec<u8>, Fault> {
+    let tools = ["curl", "wget"];
+    if http::Url::parse(url)?.tls && tools.iter().all(|tool| ctx.program(tool).is_none()) {
+        return Err(Fault::beyond("https needs curl or wget on this machine"));
+    }
+    let request = plain_request(url, validate_certs, ctx);
+    let response = http::send(&request, ctx).map_err(Fault::new)?;
+    if response.status != 200 {
+        return Err(fail!("HTTP Error {}: {}", response.status, response.reason));
+    }
+    fs::read(response.body.path()).or_fail("cannot read the download")
+}
+
+fn plain_request(url: &str, validate_certs: bool, ctx: &Context) -> Request {
+    Request {
         method: "GET".to_owned(),
         url: url.to_owned(),
         headers: vec![("User-Agent".to_owned(), "ansible-httpget".to_owned())],
@@ -186,15 +212,7 @@ pub(crate) fn download(url: &str, validate_certs: bool, ctx: &Context) -> Result
         client_cert: None,
         client_key: None,
         into: ctx.staging.clone(),
-    };
-    let response = http::send(&request, ctx).map_err(|error| {
-        fail!("Failure downloading {}, Request failed: {error}", http::masked(url))
-    })?;
-    if response.status >= 400 {
-        let reason = &response.reason;
-        return Err(fail!("Failure downloading {}, {reason}", http::masked(url)));
     }
-    Ok(response)
 }
 
 /// The request a task describes.

@@ -9,6 +9,7 @@ mod blockinfile;
 mod command;
 mod copy;
 mod cron;
+mod deb822_repository;
 mod debconf;
 mod dpkg_selections;
 mod file;
@@ -53,6 +54,7 @@ const MODULES: &[(&str, Run)] = &[
     ("blockinfile", blockinfile::run),
     ("copy", copy::run),
     ("cron", cron::run),
+    ("deb822_repository", deb822_repository::run),
     ("debconf", debconf::run),
     ("dpkg_selections", dpkg_selections::run),
     ("file", file::run),

@@ -56,6 +56,7 @@ const OWN: &[&str] = &[
 /// none gives facts.
 const WIDE: &[&str] = &[
     "command",
+    "deb822_repository",
     "get_url",
     // Nobody knows the names of its variables before it has run.
     "include_vars",
