@@ -810,6 +810,17 @@ const MOUNT_ARGS: &[Arg] = &[
 const TIMEZONE_ARGS: &[Arg] =
     &[arg("hwclock", Kind::Str).choices(&["local", "UTC"]).aka(&["rtc"]), arg("name", Kind::Str)];
 
+const APT_KEY_ARGS: &[Arg] = &[
+    arg("id", Kind::Str),
+    arg("url", Kind::Str),
+    arg("data", Kind::Str),
+    arg("file", Kind::Path),
+    arg("keyring", Kind::Path),
+    arg("validate_certs", Kind::Bool).default(Preset::Bool(true)),
+    arg("keyserver", Kind::Str),
+    arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
+];
+
 const DEB822_REPOSITORY_ARGS: &[Arg] = &[
     arg("allow_downgrade_to_insecure", Kind::Bool),
     arg("allow_insecure", Kind::Bool),
@@ -872,6 +883,7 @@ pub const KNOWN: &[ModuleSpec] = &[
         "update_cache",
         "upgrade",
     ]]),
+    module("apt_key", APT_KEY_ARGS).checks().exclusive(&[&["data", "file", "keyserver", "url"]]),
     module("apt_repository", APT_REPOSITORY_ARGS).checks(),
     module("assemble", ASSEMBLE_ARGS).file_args().checks(),
     module("authorized_key", AUTHORIZED_KEY_ARGS).from("ansible.posix").checks(),

@@ -2,6 +2,7 @@
 
 mod alternatives;
 pub(crate) mod apt;
+mod apt_key;
 mod apt_repository;
 mod assemble;
 mod authorized_key;
@@ -48,6 +49,7 @@ type Run = fn(&Args, &Context) -> Done;
 const MODULES: &[(&str, Run)] = &[
     ("alternatives", alternatives::run),
     ("apt", apt::run),
+    ("apt_key", apt_key::run),
     ("apt_repository", apt_repository::run),
     ("assemble", assemble::run),
     ("authorized_key", authorized_key::run),

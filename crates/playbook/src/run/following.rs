@@ -55,6 +55,7 @@ const OWN: &[&str] = &[
 /// What may have to do with other hosts. None of these asks for more when it has been answered, and
 /// none gives facts.
 const WIDE: &[&str] = &[
+    "apt_key",
     "command",
     "deb822_repository",
     "get_url",
