@@ -34,6 +34,7 @@ fn main() {
         ("names_settings_and_entries_are_kept", settings),
         ("sources_jobs_and_what_is_there_are_known", sources),
         ("alternatives_and_time_zones_come_and_go", surroundings),
+        ("locales_are_generated_where_they_are_listed", locales),
     ];
     for (name, story) in stories {
         if filter.as_deref().is_none_or(|filter| name.contains(filter)) {
@@ -538,6 +539,45 @@ fn surroundings(debian: &mut Debian) {
         json!({ "name": "lab", "state": "absent", "persistent": "present", "params": "x=1" }),
     );
     assert_eq!(debian.read("/etc/modprobe.d/lab.conf"), "options lab x=1\n");
+}
+
+/// Stand-ins generate a locale by noting its name.
+fn locales(debian: &mut Debian) {
+    let program = |debian: &Debian, path: &str, script: &str| {
+        fs::write(debian.path(path), format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(debian.path(path), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let asked = |name: &str, state: &str| json!({ "name": [name], "state": state });
+    fs::remove_file(debian.path("/usr/bin/locale")).unwrap();
+    program(debian, "/usr/bin/locale", "echo C.utf8; cat /etc/locales");
+    debian.fails("locale_gen", asked("de_CH.UTF-8", "present"), "Is the package \"locales\"");
+    let list = "# de_CH.UTF-8 UTF-8\nfr_FR ISO-8859-1\n";
+    fs::create_dir_all(debian.path("/usr/share/i18n")).unwrap();
+    fs::write(debian.path("/usr/share/i18n/SUPPORTED"), list).unwrap();
+    fs::write(debian.path("/etc/locale.gen"), list).unwrap();
+    fs::write(debian.path("/etc/locales"), "fr_FR\n").unwrap();
+    let generate =
+        r"sed -n 's/^\([a-z][^ ]*\) .*/\1/;s/UTF-8/utf8/;/^[a-z]/p' /etc/locale.gen > /etc/locales";
+    program(debian, "/usr/sbin/locale-gen", generate);
+
+    debian.stays("locale_gen", asked("C.UTF-8", "present"));
+    debian.fails("locale_gen", asked("xx_YY", "present"), "not available on your system: xx_YY");
+    // As with Ansible's module nobody is promised anything.
+    let checked = debian.ask("locale_gen", asked("de_CH.UTF-8", "present"), true);
+    assert_eq!(checked["changed"], false, "{checked:?}");
+    assert_eq!(debian.read("/etc/locale.gen"), list);
+    for (name, state, after) in [
+        ("de_CH.UTF-8", "present", "de_CH.UTF-8 UTF-8\nfr_FR ISO-8859-1\n"),
+        ("fr_FR", "absent", "de_CH.UTF-8 UTF-8\n# fr_FR ISO-8859-1\n"),
+    ] {
+        let answer = debian.run("locale_gen", asked(name, state));
+        assert_eq!((&answer["changed"], &answer["mechanism"]), (&true.into(), &"glibc".into()));
+        assert_eq!(debian.read("/etc/locale.gen"), after);
+        debian.stays("locale_gen", asked(name, state));
+    }
+    assert_eq!(debian.read("/etc/locales"), "de_CH.utf8\n");
+    program(debian, "/usr/sbin/locale-gen", "echo broken >&2; exit 3");
+    debian.fails("locale_gen", asked("fr_FR", "present"), "broken");
 }
 
 fn mounts(debian: &mut Debian) {

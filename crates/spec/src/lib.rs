@@ -870,6 +870,11 @@ const DPKG_SELECTIONS_ARGS: &[Arg] = &[
     arg("selection", Kind::Str).choices(&["install", "hold", "deinstall", "purge"]).required(),
 ];
 
+const LOCALE_GEN_ARGS: &[Arg] = &[
+    arg("name", Kind::List).required(),
+    arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
+];
+
 /// Every module there is, sorted by name.
 pub const KNOWN: &[ModuleSpec] = &[
     module("alternatives", ALTERNATIVES_ARGS)
@@ -917,6 +922,7 @@ pub const KNOWN: &[ModuleSpec] = &[
         &["regexp", "search_string"],
         &["backrefs", "search_string"],
     ]),
+    module("locale_gen", LOCALE_GEN_ARGS).from("community.general").checks(),
     module("modprobe", MODPROBE_ARGS).from("community.general").checks(),
     module("mount", MOUNT_ARGS).from("ansible.posix").checks().required_if(&[
         ("state", "mounted", &["src", "fstype"]),

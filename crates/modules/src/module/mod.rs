@@ -21,6 +21,7 @@ mod group;
 mod hostname;
 mod ini_file;
 mod lineinfile;
+mod locale_gen;
 mod modprobe;
 mod mount;
 mod package_facts;
@@ -67,6 +68,7 @@ const MODULES: &[(&str, Run)] = &[
     ("hostname", hostname::run),
     ("ini_file", ini_file::run),
     ("lineinfile", lineinfile::run),
+    ("locale_gen", locale_gen::run),
     ("modprobe", modprobe::run),
     ("mount", mount::run),
     ("package", apt::run_package),

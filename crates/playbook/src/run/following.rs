@@ -35,6 +35,7 @@ const OWN: &[&str] = &[
     "group",
     "ini_file",
     "lineinfile",
+    "locale_gen",
     "modprobe",
     "package",
     "ping",
