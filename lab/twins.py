@@ -30,7 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 HERE = ROOT / "lab/twins"
 HELLO = ROOT / "examples/hello/plays"
 PYTHON = "/usr/bin/python3"
-PACKAGES = "acl cron python3-apt sudo".split()
+PACKAGES = "acl cron debconf-utils gnupg python3-apt python3-debian sudo".split()
 # The whole of what one machine runs.
 LIMIT = 600
 
@@ -47,6 +47,7 @@ STORIES = {
     "autoscaler": (["autoscaler.yml"], 0, True),
     "cluster": (["cluster.yml"], 0, True),
     "units": (["units.yml"], 0, False),
+    "debian": (["debian.yml", "--diff"], 0, False),
     # Two hosts of one machine that want opposite things.
     "homes": (["homes.yml"], 0, False),
     "reached": (["reached.yml", "-i", "nowhere", "--vault-password-file", "vars/password"], 4, False),
