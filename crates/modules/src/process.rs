@@ -4,6 +4,7 @@
 //! nothing else, and its standard input is `/dev/null` unless something is to be read from it.
 
 use crate::context::Context;
+use crate::outcome::{Fault, OrFail, fail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -130,6 +131,19 @@ impl Cmd {
             child.wait()?;
         }
         ended
+    }
+
+    /// Runs the program to its end, which has to be a good one.
+    pub(crate) fn checked(&self, ctx: &Context) -> Result<Ran, Fault> {
+        let ran = self.run(ctx).or_fail(format!("cannot run {}", self.line()))?;
+        if ran.success() {
+            return Ok(ran);
+        }
+        Err(fail!("{}", ran.err().trim_end())
+            .with("cmd", self.line())
+            .with("rc", ran.code)
+            .with("stdout", ran.out())
+            .with("stderr", ran.err()))
     }
 
     /// Starts the program, waiting a moment if its file is still open for writing.

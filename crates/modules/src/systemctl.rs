@@ -5,7 +5,7 @@
 use crate::args::Args;
 use crate::context::Context;
 use crate::manager::{Manager, full_name};
-use crate::outcome::{Fault, OrFail, fail};
+use crate::outcome::{Fault, OrFail};
 use crate::process::{Cmd, Ran};
 use std::cell::RefCell;
 use std::os::unix::fs::MetadataExt;
@@ -23,12 +23,7 @@ pub(crate) struct Systemctl<'a> {
 impl<'a> Systemctl<'a> {
     /// Finds the program and connects with the manager.
     pub(crate) fn new(args: &Args, ctx: &'a Context) -> Result<Self, Fault> {
-        let program = ctx.program("systemctl").ok_or_else(|| {
-            fail!(
-                "Failed to find required executable \"systemctl\" in paths: {}",
-                ctx.var("PATH").unwrap_or_default()
-            )
-        })?;
+        let program = ctx.required("systemctl")?;
         let mut flags = Vec::new();
         if args.text("scope") != "system" {
             flags.push(format!("--{}", args.text("scope")));

@@ -24,6 +24,7 @@ fn main() {
     let booted: &[(&str, Story)] = &[
         ("services_run_under_a_real_systemd", running_services),
         ("filesystems_are_mounted_now_and_after_a_boot", mounts),
+        ("packets_are_let_in_and_kept_out", packets),
     ];
     let stories: &[(&str, Story)] = &[
         ("packages_are_installed_upgraded_and_removed", packages),
@@ -87,10 +88,10 @@ fn tool(program: &str, args: &[&str]) {
 /// The base system, made once.
 fn base() -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let tar = dir.join("bookworm-systemd.tar");
+    let tar = dir.join("bookworm-iptables.tar");
     if !tar.exists() {
-        let part = dir.join("bookworm-systemd.part.tar");
-        let include = "--include=systemd,openssh-client";
+        let part = dir.join("bookworm-iptables.part.tar");
+        let include = "--include=systemd,openssh-client,iptables";
         tool(
             "mmdebstrap",
             &["--quiet", "--variant=apt", include, "bookworm", part.to_str().unwrap()],
@@ -538,6 +539,24 @@ fn surroundings(debian: &mut Debian) {
         json!({ "name": "lab", "state": "absent", "persistent": "present", "params": "x=1" }),
     );
     assert_eq!(debian.read("/etc/modprobe.d/lab.conf"), "options lab x=1\n");
+}
+
+fn packets(debian: &mut Debian) {
+    let ssh = |state: &str| json!({ "chain": "INPUT", "protocol": "tcp", "destination_port": 22, "ctstate": ["NEW"], "syn": "match", "jump": "ACCEPT", "comment": "let in", "state": state });
+    let made = debian.changes("iptables", ssh("present"));
+    let rule = "-p tcp -j ACCEPT --destination-port 22 --syn -m conntrack --ctstate NEW -m comment --comment let in";
+    assert_eq!(made["rule"], rule);
+    debian.changes("iptables", json!({ "chain": "OWN", "chain_management": true }));
+    debian.changes("iptables", json!({ "chain": "INPUT", "goto": "OWN", "action": "insert" }));
+    let listed = |debian: &mut Debian| {
+        debian.run("command", json!({ "cmd": "iptables -S INPUT" }))["stdout_lines"].clone()
+    };
+    assert_eq!(listed(debian)[1], "-A INPUT -g OWN");
+    debian.changes("iptables", json!({ "chain": "INPUT", "policy": "DROP", "ip_version": "ipv6" }));
+    debian.changes("iptables", ssh("absent"));
+    debian.run("iptables", json!({ "chain": "INPUT", "flush": true }));
+    assert_eq!(listed(debian), json!(["-P INPUT ACCEPT"]));
+    debian.fails("iptables", json!({ "chain": "NONE", "jump": "ACCEPT" }), "iptables");
 }
 
 fn mounts(debian: &mut Debian) {

@@ -770,6 +770,61 @@ const INI_FILE_ARGS: &[Arg] = &[
     arg("follow", Kind::Bool).default(Preset::Bool(false)),
 ];
 
+const IPTABLES_ARGS: &[Arg] = &[
+    arg("table", Kind::Str)
+        .choices(&["filter", "nat", "mangle", "raw", "security"])
+        .default(Preset::Str("filter")),
+    arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
+    arg("action", Kind::Str).choices(&["append", "insert"]).default(Preset::Str("append")),
+    arg("ip_version", Kind::Str).choices(&["ipv4", "ipv6", "both"]).default(Preset::Str("ipv4")),
+    arg("chain", Kind::Str),
+    arg("rule_num", Kind::Str),
+    arg("protocol", Kind::Str),
+    arg("wait", Kind::Str),
+    arg("source", Kind::Str),
+    arg("to_source", Kind::Str),
+    arg("destination", Kind::Str),
+    arg("to_destination", Kind::Str),
+    arg("match", Kind::List).default(Preset::List(&[])),
+    arg("tcp_flags", Kind::Dict),
+    arg("jump", Kind::Str),
+    arg("gateway", Kind::Str),
+    arg("log_prefix", Kind::Str),
+    arg("log_level", Kind::Str).choices(&[
+        "0", "1", "2", "3", "4", "5", "6", "7", "emerg", "alert", "crit", "error", "warning",
+        "notice", "info", "debug",
+    ]),
+    arg("goto", Kind::Str),
+    arg("in_interface", Kind::Str),
+    arg("out_interface", Kind::Str),
+    arg("fragment", Kind::Str),
+    arg("set_counters", Kind::Str),
+    arg("source_port", Kind::Str),
+    arg("destination_port", Kind::Str),
+    arg("destination_ports", Kind::List).default(Preset::List(&[])),
+    arg("to_ports", Kind::Str),
+    arg("set_dscp_mark", Kind::Str),
+    arg("set_dscp_mark_class", Kind::Str),
+    arg("comment", Kind::Str),
+    arg("ctstate", Kind::List).default(Preset::List(&[])),
+    arg("src_range", Kind::Str),
+    arg("dst_range", Kind::Str),
+    arg("match_set", Kind::Str),
+    arg("match_set_flags", Kind::Str)
+        .choices(&["src", "dst", "src,dst", "dst,src", "src,src", "dst,dst"]),
+    arg("limit", Kind::Str),
+    arg("limit_burst", Kind::Str),
+    arg("uid_owner", Kind::Str),
+    arg("gid_owner", Kind::Str),
+    arg("reject_with", Kind::Str),
+    arg("icmp_type", Kind::Str),
+    arg("syn", Kind::Str).choices(&["ignore", "match", "negate"]).default(Preset::Str("ignore")),
+    arg("flush", Kind::Bool).default(Preset::Bool(false)),
+    arg("policy", Kind::Str).choices(&["ACCEPT", "DROP", "QUEUE", "RETURN"]),
+    arg("chain_management", Kind::Bool).default(Preset::Bool(false)),
+    arg("numeric", Kind::Bool).default(Preset::Bool(false)),
+];
+
 const MODPROBE_ARGS: &[Arg] = &[
     arg("name", Kind::Str).required(),
     arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
@@ -843,6 +898,15 @@ pub const KNOWN: &[ModuleSpec] = &[
         .file_args()
         .checks()
         .exclusive(&[&["value", "values"]]),
+    module("iptables", IPTABLES_ARGS)
+        .checks()
+        .exclusive(&[&["set_dscp_mark", "set_dscp_mark_class"], &["flush", "policy"]])
+        .required_if(&[
+            ("jump", "TEE", &["gateway"]),
+            ("jump", "tee", &["gateway"]),
+            ("flush", "False", &["chain"]),
+        ])
+        .required_by(&[("set_dscp_mark", &["jump"]), ("set_dscp_mark_class", &["jump"])]),
     module("lineinfile", LINEINFILE_ARGS).file_args().checks().exclusive(&[
         &["insertbefore", "insertafter"],
         &["regexp", "search_string"],

@@ -16,6 +16,7 @@ mod getent;
 mod group;
 mod hostname;
 mod ini_file;
+mod iptables;
 mod lineinfile;
 mod modprobe;
 mod mount;
@@ -58,6 +59,7 @@ const MODULES: &[(&str, Run)] = &[
     ("group", group::run),
     ("hostname", hostname::run),
     ("ini_file", ini_file::run),
+    ("iptables", iptables::run),
     ("lineinfile", lineinfile::run),
     ("modprobe", modprobe::run),
     ("mount", mount::run),

@@ -57,6 +57,7 @@ const WIDE: &[&str] = &[
     "get_url",
     // Nobody knows the names of its variables before it has run.
     "include_vars",
+    "iptables",
     "mount",
     "service",
     "shell",
