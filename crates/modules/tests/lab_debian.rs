@@ -35,6 +35,7 @@ fn main() {
         ("names_settings_and_entries_are_kept", settings),
         ("sources_jobs_and_what_is_there_are_known", sources),
         ("alternatives_and_time_zones_come_and_go", surroundings),
+        ("others_may_read_what_a_list_says", lists),
     ];
     for (name, story) in stories {
         if filter.as_deref().is_none_or(|filter| name.contains(filter)) {
@@ -91,7 +92,7 @@ fn base() -> PathBuf {
     let tar = dir.join("bookworm-iptables.tar");
     if !tar.exists() {
         let part = dir.join("bookworm-iptables.part.tar");
-        let include = "--include=systemd,openssh-client,iptables";
+        let include = "--include=systemd,openssh-client,acl,iptables";
         tool(
             "mmdebstrap",
             &["--quiet", "--variant=apt", include, "bookworm", part.to_str().unwrap()],
@@ -539,6 +540,25 @@ fn surroundings(debian: &mut Debian) {
         json!({ "name": "lab", "state": "absent", "persistent": "present", "params": "x=1" }),
     );
     assert_eq!(debian.read("/etc/modprobe.d/lab.conf"), "options lab x=1\n");
+}
+
+fn lists(debian: &mut Debian) {
+    fs::create_dir(debian.path("/srv/shared")).unwrap();
+    fs::write(debian.path("/srv/shared/file"), "x\n").unwrap();
+    let file = |rights: &str, state: &str| json!({ "path": "/srv/shared/file", "etype": "user", "entity": "daemon", "permissions": rights, "state": state });
+    debian.changes("acl", file("r", "present"));
+    let now = debian.stays("acl", json!({ "path": "/srv/shared/file" }));
+    let all = ["user::rw-", "user:daemon:r--", "group::r--", "mask::r--", "other::r--"];
+    assert_eq!(now["acl"], json!(all));
+    debian.changes("acl", file("rw", "present"));
+    let gone = json!({ "path": "/srv/shared/file", "entry": "u:daemon", "state": "absent" });
+    debian.changes("acl", gone);
+    debian.changes(
+        "acl",
+        json!({ "path": "/srv/shared", "entry": "d:group:adm:rwx", "state": "present" }),
+    );
+    debian.fails("acl", file("q", "present"), "Invalid argument");
+    debian.fails("acl", json!({ "path": "/srv/none" }), "Path not found or not accessible.");
 }
 
 fn packets(debian: &mut Debian) {

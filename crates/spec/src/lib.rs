@@ -860,8 +860,25 @@ const MOUNT_ARGS: &[Arg] = &[
 const TIMEZONE_ARGS: &[Arg] =
     &[arg("hwclock", Kind::Str).choices(&["local", "UTC"]).aka(&["rtc"]), arg("name", Kind::Str)];
 
+const ACL_ARGS: &[Arg] = &[
+    arg("path", Kind::Path).aka(&["name"]).required(),
+    arg("entry", Kind::Str),
+    arg("entity", Kind::Str).default(Preset::Str("")),
+    arg("etype", Kind::Str).choices(&["group", "mask", "other", "user"]),
+    arg("permissions", Kind::Str),
+    arg("state", Kind::Str).choices(&["absent", "present", "query"]).default(Preset::Str("query")),
+    arg("follow", Kind::Bool).default(Preset::Bool(true)),
+    arg("default", Kind::Bool).default(Preset::Bool(false)),
+    arg("recursive", Kind::Bool).aka(&["recurse"]).default(Preset::Bool(false)),
+    arg("recalculate_mask", Kind::Str)
+        .choices(&["default", "mask", "no_mask"])
+        .default(Preset::Str("default")),
+    arg("use_nfsv4_acls", Kind::Bool).default(Preset::Bool(false)),
+];
+
 /// Every module there is, sorted by name.
 pub const KNOWN: &[ModuleSpec] = &[
+    module("acl", ACL_ARGS).from("ansible.posix").checks(),
     module("alternatives", ALTERNATIVES_ARGS)
         .from("community.general")
         .checks()

@@ -1,5 +1,6 @@
 //! One file per module, and the table that finds it.
 
+mod acl;
 mod alternatives;
 pub(crate) mod apt;
 mod apt_repository;
@@ -44,6 +45,7 @@ use crate::outcome::{Done, fail};
 type Run = fn(&Args, &Context) -> Done;
 
 const MODULES: &[(&str, Run)] = &[
+    ("acl", acl::run),
     ("alternatives", alternatives::run),
     ("apt", apt::run),
     ("apt_repository", apt_repository::run),

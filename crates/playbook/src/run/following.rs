@@ -17,6 +17,7 @@ const MOST_TASKS: usize = 64;
 /// What only this side does, and what changes nothing but what a host says of itself: whether it runs
 /// a little earlier on one host than on others is seen by nobody.
 const OWN: &[&str] = &[
+    "acl",
     "alternatives",
     "apt",
     "apt_repository",
