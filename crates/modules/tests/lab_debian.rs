@@ -89,10 +89,10 @@ fn tool(program: &str, args: &[&str]) {
 /// The base system, made once.
 fn base() -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let tar = dir.join("bookworm-iptables.tar");
+    let tar = dir.join("bookworm-firewall.tar");
     if !tar.exists() {
-        let part = dir.join("bookworm-iptables.part.tar");
-        let include = "--include=systemd,openssh-client,acl,iptables";
+        let part = dir.join("bookworm-firewall.part.tar");
+        let include = "--include=systemd,openssh-client,acl,iptables,procps,ufw";
         tool(
             "mmdebstrap",
             &["--quiet", "--variant=apt", include, "bookworm", part.to_str().unwrap()],
@@ -577,6 +577,17 @@ fn packets(debian: &mut Debian) {
     debian.run("iptables", json!({ "chain": "INPUT", "flush": true }));
     assert_eq!(listed(debian), json!(["-P INPUT ACCEPT"]));
     debian.fails("iptables", json!({ "chain": "NONE", "jump": "ACCEPT" }), "iptables");
+
+    debian.changes("ufw", json!({ "rule": "allow", "port": 22, "comment": "for admins" }));
+    let made = debian.run("ufw", json!({ "state": "enabled", "policy": "reject" }));
+    assert_eq!(made["changed"], true, "{made:?}");
+    assert!(made["msg"].as_str().unwrap().contains("Default: reject (incoming)"), "{made:?}");
+    let deny = json!({ "rule": "deny", "src": "10.0.0.0/8", "insert": 1 });
+    assert_eq!(debian.run("ufw", deny)["changed"], true);
+    let rule = "deny any any 0.0.0.0/0 any 10.0.0.0/8 in";
+    assert!(debian.read("/etc/ufw/user.rules").contains(rule));
+    debian.changes("ufw", json!({ "logging": "full" }));
+    debian.fails("ufw", json!({ "rule": "allow", "port": "no such" }), "ERROR");
 }
 
 fn mounts(debian: &mut Debian) {

@@ -876,6 +876,33 @@ const ACL_ARGS: &[Arg] = &[
     arg("use_nfsv4_acls", Kind::Bool).default(Preset::Bool(false)),
 ];
 
+const UFW_ARGS: &[Arg] = &[
+    arg("state", Kind::Str).choices(&["enabled", "disabled", "reloaded", "reset"]),
+    arg("default", Kind::Str).aka(&["policy"]).choices(&["allow", "deny", "reject"]),
+    arg("logging", Kind::Str).choices(&["full", "high", "low", "medium", "off", "on"]),
+    arg("direction", Kind::Str).choices(&["in", "incoming", "out", "outgoing", "routed"]),
+    arg("delete", Kind::Bool).default(Preset::Bool(false)),
+    arg("route", Kind::Bool).default(Preset::Bool(false)),
+    arg("insert", Kind::Int),
+    arg("insert_relative_to", Kind::Str)
+        .choices(&["zero", "first-ipv4", "last-ipv4", "first-ipv6", "last-ipv6"])
+        .default(Preset::Str("zero")),
+    arg("rule", Kind::Str).choices(&["allow", "deny", "limit", "reject"]),
+    arg("interface", Kind::Str).aka(&["if"]),
+    arg("interface_in", Kind::Str).aka(&["if_in"]),
+    arg("interface_out", Kind::Str).aka(&["if_out"]),
+    arg("log", Kind::Bool).default(Preset::Bool(false)),
+    arg("from_ip", Kind::Str).aka(&["from", "src"]).default(Preset::Str("any")),
+    arg("from_port", Kind::Str),
+    arg("to_ip", Kind::Str).aka(&["dest", "to"]).default(Preset::Str("any")),
+    arg("to_port", Kind::Str).aka(&["port"]),
+    arg("proto", Kind::Str)
+        .aka(&["protocol"])
+        .choices(&["ah", "any", "esp", "ipv6", "tcp", "udp", "gre", "igmp", "vrrp"]),
+    arg("name", Kind::Str).aka(&["app"]),
+    arg("comment", Kind::Str),
+];
+
 /// Every module there is, sorted by name.
 pub const KNOWN: &[ModuleSpec] = &[
     module("acl", ACL_ARGS).from("ansible.posix").checks(),
@@ -965,6 +992,16 @@ pub const KNOWN: &[ModuleSpec] = &[
         .from("community.general")
         .checks()
         .one_of(&[&["hwclock", "name"]]),
+    module("ufw", UFW_ARGS)
+        .from("community.general")
+        .checks()
+        .exclusive(&[
+            &["name", "proto", "logging"],
+            &["direction", "interface_in"],
+            &["direction", "interface_out"],
+        ])
+        .one_of(&[&["state", "default", "rule", "logging"]])
+        .required_by(&[("interface", &["direction"])]),
     module("unarchive", UNARCHIVE_ARGS).file_args().checks().exclusive(&[&["include", "exclude"]]),
     module("uri", URI_ARGS).file_args().exclusive(&[&["body", "src"]]),
     module("user", USER_ARGS).checks(),

@@ -33,6 +33,7 @@ mod sysctl;
 pub(crate) mod systemd;
 mod tempfile;
 mod timezone;
+mod ufw;
 mod unarchive;
 mod uri;
 mod user;
@@ -78,6 +79,7 @@ const MODULES: &[(&str, Run)] = &[
     ("systemd_service", systemd::run),
     ("tempfile", tempfile::run),
     ("timezone", timezone::run),
+    ("ufw", ufw::run),
     ("unarchive", unarchive::run),
     ("uri", uri::run),
     ("user", user::run),

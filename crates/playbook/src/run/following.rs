@@ -64,6 +64,7 @@ const WIDE: &[&str] = &[
     "shell",
     "systemd",
     "systemd_service",
+    "ufw",
     "uri",
     "wait_for",
 ];
