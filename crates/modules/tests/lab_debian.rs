@@ -559,6 +559,14 @@ fn lists(debian: &mut Debian) {
     );
     debian.fails("acl", file("q", "present"), "Invalid argument");
     debian.fails("acl", json!({ "path": "/srv/none" }), "Path not found or not accessible.");
+
+    let user = |password: &str, hash: &str| json!({ "path": "/srv/passwords", "name": "ann", "password": password, "hash_scheme": hash, "mode": "0640" });
+    debian.changes("htpasswd", user("one", "apr_md5_crypt"));
+    debian.changes("htpasswd", user("two", "ldap_sha1"));
+    debian.stays("htpasswd", user("two", "apr_md5_crypt"));
+    assert!(debian.read("/srv/passwords").starts_with("ann:{SHA}"));
+    debian
+        .changes("htpasswd", json!({ "path": "/srv/passwords", "name": "ann", "state": "absent" }));
 }
 
 fn packets(debian: &mut Debian) {

@@ -753,6 +753,15 @@ const ALTERNATIVES_ARGS: &[Arg] = &[
         .default(Preset::Str("selected")),
 ];
 
+const HTPASSWD_ARGS: &[Arg] = &[
+    arg("path", Kind::Path).aka(&["dest", "destfile"]).required(),
+    arg("name", Kind::Str).aka(&["username"]).required(),
+    arg("password", Kind::Str).secret(),
+    arg("hash_scheme", Kind::Str).aka(&["crypt_scheme"]).default(Preset::Str("apr_md5_crypt")),
+    arg("state", Kind::Str).choices(&["present", "absent"]).default(Preset::Str("present")),
+    arg("create", Kind::Bool).default(Preset::Bool(true)),
+];
+
 const INI_FILE_ARGS: &[Arg] = &[
     arg("path", Kind::Path).aka(&["dest"]).required(),
     arg("section", Kind::Str),
@@ -937,6 +946,7 @@ pub const KNOWN: &[ModuleSpec] = &[
     module("getent", GETENT_ARGS).checks(),
     module("group", GROUP_ARGS).checks().required_if(&[("non_unique", "True", &["gid"])]),
     module("hostname", HOSTNAME_ARGS).checks(),
+    module("htpasswd", HTPASSWD_ARGS).from("community.general").file_args().checks(),
     module("ini_file", INI_FILE_ARGS)
         .from("community.general")
         .file_args()

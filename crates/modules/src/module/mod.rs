@@ -16,6 +16,7 @@ mod get_url;
 mod getent;
 mod group;
 mod hostname;
+mod htpasswd;
 mod ini_file;
 mod iptables;
 mod lineinfile;
@@ -61,6 +62,7 @@ const MODULES: &[(&str, Run)] = &[
     ("getent", getent::run),
     ("group", group::run),
     ("hostname", hostname::run),
+    ("htpasswd", htpasswd::run),
     ("ini_file", ini_file::run),
     ("iptables", iptables::run),
     ("lineinfile", lineinfile::run),

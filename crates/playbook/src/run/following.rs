@@ -32,6 +32,7 @@ const OWN: &[&str] = &[
     "file",
     "find",
     "group",
+    "htpasswd",
     "ini_file",
     "lineinfile",
     "modprobe",
