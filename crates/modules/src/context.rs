@@ -120,24 +120,30 @@ impl Context {
         self.time.now().as_duration().as_secs_f64()
     }
 
-    /// The full path of a program that a module cannot do without.
-    pub(crate) fn needed(&self, program: &str) -> Result<PathBuf, Fault> {
+    /// Where programs are looked for, as Ansible does.
+    fn dirs(&self) -> Vec<&str> {
+        let path = self.var("PATH").unwrap_or("/usr/bin:/bin");
+        let mut dirs: Vec<&str> = path.split(':').filter(|dir| !dir.is_empty()).collect();
+        for more in ["/sbin", "/usr/sbin", "/usr/local/sbin"] {
+            if !dirs.contains(&more) {
+                dirs.push(more);
+            }
+        }
+        dirs
+    }
+
+    /// The full path of a program without which nothing can be done.
+    pub(crate) fn required(&self, program: &str) -> Result<PathBuf, Fault> {
         self.program(program).ok_or_else(|| {
-            fail!(
-                "Failed to find required executable \"{program}\" in paths: {}",
-                self.var("PATH").unwrap_or_default()
-            )
+            let paths = self.dirs().join(":");
+            fail!("Failed to find required executable \"{program}\" in paths: {paths}")
         })
     }
 
     /// Whether to fall back on `program`: its full path, searched as Ansible searches.
     pub(crate) fn program(&self, program: &str) -> Option<PathBuf> {
-        let path = self.var("PATH").unwrap_or("/usr/bin:/bin");
-        let dirs = path.split(':').filter(|dir| !dir.is_empty());
-        dirs.chain(["/sbin", "/usr/sbin", "/usr/local/sbin"])
-            .map(|dir| PathBuf::from(dir).join(program))
-            .find(|file| {
-                file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
-            })
+        self.dirs().into_iter().map(|dir| PathBuf::from(dir).join(program)).find(|file| {
+            file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
+        })
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Systemctl<'a> {
 impl<'a> Systemctl<'a> {
     /// Finds the program and connects with the manager.
     pub(crate) fn new(args: &Args, ctx: &'a Context) -> Result<Self, Fault> {
-        let program = ctx.needed("systemctl")?;
+        let program = ctx.required("systemctl")?;
         let mut flags = Vec::new();
         if args.text("scope") != "system" {
             flags.push(format!("--{}", args.text("scope")));

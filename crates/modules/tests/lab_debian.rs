@@ -24,6 +24,7 @@ fn main() {
     let booted: &[(&str, Story)] = &[
         ("services_run_under_a_real_systemd", running_services),
         ("filesystems_are_mounted_now_and_after_a_boot", mounts),
+        ("packets_are_let_in_and_kept_out", packets),
     ];
     let stories: &[(&str, Story)] = &[
         ("packages_are_installed_upgraded_and_removed", packages),
@@ -35,6 +36,7 @@ fn main() {
         ("sources_jobs_and_what_is_there_are_known", sources),
         ("alternatives_and_time_zones_come_and_go", surroundings),
         ("locales_are_generated_where_they_are_listed", locales),
+        ("others_may_read_what_a_list_says", lists),
     ];
     for (name, story) in stories {
         if filter.as_deref().is_none_or(|filter| name.contains(filter)) {
@@ -88,10 +90,10 @@ fn tool(program: &str, args: &[&str]) {
 /// The base system, made once.
 fn base() -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let tar = dir.join("bookworm-systemd.tar");
+    let tar = dir.join("bookworm-firewall.tar");
     if !tar.exists() {
-        let part = dir.join("bookworm-systemd.part.tar");
-        let include = "--include=systemd,openssh-client";
+        let part = dir.join("bookworm-firewall.part.tar");
+        let include = "--include=systemd,openssh-client,acl,iptables,procps,ufw";
         tool(
             "mmdebstrap",
             &["--quiet", "--variant=apt", include, "bookworm", part.to_str().unwrap()],
@@ -578,6 +580,62 @@ fn locales(debian: &mut Debian) {
     assert_eq!(debian.read("/etc/locales"), "de_CH.utf8\n");
     program(debian, "/usr/sbin/locale-gen", "echo broken >&2; exit 3");
     debian.fails("locale_gen", asked("fr_FR", "present"), "broken");
+}
+
+fn lists(debian: &mut Debian) {
+    fs::create_dir(debian.path("/srv/shared")).unwrap();
+    fs::write(debian.path("/srv/shared/file"), "x\n").unwrap();
+    let file = |rights: &str, state: &str| json!({ "path": "/srv/shared/file", "etype": "user", "entity": "daemon", "permissions": rights, "state": state });
+    debian.changes("acl", file("r", "present"));
+    let now = debian.stays("acl", json!({ "path": "/srv/shared/file" }));
+    let all = ["user::rw-", "user:daemon:r--", "group::r--", "mask::r--", "other::r--"];
+    assert_eq!(now["acl"], json!(all));
+    debian.changes("acl", file("rw", "present"));
+    let gone = json!({ "path": "/srv/shared/file", "entry": "u:daemon", "state": "absent" });
+    debian.changes("acl", gone);
+    debian.changes(
+        "acl",
+        json!({ "path": "/srv/shared", "entry": "d:group:adm:rwx", "state": "present" }),
+    );
+    debian.fails("acl", file("q", "present"), "Invalid argument");
+    debian.fails("acl", json!({ "path": "/srv/none" }), "Path not found or not accessible.");
+
+    let user = |password: &str, hash: &str| json!({ "path": "/srv/passwords", "name": "ann", "password": password, "hash_scheme": hash, "mode": "0640" });
+    debian.changes("htpasswd", user("one", "apr_md5_crypt"));
+    debian.changes("htpasswd", user("two", "ldap_sha1"));
+    debian.stays("htpasswd", user("two", "apr_md5_crypt"));
+    assert!(debian.read("/srv/passwords").starts_with("ann:{SHA}"));
+    debian
+        .changes("htpasswd", json!({ "path": "/srv/passwords", "name": "ann", "state": "absent" }));
+}
+
+fn packets(debian: &mut Debian) {
+    let ssh = |state: &str| json!({ "chain": "INPUT", "protocol": "tcp", "destination_port": 22, "ctstate": ["NEW"], "syn": "match", "jump": "ACCEPT", "comment": "let in", "state": state });
+    let made = debian.changes("iptables", ssh("present"));
+    let rule = "-p tcp -j ACCEPT --destination-port 22 --syn -m conntrack --ctstate NEW -m comment --comment let in";
+    assert_eq!(made["rule"], rule);
+    debian.changes("iptables", json!({ "chain": "OWN", "chain_management": true }));
+    debian.changes("iptables", json!({ "chain": "INPUT", "goto": "OWN", "action": "insert" }));
+    let listed = |debian: &mut Debian| {
+        debian.run("command", json!({ "cmd": "iptables -S INPUT" }))["stdout_lines"].clone()
+    };
+    assert_eq!(listed(debian)[1], "-A INPUT -g OWN");
+    debian.changes("iptables", json!({ "chain": "INPUT", "policy": "DROP", "ip_version": "ipv6" }));
+    debian.changes("iptables", ssh("absent"));
+    debian.run("iptables", json!({ "chain": "INPUT", "flush": true }));
+    assert_eq!(listed(debian), json!(["-P INPUT ACCEPT"]));
+    debian.fails("iptables", json!({ "chain": "NONE", "jump": "ACCEPT" }), "iptables");
+
+    debian.changes("ufw", json!({ "rule": "allow", "port": 22, "comment": "for admins" }));
+    let made = debian.run("ufw", json!({ "state": "enabled", "policy": "reject" }));
+    assert_eq!(made["changed"], true, "{made:?}");
+    assert!(made["msg"].as_str().unwrap().contains("Default: reject (incoming)"), "{made:?}");
+    let deny = json!({ "rule": "deny", "src": "10.0.0.0/8", "insert": 1 });
+    assert_eq!(debian.run("ufw", deny)["changed"], true);
+    let rule = "deny any any 0.0.0.0/0 any 10.0.0.0/8 in";
+    assert!(debian.read("/etc/ufw/user.rules").contains(rule));
+    debian.changes("ufw", json!({ "logging": "full" }));
+    debian.fails("ufw", json!({ "rule": "allow", "port": "no such" }), "ERROR");
 }
 
 fn mounts(debian: &mut Debian) {

@@ -758,6 +758,15 @@ const ALTERNATIVES_ARGS: &[Arg] = &[
         .default(Preset::Str("selected")),
 ];
 
+const HTPASSWD_ARGS: &[Arg] = &[
+    arg("path", Kind::Path).aka(&["dest", "destfile"]).required(),
+    arg("name", Kind::Str).aka(&["username"]).required(),
+    arg("password", Kind::Str).secret(),
+    arg("hash_scheme", Kind::Str).aka(&["crypt_scheme"]).default(Preset::Str("apr_md5_crypt")),
+    arg("state", Kind::Str).choices(&["present", "absent"]).default(Preset::Str("present")),
+    arg("create", Kind::Bool).default(Preset::Bool(true)),
+];
+
 const INI_FILE_ARGS: &[Arg] = &[
     arg("path", Kind::Path).aka(&["dest"]).required(),
     arg("section", Kind::Str),
@@ -773,6 +782,61 @@ const INI_FILE_ARGS: &[Arg] = &[
     arg("modify_inactive_option", Kind::Bool).default(Preset::Bool(true)),
     arg("create", Kind::Bool).default(Preset::Bool(true)),
     arg("follow", Kind::Bool).default(Preset::Bool(false)),
+];
+
+const IPTABLES_ARGS: &[Arg] = &[
+    arg("table", Kind::Str)
+        .choices(&["filter", "nat", "mangle", "raw", "security"])
+        .default(Preset::Str("filter")),
+    arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
+    arg("action", Kind::Str).choices(&["append", "insert"]).default(Preset::Str("append")),
+    arg("ip_version", Kind::Str).choices(&["ipv4", "ipv6", "both"]).default(Preset::Str("ipv4")),
+    arg("chain", Kind::Str),
+    arg("rule_num", Kind::Str),
+    arg("protocol", Kind::Str),
+    arg("wait", Kind::Str),
+    arg("source", Kind::Str),
+    arg("to_source", Kind::Str),
+    arg("destination", Kind::Str),
+    arg("to_destination", Kind::Str),
+    arg("match", Kind::List).default(Preset::List(&[])),
+    arg("tcp_flags", Kind::Dict),
+    arg("jump", Kind::Str),
+    arg("gateway", Kind::Str),
+    arg("log_prefix", Kind::Str),
+    arg("log_level", Kind::Str).choices(&[
+        "0", "1", "2", "3", "4", "5", "6", "7", "emerg", "alert", "crit", "error", "warning",
+        "notice", "info", "debug",
+    ]),
+    arg("goto", Kind::Str),
+    arg("in_interface", Kind::Str),
+    arg("out_interface", Kind::Str),
+    arg("fragment", Kind::Str),
+    arg("set_counters", Kind::Str),
+    arg("source_port", Kind::Str),
+    arg("destination_port", Kind::Str),
+    arg("destination_ports", Kind::List).default(Preset::List(&[])),
+    arg("to_ports", Kind::Str),
+    arg("set_dscp_mark", Kind::Str),
+    arg("set_dscp_mark_class", Kind::Str),
+    arg("comment", Kind::Str),
+    arg("ctstate", Kind::List).default(Preset::List(&[])),
+    arg("src_range", Kind::Str),
+    arg("dst_range", Kind::Str),
+    arg("match_set", Kind::Str),
+    arg("match_set_flags", Kind::Str)
+        .choices(&["src", "dst", "src,dst", "dst,src", "src,src", "dst,dst"]),
+    arg("limit", Kind::Str),
+    arg("limit_burst", Kind::Str),
+    arg("uid_owner", Kind::Str),
+    arg("gid_owner", Kind::Str),
+    arg("reject_with", Kind::Str),
+    arg("icmp_type", Kind::Str),
+    arg("syn", Kind::Str).choices(&["ignore", "match", "negate"]).default(Preset::Str("ignore")),
+    arg("flush", Kind::Bool).default(Preset::Bool(false)),
+    arg("policy", Kind::Str).choices(&["ACCEPT", "DROP", "QUEUE", "RETURN"]),
+    arg("chain_management", Kind::Bool).default(Preset::Bool(false)),
+    arg("numeric", Kind::Bool).default(Preset::Bool(false)),
 ];
 
 const MODPROBE_ARGS: &[Arg] = &[
@@ -875,8 +939,52 @@ const LOCALE_GEN_ARGS: &[Arg] = &[
     arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
 ];
 
+const ACL_ARGS: &[Arg] = &[
+    arg("path", Kind::Path).aka(&["name"]).required(),
+    arg("entry", Kind::Str),
+    arg("entity", Kind::Str).default(Preset::Str("")),
+    arg("etype", Kind::Str).choices(&["group", "mask", "other", "user"]),
+    arg("permissions", Kind::Str),
+    arg("state", Kind::Str).choices(&["absent", "present", "query"]).default(Preset::Str("query")),
+    arg("follow", Kind::Bool).default(Preset::Bool(true)),
+    arg("default", Kind::Bool).default(Preset::Bool(false)),
+    arg("recursive", Kind::Bool).aka(&["recurse"]).default(Preset::Bool(false)),
+    arg("recalculate_mask", Kind::Str)
+        .choices(&["default", "mask", "no_mask"])
+        .default(Preset::Str("default")),
+    arg("use_nfsv4_acls", Kind::Bool).default(Preset::Bool(false)),
+];
+
+const UFW_ARGS: &[Arg] = &[
+    arg("state", Kind::Str).choices(&["enabled", "disabled", "reloaded", "reset"]),
+    arg("default", Kind::Str).aka(&["policy"]).choices(&["allow", "deny", "reject"]),
+    arg("logging", Kind::Str).choices(&["full", "high", "low", "medium", "off", "on"]),
+    arg("direction", Kind::Str).choices(&["in", "incoming", "out", "outgoing", "routed"]),
+    arg("delete", Kind::Bool).default(Preset::Bool(false)),
+    arg("route", Kind::Bool).default(Preset::Bool(false)),
+    arg("insert", Kind::Int),
+    arg("insert_relative_to", Kind::Str)
+        .choices(&["zero", "first-ipv4", "last-ipv4", "first-ipv6", "last-ipv6"])
+        .default(Preset::Str("zero")),
+    arg("rule", Kind::Str).choices(&["allow", "deny", "limit", "reject"]),
+    arg("interface", Kind::Str).aka(&["if"]),
+    arg("interface_in", Kind::Str).aka(&["if_in"]),
+    arg("interface_out", Kind::Str).aka(&["if_out"]),
+    arg("log", Kind::Bool).default(Preset::Bool(false)),
+    arg("from_ip", Kind::Str).aka(&["from", "src"]).default(Preset::Str("any")),
+    arg("from_port", Kind::Str),
+    arg("to_ip", Kind::Str).aka(&["dest", "to"]).default(Preset::Str("any")),
+    arg("to_port", Kind::Str).aka(&["port"]),
+    arg("proto", Kind::Str)
+        .aka(&["protocol"])
+        .choices(&["ah", "any", "esp", "ipv6", "tcp", "udp", "gre", "igmp", "vrrp"]),
+    arg("name", Kind::Str).aka(&["app"]),
+    arg("comment", Kind::Str),
+];
+
 /// Every module there is, sorted by name.
 pub const KNOWN: &[ModuleSpec] = &[
+    module("acl", ACL_ARGS).from("ansible.posix").checks(),
     module("alternatives", ALTERNATIVES_ARGS)
         .from("community.general")
         .checks()
@@ -912,11 +1020,21 @@ pub const KNOWN: &[ModuleSpec] = &[
     module("getent", GETENT_ARGS).checks(),
     module("group", GROUP_ARGS).checks().required_if(&[("non_unique", "True", &["gid"])]),
     module("hostname", HOSTNAME_ARGS).checks(),
+    module("htpasswd", HTPASSWD_ARGS).from("community.general").file_args().checks(),
     module("ini_file", INI_FILE_ARGS)
         .from("community.general")
         .file_args()
         .checks()
         .exclusive(&[&["value", "values"]]),
+    module("iptables", IPTABLES_ARGS)
+        .checks()
+        .exclusive(&[&["set_dscp_mark", "set_dscp_mark_class"], &["flush", "policy"]])
+        .required_if(&[
+            ("jump", "TEE", &["gateway"]),
+            ("jump", "tee", &["gateway"]),
+            ("flush", "False", &["chain"]),
+        ])
+        .required_by(&[("set_dscp_mark", &["jump"]), ("set_dscp_mark_class", &["jump"])]),
     module("lineinfile", LINEINFILE_ARGS).file_args().checks().exclusive(&[
         &["insertbefore", "insertafter"],
         &["regexp", "search_string"],
@@ -959,6 +1077,16 @@ pub const KNOWN: &[ModuleSpec] = &[
         .from("community.general")
         .checks()
         .one_of(&[&["hwclock", "name"]]),
+    module("ufw", UFW_ARGS)
+        .from("community.general")
+        .checks()
+        .exclusive(&[
+            &["name", "proto", "logging"],
+            &["direction", "interface_in"],
+            &["direction", "interface_out"],
+        ])
+        .one_of(&[&["state", "default", "rule", "logging"]])
+        .required_by(&[("interface", &["direction"])]),
     module("unarchive", UNARCHIVE_ARGS).file_args().checks().exclusive(&[&["include", "exclude"]]),
     module("uri", URI_ARGS).file_args().exclusive(&[&["body", "src"]]),
     module("user", USER_ARGS).checks(),

@@ -13,11 +13,11 @@ const TRIES: usize = 5;
 
 pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     let ring = Ring {
-        program: ctx.needed("apt-key")?,
+        program: ctx.required("apt-key")?,
         keyring: args.str("keyring").filter(|path| !path.is_empty()),
         ctx,
     };
-    let gpg = ctx.needed("gpg")?;
+    let gpg = ctx.required("gpg")?;
     let given = |name| args.str(name).filter(|text| !text.is_empty());
     let fetch = |url: &str| {
         get_url::fetched(url, args.flag("validate_certs"), ctx).map_err(|fault| {

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     }
     let mut said = String::new();
     if !ctx.check {
-        let mut cmd = Cmd::new(ctx.needed("debconf-set-selections")?);
+        let mut cmd = Cmd::new(ctx.required("debconf-set-selections")?);
         if args.flag("unseen") {
             cmd = cmd.arg("-u");
         }
@@ -123,7 +123,7 @@ fn unreadable(given: &Value) -> Fault {
 
 /// Questions of a package and their answers, as `debconf-show` tells them.
 fn selections(package: &str, ctx: &Context) -> Result<Map<String, Value>, Fault> {
-    let program = ctx.needed("debconf-show")?;
+    let program = ctx.required("debconf-show")?;
     let words = shlex::split(package).map_err(|error| fail!("{error}"))?;
     let ran = call(&Cmd::new(program).args(words), ctx)?;
     if !ran.success() {
@@ -149,7 +149,7 @@ fn password(
     kind: &str,
     ctx: &Context,
 ) -> Result<Option<String>, Fault> {
-    let ran = call(&Cmd::new(ctx.needed("debconf-get-selections")?), ctx)?;
+    let ran = call(&Cmd::new(ctx.required("debconf-get-selections")?), ctx)?;
     if !ran.success() {
         let said = ran.err();
         return Err(fail!("Failed to get the value '{question}' from '{package}': {said}"));

@@ -7,7 +7,7 @@ use crate::process::Cmd;
 
 pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     let (name, wanted) = (args.text("name"), args.text("selection"));
-    let dpkg = ctx.needed("dpkg")?;
+    let dpkg = ctx.required("dpkg")?;
     let ran = plainly(Cmd::new(&dpkg).args(["--get-selections", name])).checked(ctx)?;
     if ran.err().contains("no packages found matching") {
         return Err(fail!("Failed to find package '{name}' to perform selection '{wanted}'."));

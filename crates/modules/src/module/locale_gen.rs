@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     let was = missing(&names, &before).is_empty();
     let mut is = was;
     if was != present && !ctx.check {
-        let generate = ctx.needed("locale-gen")?;
+        let generate = ctx.required("locale-gen")?;
         let listed = fs::read_to_string(LISTED).or_fail(format!("cannot read {LISTED}"))?;
         let rules = Rewrite { backup: false, validate: None, unsafe_writes: false };
         let text = relisted(&listed, &names, present);
@@ -90,7 +90,7 @@ fn refused(message: String, said: Map<String, Value>, ctx: &Context) -> Fault {
 
 /// The locales that the system has.
 fn observe_locales(ctx: &Context) -> Result<String, Fault> {
-    let cmd = Cmd::new(ctx.needed("locale")?).arg("-a");
+    let cmd = Cmd::new(ctx.required("locale")?).arg("-a");
     Ok(plainly(cmd).checked(ctx)?.out())
 }
 

@@ -1,5 +1,6 @@
 //! One file per module, and the table that finds it.
 
+mod acl;
 mod alternatives;
 pub(crate) mod apt;
 mod apt_key;
@@ -19,7 +20,9 @@ mod get_url;
 mod getent;
 mod group;
 mod hostname;
+mod htpasswd;
 mod ini_file;
+mod iptables;
 mod lineinfile;
 mod locale_gen;
 mod modprobe;
@@ -36,6 +39,7 @@ mod sysctl;
 pub(crate) mod systemd;
 mod tempfile;
 mod timezone;
+mod ufw;
 mod unarchive;
 mod uri;
 mod user;
@@ -48,6 +52,7 @@ use crate::outcome::{Done, fail};
 type Run = fn(&Args, &Context) -> Done;
 
 const MODULES: &[(&str, Run)] = &[
+    ("acl", acl::run),
     ("alternatives", alternatives::run),
     ("apt", apt::run),
     ("apt_key", apt_key::run),
@@ -66,7 +71,9 @@ const MODULES: &[(&str, Run)] = &[
     ("getent", getent::run),
     ("group", group::run),
     ("hostname", hostname::run),
+    ("htpasswd", htpasswd::run),
     ("ini_file", ini_file::run),
+    ("iptables", iptables::run),
     ("lineinfile", lineinfile::run),
     ("locale_gen", locale_gen::run),
     ("modprobe", modprobe::run),
@@ -84,6 +91,7 @@ const MODULES: &[(&str, Run)] = &[
     ("systemd_service", systemd::run),
     ("tempfile", tempfile::run),
     ("timezone", timezone::run),
+    ("ufw", ufw::run),
     ("unarchive", unarchive::run),
     ("uri", uri::run),
     ("user", user::run),

@@ -283,8 +283,7 @@ impl Modules {
         routes
     }
 
-    /// Whether ansible-core's module of this name may know an argument that ours does not: its
-    /// text, or that of what documents it, has the word.
+    /// Whether Ansible's own module of this name may know an argument that ours does not: its text, or that of what documents it, has the word.
     pub(crate) fn core_knows(&self, short: &str, arg: &str) -> Option<Arc<Found>> {
         let found = self.core_has(short)?;
         let text = std::fs::read_to_string(&found.path).ok()?;
@@ -295,12 +294,10 @@ impl Modules {
         whole.then_some(found)
     }
 
-    /// ansible-core's module of this name, where it can run on its own.
+    /// Ansible's own module of this name, of ansible-core or of the collection that it moved to,
+    /// where it can run on its own.
     pub(crate) fn core_has(&self, short: &str) -> Option<Arc<Found>> {
-        match self.step_core(short, short) {
-            Ok(Step::Found(found)) if found.obstacle.is_none() => Some(Arc::new(found)),
-            _ => None,
-        }
+        self.find(short).ok().filter(|found| found.obstacle.is_none())
     }
 }
 

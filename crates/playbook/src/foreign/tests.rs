@@ -208,3 +208,12 @@ fn an_argument_that_only_ansibles_module_knows_is_its_own() {
     assert!(modules.core_knows("pip", "editable").is_some());
     assert!(modules.core_knows("pip", "edit").is_none());
 }
+
+#[test]
+fn what_ours_cannot_do_is_left_to_the_collection_that_has_it() {
+    let home = home();
+    let modules = modules(home.path());
+    assert_eq!(modules.core_has("old").unwrap().name, "a.b.new");
+    assert_eq!(modules.core_has("reboot"), None);
+    assert_eq!(modules.core_has("gone"), None);
+}

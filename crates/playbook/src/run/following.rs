@@ -17,6 +17,7 @@ const MOST_TASKS: usize = 64;
 /// What only this side does, and what changes nothing but what a host says of itself: whether it runs
 /// a little earlier on one host than on others is seen by nobody.
 const OWN: &[&str] = &[
+    "acl",
     "alternatives",
     "apt",
     "apt_repository",
@@ -33,6 +34,7 @@ const OWN: &[&str] = &[
     "file",
     "find",
     "group",
+    "htpasswd",
     "ini_file",
     "lineinfile",
     "locale_gen",
@@ -62,11 +64,13 @@ const WIDE: &[&str] = &[
     "get_url",
     // Nobody knows the names of its variables before it has run.
     "include_vars",
+    "iptables",
     "mount",
     "service",
     "shell",
     "systemd",
     "systemd_service",
+    "ufw",
     "uri",
     "wait_for",
 ];

@@ -16,7 +16,6 @@
 mod ast;
 mod block;
 mod call;
-mod crypt;
 mod dialect;
 mod env;
 mod filters;

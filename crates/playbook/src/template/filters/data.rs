@@ -1,7 +1,7 @@
 //! Filters between text and structure: JSON, YAML, base64, digests.
 
 use super::Filter;
-use crate::template::{Fault, Interp, crypt};
+use crate::template::{Fault, Interp};
 use crate::value::{
     Call, Indent, Value, YamlStyle, canonical_yaml, python_json, python_json_with, to_yaml,
 };
@@ -11,6 +11,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use sha2::Digest as _;
 use std::borrow::Cow;
 use std::sync::Arc;
+use updraft_crypt as crypt;
 
 pub(super) fn find(name: &str) -> Option<Filter> {
     Some(match name {

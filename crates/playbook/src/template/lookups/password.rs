@@ -1,12 +1,13 @@
 //! The `password` lookup: a random password, kept in a file of the controller.
 
 use crate::template::mersenne::{EMPTY, MersenneTwister};
-use crate::template::{Fault, Interp, crypt, filters};
+use crate::template::{Fault, Interp, filters};
 use crate::value::{Call, Value};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use updraft_base::Chance;
+use updraft_crypt as crypt;
 
 const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
 const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";

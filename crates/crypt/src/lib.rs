@@ -1,7 +1,8 @@
-//! Hashes of passwords as `/etc/shadow` holds them: the `password_hash` filter.
+//! Hashes of passwords as `/etc/shadow` and Apache's `htpasswd` hold them.
 //!
 //! Ulrich Drepper's SHA-crypt ("Unix crypt using SHA-256 and SHA-512", 2008), Poul-Henning Kamp's
-//! MD5-crypt, and bcrypt (Provos, Mazières: A Future-Adaptable Password Scheme, 1999).
+//! MD5-crypt, and bcrypt (Provos, Mazières: A Future-Adaptable Password Scheme, 1999). Never
+//! here: files, users, where a salt comes from.
 
 use blowfish::Blowfish;
 use sha2::Digest as _;
@@ -15,7 +16,7 @@ const BCRYPT: &[u8; 64] = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const SILENT_ROUNDS: u32 = 5000;
 
 /// The full name of a hash that may go by a short one.
-pub(crate) fn full_name(kind: &str) -> &str {
+pub fn full_name(kind: &str) -> &str {
     match kind {
         "md5" => "md5_crypt",
         "blowfish" => "bcrypt",
@@ -26,7 +27,7 @@ pub(crate) fn full_name(kind: &str) -> &str {
 }
 
 /// How many letters a salt for it has.
-pub(crate) fn salt_size(kind: &str) -> usize {
+pub fn salt_size(kind: &str) -> usize {
     match full_name(kind) {
         "sha256_crypt" | "sha512_crypt" => 16,
         "bcrypt" => 22,
@@ -35,15 +36,20 @@ pub(crate) fn salt_size(kind: &str) -> usize {
 }
 
 /// A salt that nobody can foresee.
-pub(crate) fn salt(chance: &mut dyn Chance, size: usize) -> String {
+pub fn salt(chance: &mut dyn Chance, size: usize) -> String {
     (0..size).map(|_| char::from(LETTERS[chance.below(64) as usize])).collect()
+}
+
+/// A salt of the lowest six bits of bytes that nobody can foresee.
+pub fn salt_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte & 0x3f)])).collect()
 }
 
 /// The hash of a password. `rounds` counts turns, and for bcrypt their logarithm.
 ///
 /// # Errors
 /// When there is no such hash, or it cannot take the salt or the rounds.
-pub(crate) fn hash(
+pub fn hash(
     kind: &str,
     password: &str,
     salt: &str,
@@ -75,9 +81,9 @@ pub(crate) fn hash(
             range.end()
         ));
     }
-    let (password, salt_bytes) = (password.as_bytes(), salt.as_bytes());
+    let password = password.as_bytes();
     match name {
-        "md5_crypt" => Ok(format!("$1${salt}${}", md5(password, salt_bytes))),
+        "md5_crypt" => Ok(md5("1", password, salt)),
         "bcrypt" => bcrypt(password, salt, rounds.unwrap_or(12), ident.unwrap_or("2b")),
         // What Ansible takes, so that the cost does not depend on a library's version.
         "sha256_crypt" => {
@@ -89,6 +95,39 @@ pub(crate) fn hash(
             Ok(sha::<sha2::Sha512>("6", password, salt, rounds, &SHA512_ORDER))
         }
     }
+}
+
+/// The hash that Apache's `htpasswd` writes when nothing else is said: MD5-crypt with a mark of
+/// its own.
+pub fn apr1(password: &str, salt: &str) -> String {
+    md5("apr1", password.as_bytes(), salt)
+}
+
+/// Whether a password is that of a hash; nothing if the hash is of a kind that is not known here.
+pub fn verify(known: &str, password: &str) -> Option<bool> {
+    let mut parts = known.strip_prefix('$')?.split('$').peekable();
+    let id = parts.next()?;
+    let rounds = parts.next_if(|part| part.starts_with("rounds="));
+    let rounds = match rounds {
+        Some(told) => told["rounds=".len()..].parse().ok()?,
+        None => SILENT_ROUNDS,
+    };
+    let hashed = match (id, parts.collect::<Vec<_>>().as_slice()) {
+        ("1" | "apr1", [salt, _]) => md5(id, password.as_bytes(), salt),
+        ("5", [salt, _]) => hash("sha256", password, salt, Some(rounds), None).ok()?,
+        ("6", [salt, _]) => hash("sha512", password, salt, Some(rounds), None).ok()?,
+        ("2a" | "2b" | "2y", [cost, rest]) if rest.len() == 53 => {
+            let salt = rest.get(..22)?;
+            hash("bcrypt", password, salt, Some(cost.parse().ok()?), Some(id)).ok()?
+        }
+        _ => return None,
+    };
+    // How a salt ends and rounds are told is not always written in one way.
+    let sum = |text: &str| match id {
+        "2a" | "2b" | "2y" => text.get(text.len() - 31..).map(str::to_owned),
+        _ => text.rsplit('$').next().map(str::to_owned),
+    };
+    Some(sum(&hashed) == sum(known))
 }
 
 /// In which order the bytes of the digest are written, three for four letters.
@@ -204,7 +243,8 @@ fn sha<D: sha2::Digest>(
     format!("${id}${rounds}{salt}${text}")
 }
 
-fn md5(password: &[u8], salt: &[u8]) -> String {
+fn md5(id: &str, password: &[u8], text: &str) -> String {
+    let salt = text.as_bytes();
     let mut alternate = md5::Md5::new();
     alternate.update(password);
     alternate.update(salt);
@@ -212,7 +252,7 @@ fn md5(password: &[u8], salt: &[u8]) -> String {
     let alternate = alternate.finalize();
     let mut first = md5::Md5::new();
     first.update(password);
-    first.update(b"$1$");
+    first.update(format!("${id}$"));
     first.update(salt);
     first.update(filled(&alternate, password.len()));
     let mut bits = password.len();
@@ -238,9 +278,9 @@ fn md5(password: &[u8], salt: &[u8]) -> String {
         next.update(if odd { &digest } else { password });
         digest = next.finalize().to_vec();
     }
-    let mut text = ordered(&digest, &MD5_ORDER);
-    letters(&mut text, [0, 0, digest[11]], 2);
-    text
+    let mut sum = ordered(&digest, &MD5_ORDER);
+    letters(&mut sum, [0, 0, digest[11]], 2);
+    format!("${id}${text}${sum}")
 }
 
 fn bcrypt(password: &[u8], salt: &str, cost: u32, ident: &str) -> Result<String, String> {
@@ -362,6 +402,26 @@ mod tests {
             ),
         ] {
             assert_eq!(hash(kind, password, salt, rounds, None).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_hash_knows_its_password() {
+        // openssl passwd -apr1 -salt saltsalt secret
+        let apache = "$apr1$saltsalt$LrttParrLPdxvgutaSXWJ0";
+        assert_eq!(apr1("secret", "saltsalt"), apache);
+        for known in [
+            apache,
+            "$1$saltsalt$9xy1btjgzLYfb7hivXtC//",
+            "$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA",
+            "$5$rounds=5000$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA",
+            "$2y$05$123456789012345678901u.97m5mwuxOR3RvRKYm9sasohx5Mnzwq",
+        ] {
+            assert_eq!(verify(known, "secret"), Some(true), "{known}");
+            assert_eq!(verify(known, "Secret"), Some(false), "{known}");
+        }
+        for strange in ["", "secret", "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "$y$j9T$x$y", "$5$x"] {
+            assert_eq!(verify(strange, "secret"), None, "{strange}");
         }
     }
 
