@@ -26,6 +26,7 @@ pub(crate) struct Cmd {
     dir: Option<PathBuf>,
     input: Option<Vec<u8>>,
     within: Option<Duration>,
+    umask: Option<u32>,
 }
 
 /// How a program ended and what it said.
@@ -60,6 +61,7 @@ impl Cmd {
             dir: None,
             input: None,
             within: None,
+            umask: None,
         }
     }
 
@@ -102,6 +104,12 @@ impl Cmd {
     /// Kills the program and its children when it takes longer.
     pub(crate) fn within(mut self, limit: Duration) -> Self {
         self.within = Some(limit);
+        self
+    }
+
+    /// Gives the program a file mode creation mask of its own.
+    pub(crate) fn umask(mut self, mask: Option<u32>) -> Self {
+        self.umask = mask;
         self
     }
 
@@ -169,9 +177,21 @@ impl Cmd {
     )]
     fn spawn(&self, ctx: &Context) -> io::Result<Child> {
         let program = self.resolve(ctx);
-        let mut command = std::process::Command::new(&program);
+        let mut command = match self.umask {
+            None => {
+                let mut command = std::process::Command::new(&program);
+                command.arg0(&self.program);
+                command
+            }
+            // The mask of a process is that of all its threads, so a process of its own sets it.
+            Some(mask) => {
+                let mut command = std::process::Command::new("/bin/sh");
+                command.args(["-c", "umask \"$0\" && exec \"$@\""]);
+                command.arg(format!("{mask:04o}")).arg(&program);
+                command
+            }
+        };
         command
-            .arg0(&self.program)
             .args(&self.args)
             .env_clear()
             .envs(&ctx.inherited)
@@ -377,6 +397,13 @@ mod tests {
     #[test]
     fn a_signal_is_told_as_a_negative_code() {
         assert_eq!(sh("kill -9 $$").run(&Context::system()).unwrap().code, -9);
+    }
+
+    #[test]
+    fn a_program_may_have_a_mask_of_its_own() {
+        let ctx = Context::system();
+        let ran = sh("umask; echo \"$0\"").arg("a b").umask(Some(0o27)).run(&ctx).unwrap();
+        assert_eq!(ran.out(), "0027\na b\n");
     }
 
     #[test]

@@ -401,6 +401,11 @@ fn work_for_other_hosts_tells_the_same() {
 }
 
 #[test]
+fn checkouts_move_alike() {
+    compare("git.yml", &[PLAIN]);
+}
+
+#[test]
 fn collections_and_defaults_of_groups_are_found_alike() {
     compare("collections.yml", &[PLAIN]);
 }

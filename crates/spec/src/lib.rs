@@ -871,6 +871,34 @@ const MOUNT_ARGS: &[Arg] = &[
         .required(),
 ];
 
+const GIT_ARGS: &[Arg] = &[
+    arg("dest", Kind::Path),
+    arg("repo", Kind::Str).aka(&["name"]).required(),
+    arg("version", Kind::Str).default(Preset::Str("HEAD")),
+    arg("remote", Kind::Str).default(Preset::Str("origin")),
+    arg("refspec", Kind::Str),
+    arg("reference", Kind::Str),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("depth", Kind::Int),
+    arg("clone", Kind::Bool).default(Preset::Bool(true)),
+    arg("update", Kind::Bool).default(Preset::Bool(true)),
+    arg("verify_commit", Kind::Bool).default(Preset::Bool(false)),
+    arg("gpg_allowlist", Kind::List).aka(&["gpg_whitelist"]).default(Preset::List(&[])),
+    arg("accept_hostkey", Kind::Bool).default(Preset::Bool(false)),
+    arg("accept_newhostkey", Kind::Bool).default(Preset::Bool(false)),
+    arg("key_file", Kind::Path),
+    arg("ssh_opts", Kind::Str),
+    arg("executable", Kind::Path),
+    arg("bare", Kind::Bool).default(Preset::Bool(false)),
+    arg("recursive", Kind::Bool).default(Preset::Bool(true)),
+    arg("single_branch", Kind::Bool).default(Preset::Bool(false)),
+    arg("track_submodules", Kind::Bool).default(Preset::Bool(false)),
+    arg("umask", Kind::Raw),
+    arg("archive", Kind::Path),
+    arg("archive_prefix", Kind::Str),
+    arg("separate_git_dir", Kind::Path),
+];
+
 const TIMEZONE_ARGS: &[Arg] =
     &[arg("hwclock", Kind::Str).choices(&["local", "UTC"]).aka(&["rtc"]), arg("name", Kind::Str)];
 
@@ -1018,6 +1046,10 @@ pub const KNOWN: &[ModuleSpec] = &[
     module("find", FIND_ARGS).checks(),
     module("get_url", GET_URL_ARGS).file_args().checks(),
     module("getent", GETENT_ARGS).checks(),
+    module("git", GIT_ARGS)
+        .checks()
+        .exclusive(&[&["separate_git_dir", "bare"], &["accept_hostkey", "accept_newhostkey"]])
+        .required_by(&[("archive_prefix", &["archive"])]),
     module("group", GROUP_ARGS).checks().required_if(&[("non_unique", "True", &["gid"])]),
     module("hostname", HOSTNAME_ARGS).checks(),
     module("htpasswd", HTPASSWD_ARGS).from("community.general").file_args().checks(),

@@ -18,6 +18,7 @@ mod file;
 mod find;
 mod get_url;
 mod getent;
+mod git;
 mod group;
 mod hostname;
 mod htpasswd;
@@ -69,6 +70,7 @@ const MODULES: &[(&str, Run)] = &[
     ("find", find::run),
     ("get_url", get_url::run),
     ("getent", getent::run),
+    ("git", git::run),
     ("group", group::run),
     ("hostname", hostname::run),
     ("htpasswd", htpasswd::run),

@@ -62,6 +62,7 @@ const WIDE: &[&str] = &[
     "command",
     "deb822_repository",
     "get_url",
+    "git",
     // Nobody knows the names of its variables before it has run.
     "include_vars",
     "iptables",
