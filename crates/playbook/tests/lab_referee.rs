@@ -406,6 +406,11 @@ fn checkouts_move_alike() {
 }
 
 #[test]
+fn keys_of_hosts_are_kept_alike() {
+    compare("known_hosts.yml", &[PLAIN, PLAIN]);
+}
+
+#[test]
 fn collections_and_defaults_of_groups_are_found_alike() {
     compare("collections.yml", &[PLAIN]);
 }

@@ -899,6 +899,14 @@ const GIT_ARGS: &[Arg] = &[
     arg("separate_git_dir", Kind::Path),
 ];
 
+const KNOWN_HOSTS_ARGS: &[Arg] = &[
+    arg("name", Kind::Str).aka(&["host"]).required(),
+    arg("key", Kind::Str),
+    arg("path", Kind::Path).default(Preset::Str("~/.ssh/known_hosts")),
+    arg("hash_host", Kind::Bool).default(Preset::Bool(false)),
+    arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
+];
+
 const TIMEZONE_ARGS: &[Arg] =
     &[arg("hwclock", Kind::Str).choices(&["local", "UTC"]).aka(&["rtc"]), arg("name", Kind::Str)];
 
@@ -1067,6 +1075,7 @@ pub const KNOWN: &[ModuleSpec] = &[
             ("flush", "False", &["chain"]),
         ])
         .required_by(&[("set_dscp_mark", &["jump"]), ("set_dscp_mark_class", &["jump"])]),
+    module("known_hosts", KNOWN_HOSTS_ARGS).checks(),
     module("lineinfile", LINEINFILE_ARGS).file_args().checks().exclusive(&[
         &["insertbefore", "insertafter"],
         &["regexp", "search_string"],

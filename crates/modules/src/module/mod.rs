@@ -24,6 +24,7 @@ mod hostname;
 mod htpasswd;
 mod ini_file;
 mod iptables;
+mod known_hosts;
 mod lineinfile;
 mod locale_gen;
 mod modprobe;
@@ -76,6 +77,7 @@ const MODULES: &[(&str, Run)] = &[
     ("htpasswd", htpasswd::run),
     ("ini_file", ini_file::run),
     ("iptables", iptables::run),
+    ("known_hosts", known_hosts::run),
     ("lineinfile", lineinfile::run),
     ("locale_gen", locale_gen::run),
     ("modprobe", modprobe::run),

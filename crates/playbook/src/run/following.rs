@@ -36,6 +36,7 @@ const OWN: &[&str] = &[
     "group",
     "htpasswd",
     "ini_file",
+    "known_hosts",
     "lineinfile",
     "locale_gen",
     "modprobe",
