@@ -31,6 +31,10 @@ impl Git<'_> {
     pub(super) fn run_in(&self, dir: &Path, words: &[&str]) -> Result<Ran, Fault> {
         let mut cmd = Cmd::new(&self.program).args(words).umask(self.umask).plain_locale();
         cmd = cmd.env("LANGUAGE", "C").env("LC_CTYPE", "C");
+        // Nobody would see a question on a terminal, and it would be waited for.
+        if self.ctx.var("GIT_TERMINAL_PROMPT").is_none() {
+            cmd = cmd.env("GIT_TERMINAL_PROMPT", "0");
+        }
         if let Some(ssh) = &self.ssh {
             cmd = cmd.env("GIT_SSH_COMMAND", ssh);
         }
