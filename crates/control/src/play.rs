@@ -242,7 +242,6 @@ impl Actor {
         let screen = Screen::new(ScreenOptions {
             verbosity: 0,
             colour: false,
-            diff: true,
             width: 79,
             dialect: self.settings.dialect,
             show: Show::default(),

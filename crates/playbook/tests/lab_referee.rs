@@ -125,7 +125,6 @@ fn run_ours(asked: &Asked, flags: Flags) -> (String, i32, Vec<usize>) {
         dialect: flags.dialect,
         verbosity: 0,
         colour: false,
-        diff: true,
         width: 79,
         show: Show { yaml: *config.result_format == "yaml", ..Show::default() },
     });

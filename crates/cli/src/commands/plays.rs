@@ -268,7 +268,6 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     let screen = ScreenOptions {
         verbosity,
         colour: context.terminal.colour_err && !args.json,
-        diff,
         width: context.terminal.width_of_out().map_or(79, |columns| (columns - 1).max(79)),
         dialect: settings.dialect,
         show: Show {

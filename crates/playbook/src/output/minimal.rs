@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn lines_are_those_of_ad_hoc_commands() {
         let pong = Value::dict_of([("ping", Value::str("pong")), ("changed", Value::Bool(false))]);
-        let ok = Event::Ok { at: at(), changed: false, result: pong, always: false };
+        let ok = Event::Ok { at: at(), changed: false, result: pong, always: false, diff: false };
         assert_eq!(
             show("ping", false, &ok),
             "h | SUCCESS => {\n    \"changed\": false,\n    \"ping\": \"pong\"\n}\n"
@@ -188,7 +188,7 @@ mod tests {
             ("stdout", Value::str("a\nb")),
             ("stderr", Value::str("")),
         ]);
-        let ran = Event::Ok { at: at(), changed: true, result: said, always: false };
+        let ran = Event::Ok { at: at(), changed: true, result: said, always: false, diff: false };
         assert_eq!(show("command", false, &ran), "h | CHANGED | rc=0 >>\na\nb\n");
         assert_eq!(
             show("ansible.builtin.command", true, &ran),

@@ -100,6 +100,8 @@ pub enum Event {
         result: Value,
         /// Tell the result whatever the verbosity, as for `debug`.
         always: bool,
+        /// The run or the task wants to see what is different.
+        diff: bool,
     },
     /// A task or an item failed.
     Failed {

@@ -27,8 +27,6 @@ pub struct ScreenOptions {
     pub verbosity: u8,
     /// With colours.
     pub colour: bool,
-    /// Show how files change.
-    pub diff: bool,
     /// Columns of the terminal less one; 79 where there is none.
     pub width: usize,
     /// Whose words are used for failures.
@@ -126,7 +124,7 @@ impl Screen {
                     false => Vec::new(),
                 }
             }
-            Event::Ok { at, changed, result, always } => {
+            Event::Ok { at, changed, result, always, diff } => {
                 let (word, colour) =
                     if *changed { ("changed", Colour::Yellow) } else { ("ok", Colour::Green) };
                 let mut pieces = Vec::new();
@@ -137,7 +135,7 @@ impl Screen {
                     if *always || self.options.verbosity > 0 {
                         line.push_str(&format!(" => {}", self.result(result)));
                     }
-                    let diff = if *changed { self.diff(result) } else { String::new() };
+                    let diff = if *changed && *diff { self.diff(result) } else { String::new() };
                     pieces.push(Piece::out(diff + &self.line(colour, &line)));
                 }
                 pieces
@@ -350,9 +348,6 @@ impl Screen {
     }
 
     fn diff(&self, result: &Value) -> String {
-        if !self.options.diff {
-            return String::new();
-        }
         let Some(found) = result.get("diff") else { return String::new() };
         let text = diff::render(found);
         if !self.options.colour {
@@ -506,7 +501,6 @@ mod tests {
         Screen::new(ScreenOptions {
             verbosity: 0,
             colour: false,
-            diff: true,
             width: 79,
             dialect: Dialect::default(),
             show: Show::default(),
@@ -541,7 +535,13 @@ mod tests {
             (SHOW, Value::str(SHOW_DEBUG)),
         ]);
         assert_eq!(
-            show(Event::Ok { at: at(None), changed: false, result: debug, always: true }),
+            show(Event::Ok {
+                at: at(None),
+                changed: false,
+                result: debug,
+                always: true,
+                diff: false
+            }),
             "ok: [localhost] => {\n    \"msg\": \"inc\"\n}\n"
         );
         // The line says already what became of the task.
@@ -553,7 +553,8 @@ mod tests {
                 at: at(Some("{'b': 1}")),
                 changed: true,
                 result: empty.clone(),
-                always: false
+                always: false,
+                diff: false,
             }),
             "changed: [localhost] => (item={'b': 1})\n"
         );

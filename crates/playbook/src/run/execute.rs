@@ -64,6 +64,12 @@ impl Told {
     }
 }
 
+/// Whether the task itself asks for differences.
+fn wants_diff(task: &Task, scope: &TaskScope) -> bool {
+    let asks = |value| truth(&scope.clone().context(), Some(value)).unwrap_or(false);
+    task.common.diff.as_ref().is_some_and(asks)
+}
+
 impl<'r> Crew<'r> {
     /// Runs a task on a host, tells it, and remembers what it registers.
     pub(crate) async fn host_task(&self, task: &Task, scope: &TaskScope) -> Outcome {
@@ -132,6 +138,7 @@ impl<'r> Crew<'r> {
                 changed: outcome.changed,
                 result,
                 always: told.always && !told.no_log,
+                diff: self.shared.options.diff || wants_diff(task, scope),
             },
             Ended::Skipped => Event::Skipped { at, result },
             Ended::Unreachable => Event::Unreachable {

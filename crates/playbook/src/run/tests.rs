@@ -158,7 +158,6 @@ impl<'c> Case<'c> {
             dialect: self.dialect,
             verbosity: 0,
             colour: false,
-            diff: true,
             width: 79,
             show: Show::default(),
         });
@@ -341,6 +340,13 @@ fn check_mode_and_diff_reach_the_modules_and_change_nothing() {
     assert_eq!(ran.net.file("h1", "/b").unwrap(), "b");
     assert_eq!(ran.said(), ["true"]);
     assert_eq!(ran.counts("h1"), [3, 2, 0, 0, 1, 0, 0]);
+}
+
+#[test]
+fn a_task_that_asks_for_differences_shows_them() {
+    let ran = run("- copy: {content: a, dest: /a}\n- copy: {content: b, dest: /b}\n  diff: true");
+    assert_eq!(ran.text.matches("+++ after").count(), 1, "{}", ran.text);
+    assert!(ran.text.contains("+++ after: /b"), "{}", ran.text);
 }
 
 #[test]
