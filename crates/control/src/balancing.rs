@@ -22,9 +22,6 @@ const HAPROXY_STARTS_WITHIN: Duration = Duration::from_secs(90);
 /// How long a member may take to be seen as healthy by a balancer after it passed its own test.
 const ADMIT_WITHIN: Duration = Duration::from_secs(60);
 
-/// HAProxy's own look at its configuration; more files follow.
-const CHECK: &str = "haproxy -c -f /etc/haproxy/haproxy.cfg";
-
 /// Whether a module changed something.
 fn changed(result: &Map<String, Value>) -> bool {
     result.get("changed") == Some(&json!(true))
@@ -231,6 +228,7 @@ impl Actor {
         members: &[BalancerMember],
         context: &StepContext,
     ) -> Result<(), StepFault> {
+        let check = haproxy::CHECK;
         let config = haproxy::config_path(&service.name);
         let text = haproxy::render(&service.name, balancer, service.test.as_ref(), members);
         // Where nothing is served yet nothing can be lost, and the start is the check: either takes
@@ -242,7 +240,7 @@ impl Actor {
         let limits = self.limit(party, balancer).await?;
         let mut copy = json!({ "dest": config, "content": text, "mode": "0644" });
         if !idle {
-            copy["validate"] = json!(format!("{CHECK} -f %s"));
+            copy["validate"] = json!(format!("{check} -f %s"));
         }
         let copied = self.module(party, "copy", copy).await.map_err(|fault| {
             fault.hinting(format!("does the play of group `{}` install HAProxy?", balancer.on))
@@ -267,9 +265,11 @@ impl Actor {
             return Err(failure);
         }
         // It says more than that its start failed, and goes on without our file.
-        let why = self.run(party, &["/bin/sh", "-c", &format!("{CHECK} -f {config}")], CHECK).await;
+        let why = self.run(party, &["/bin/sh", "-c", &format!("{check} -f {config}")], check).await;
         self.module(party, "file", json!({ "path": config, "state": "absent" })).await?;
-        self.module(party, "systemd", json!({ "name": "haproxy", "state": "restarted" })).await?;
+        let again = json!({ "name": "haproxy", "state": "restarted" });
+        // Should that fail too, the first reason is still the one to be told.
+        drop(self.module(party, "systemd", again).await);
         Err(why.err().unwrap_or(failure))
     }
 

@@ -27,6 +27,9 @@ pub(crate) const SOCKET: &str = "/run/haproxy/admin.sock";
 /// The distribution's configuration, which is the owner's to change.
 pub(crate) const OWNERS_CONFIG: &str = "/etc/haproxy/haproxy.cfg";
 
+/// Its own look at that and at more files that follow.
+pub(crate) const CHECK: &str = "haproxy -c -f /etc/haproxy/haproxy.cfg";
+
 /// What HAProxy may take of its machine. No service has a name like that.
 pub(crate) const LIMITS_FILE: &str = "/etc/haproxy/updraft.d/_limits.cfg";
 
