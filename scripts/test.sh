@@ -141,6 +141,7 @@ long_tier() {
   step "hooks" scripts/as-root.sh lab/hooks.sh
   step "a box" scripts/as-root.sh lab/box.sh
   step "ubuntu" scripts/as-root.sh lab/ubuntu.sh
+  step "trixie" scripts/as-root.sh lab/trixie.sh
 }
 
 main() {

@@ -42,6 +42,7 @@ usage: updraft-agent serve --stdio [--announce] [--root DIR]
        updraft-agent serve --port PATH [--root DIR]
        updraft-agent await-identity [--root DIR]
        updraft-agent job
+       updraft-agent is DIGEST
        updraft-agent version
 
 The agent of updraft. It is started by updraft and by nobody else.
@@ -70,6 +71,9 @@ enum Stop {
 
 fn run(words: &[&str]) -> Result<(), Stop> {
     let (command, mut rest) = words.split_first().ok_or(Stop::Usage)?;
+    if let ("is", [digest]) = (*command, rest) {
+        return is(digest);
+    }
     let mut root = Root::system();
     let mut stdio = false;
     let mut announce = false;
@@ -106,6 +110,17 @@ fn run(words: &[&str]) -> Result<(), Stop> {
         }
         _ => Err(Stop::Usage),
     }
+}
+
+/// Fails unless the content of this very program has the digest.
+///
+/// Who brings us here asks before it starts us. The host's `sha256sum` would say the same, but
+/// Debian's makes no use of what processors have for it: 28 ms for 4.8 MB where this takes 4 ms.
+fn is(digest: &str) -> Result<(), Stop> {
+    let fault = |fault: std::io::Error| Stop::Fault(format!("cannot read myself: {fault}"));
+    let content = std::fs::read("/proc/self/exe").map_err(fault)?;
+    let found = updraft_base::Digest::of(content).to_string();
+    if found == digest { Ok(()) } else { Err(Stop::Fault(format!("I am {found}"))) }
 }
 
 /// Says something to whoever reads our standard error: an operator's terminal or the journal.

@@ -178,14 +178,18 @@ pub(super) fn volumes(ctx: &Context) -> Value {
     if !root || ctx.program("vgs").is_none() {
         return "N/A".into();
     }
-    let lines = |name: &str| -> Vec<Vec<String>> {
+    let lines = &|name: &str| -> Vec<Vec<String>> {
         let Some(program) = ctx.program(name) else { return Vec::new() };
         let words = ["--noheadings", "--nosuffix", "--units", "g", "--separator", ","];
         let said = Cmd::new(program).args(words).plain_locale().run(ctx);
         let said = said.map(|ran| ran.out()).unwrap_or_default();
         said.lines().map(|line| line.trim().split(',').map(str::to_owned).collect()).collect()
     };
-    let (groups, logical, physical) = (lines("vgs"), lines("lvs"), lines("pvs"));
+    // Each looks at all disks, so they take turns at nothing.
+    let [groups, logical, physical] = std::thread::scope(|beside| {
+        let asked = ["vgs", "lvs", "pvs"].map(|name| beside.spawn(move || lines(name)));
+        asked.map(|one| one.join().unwrap_or_else(|fault| std::panic::resume_unwind(fault)))
+    });
     json!({
         "vgs": table(&groups, &[("num_pvs", 1), ("num_lvs", 2), ("size_g", 5), ("free_g", 6)]),
         "lvs": table(&logical, &[("vg", 1), ("size_g", 3)]),

@@ -32,17 +32,26 @@ struct Collector {
     facts: &'static [&'static str],
     /// Subsets that are gathered with it.
     needs: &'static [&'static str],
+    /// It asks programs, so it is gathered beside the others.
+    asks: bool,
     gather: fn(&Context, &str) -> Facts,
 }
 
 /// Short for the table below.
 const fn least(name: &'static str, gather: fn(&Context, &str) -> Facts) -> Collector {
-    Collector { name, minimal: true, facts: &[], needs: &[], gather }
+    Collector { name, minimal: true, facts: &[], needs: &[], asks: false, gather }
 }
 
 /// The same for what is gathered only when all is.
 const fn more(name: &'static str, gather: fn(&Context, &str) -> Facts) -> Collector {
     Collector { minimal: false, ..least(name, gather) }
+}
+
+impl Collector {
+    const fn asks(mut self) -> Self {
+        self.asks = true;
+        self
+    }
 }
 
 /// All there are, as ansible-core 2.19 has them.
@@ -73,10 +82,10 @@ const COLLECTORS: &[Collector] = &[
     least("apparmor", |_, _| system::apparmor()),
     Collector { facts: &["is_chroot"], ..more("chroot", |ctx, _| system::chroot(ctx)) },
     least("fips", |_, _| system::fips()),
-    least("python", |ctx, _| system::interpreter(ctx)),
+    least("python", |ctx, _| system::interpreter(ctx)).asks(),
     Collector {
         facts: &["system_capabilities", "system_capabilities_enforced"],
-        ..least("caps", |ctx, _| system::capabilities(ctx))
+        ..least("caps", |ctx, _| system::capabilities(ctx)).asks()
     },
     Collector { needs: &["distribution"], ..least("pkg_mgr", |_, _| system::packages()) },
     Collector {
@@ -111,7 +120,7 @@ const COLLECTORS: &[Collector] = &[
         ],
         ..least("user", |ctx, _| system::user(ctx))
     },
-    more("systemd", |ctx, _| system::systemd(ctx)),
+    more("systemd", |ctx, _| system::systemd(ctx)).asks(),
     Collector {
         facts: &[
             "virtualization_type",
@@ -124,7 +133,7 @@ const COLLECTORS: &[Collector] = &[
     Collector {
         facts: &["processor", "processor_cores", "processor_count", "mounts", "devices"],
         needs: &["platform"],
-        ..more("hardware", |ctx, _| hardware::gather(ctx))
+        ..more("hardware", |ctx, _| hardware::gather(ctx)).asks()
     },
     least("dns", |_, _| system::name_servers()),
     more("fibre_channel_wwn", |_, _| storage::fibre_channel()),
@@ -143,7 +152,8 @@ const COLLECTORS: &[Collector] = &[
     more("nvme", |_, _| storage::nvme()),
     least("local", |ctx, path| {
         Facts::from_iter([("local".to_owned(), Value::Object(local::gather(path, ctx)))])
-    }),
+    })
+    .asks(),
     // Programs that bring facts of their own; they are not part of a native engine.
     more("facter", |_, _| Facts::new()),
     more("ohai", |_, _| Facts::new()),
@@ -215,10 +225,21 @@ fn wanted(subset: &[String]) -> BTreeSet<&'static str> {
 /// Gathers facts. `subset` is as Ansible's `gather_subset`; empty means everything.
 pub(crate) fn gather(subset: &[String], fact_path: &str, ctx: &Context) -> Facts {
     let wanted = wanted(subset);
+    let wanted = COLLECTORS.iter().filter(|one| wanted.contains(one.name));
+    let (asking, reading): (Vec<_>, Vec<_>) = wanted.partition(|one| one.asks);
     let mut facts = Facts::new();
-    for one in COLLECTORS.iter().filter(|one| wanted.contains(one.name)) {
-        facts.extend((one.gather)(ctx, fact_path));
-    }
+    std::thread::scope(|beside| {
+        let asked: Vec<_> = asking
+            .into_iter()
+            .map(|one| beside.spawn(move || (one.gather)(ctx, fact_path)))
+            .collect();
+        for one in reading {
+            facts.extend((one.gather)(ctx, fact_path));
+        }
+        for one in asked {
+            facts.extend(one.join().unwrap_or_else(|fault| std::panic::resume_unwind(fault)));
+        }
+    });
     let shown = if subset.is_empty() { vec!["all".to_owned()] } else { subset.to_vec() };
     facts.insert("gather_subset".into(), shown.into());
     facts.insert("module_setup".into(), true.into());
