@@ -3,6 +3,10 @@
 # shellcheck disable=SC2034 # used by the scripts that source this
 set -euo pipefail
 
+# Told to end, a story has not held, and clears away what it made.
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 [ "$(id -u)" = 0 ] || { echo "this needs root: guests need a bridge" >&2 && exit 1; }
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 repository=$PWD

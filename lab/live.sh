@@ -56,4 +56,23 @@ for seconds in 0.1 0.2 0.3 0.5 0.8; do
   killed_after $seconds up --yes
   is_whole_again "after a kill at $seconds s"
 done
+
+# What makes it the machine that it is, and the boot it is in.
+itself() { inside web-1 'cat /etc/machine-id /etc/ssh/ssh_host_*_key.pub'; }
+this_boot() { inside web-1 'cat /proc/sys/kernel/random/boot_id'; }
+has_started_anew() (
+  # In a shell of its own: while it starts nobody answers, which is no failure.
+  now=$(this_boot) && [ "$now" != "$1" ]
+)
+
+claim "a machine that started live restarts when it is told to from within, and is the same"
+must up --yes
+before=$(itself)
+boot=$(this_boot)
+# It may be gone before it answers.
+ud exec web-1 -- systemctl reboot || true
+until_true "the machine after its restart" 120 has_started_anew "$boot"
+same "$(itself)" "$before" "what makes it itself"
+must plan
+says "$scratch/out" '^Nothing to do'
 end_claim

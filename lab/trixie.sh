@@ -39,7 +39,7 @@ cat >"$site/updraft.yaml" <<'YAML'
 site: trixie
 domain: trixie.test
 admins: { ops: { keys: [ops.pub] } }
-networks: { lan: { cidr: 10.82.0.0/24 } }
+networks: { lan: { cidr: 10.83.0.0/24 } }
 images:
   debian:
     bootstrap: trixie

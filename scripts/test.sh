@@ -62,6 +62,9 @@ summary() {
   fi
 }
 trap summary EXIT
+# Without these a run that is ended counts as one that passed.
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 shell_scripts() {
   # Everything of ours that opens with a shell's interpreter line.

@@ -93,9 +93,11 @@ impl Guest<'_> {
         let socket = self.place.state_socket();
         let mut qmp = Qmp::connect(&self.place.qmp_socket(), MONITOR_ANSWERS).await?;
         ignore_shared(&mut qmp).await?;
-        // It is in no network yet whose bridges would have to learn where it is now.
-        let silent = json!({ "announce-rounds": 0 });
-        qmp.execute("migrate-set-parameters", silent, MONITOR_ANSWERS).await?;
+        // It is in no network yet whose bridges would have to learn where it is now; one round is the
+        // least. With none the card has no timer for them, and QEMU dies of that when the guest
+        // restarts (7.2, virtio-net.c, `virtio_net_post_load_device` and `virtio_net_reset`).
+        let once = json!({ "announce-rounds": 1 });
+        qmp.execute("migrate-set-parameters", once, MONITOR_ANSWERS).await?;
         let uri = json!({ "uri": format!("unix:{}", socket.display()) });
         qmp.execute("migrate-incoming", uri, MONITOR_ANSWERS).await?;
         let give = async {
