@@ -250,6 +250,14 @@ impl Args {
     pub(crate) fn ours(&self, name: &str) -> Option<&str> {
         self.ours.get(name).and_then(Value::as_str)
     }
+
+    /// One of our own arguments that is a list of texts; empty if it is not there.
+    pub(crate) fn ours_list(&self, name: &str) -> Vec<String> {
+        match self.ours.get(name) {
+            Some(Value::Array(items)) => items.iter().map(text_of).collect(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 fn unsupported(spec: &ModuleSpec, called: &str, mut unknown: Vec<&str>) -> Fault {

@@ -5,11 +5,14 @@
 
 use crate::outcome::{Fault, fail};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use updraft_base::Timestamp;
+
+/// Where interpreters are looked for beside `PATH`, which a login that is none may not have.
+const INTERPRETERS: &[&str] = &["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin"];
 
 /// The time of day, a steady clock and a way to let time pass.
 pub trait Time: Send + Sync {
@@ -130,6 +133,23 @@ impl Context {
             }
         }
         dirs
+    }
+
+    /// The first of these interpreters that is there: paths, or names that are looked for.
+    pub fn interpreter(&self, names: &[String]) -> Option<String> {
+        let runs = |path: &Path| {
+            path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+        };
+        let path = self.var("PATH").unwrap_or_default().split(':');
+        let dirs: Vec<&str> =
+            path.chain(INTERPRETERS.iter().copied()).filter(|dir| !dir.is_empty()).collect();
+        names.iter().find_map(|name| {
+            if name.contains('/') {
+                return runs(Path::new(name)).then(|| name.clone());
+            }
+            let mut places = dirs.iter().map(|dir| Path::new(dir).join(name));
+            places.find(|path| runs(path)).map(|path| path.display().to_string())
+        })
     }
 
     /// The full path of a program without which nothing can be done.

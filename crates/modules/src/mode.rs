@@ -2,6 +2,7 @@
 //!
 //! Never here: changing a file.
 
+use crate::outcome::{Fault, fail};
 use serde_json::Value;
 
 /// What decides how a symbolic mode is read.
@@ -124,6 +125,22 @@ pub(crate) fn render(bits: u32) -> String {
     format!("0{:03o}", bits & 0o7777)
 }
 
+/// The umask a task asks for: text of octal digits.
+pub(crate) fn umask_of(value: Option<&Value>) -> Result<Option<u32>, Fault> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) => {
+            let digits = text.trim();
+            let digits = digits.strip_prefix("0o").unwrap_or(digits);
+            let mask = u32::from_str_radix(digits, 8).ok().filter(|mask| *mask <= 0o777);
+            let why = format!("invalid literal for int() with base 8: '{text}'");
+            mask.map(Some)
+                .ok_or_else(|| fail!("umask must be an octal integer").with("details", why))
+        }
+        Some(_) => Err(fail!("umask must be defined as a quoted octal integer")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +183,14 @@ mod tests {
         }
         assert!(resolve(&Value::from("77777"), present).is_err());
         assert!(resolve(&Value::from(100_000), present).is_err());
+    }
+
+    #[test]
+    fn a_umask_is_text_of_octal_digits() {
+        assert_eq!(umask_of(None).unwrap(), None);
+        assert_eq!(umask_of(Some(&Value::from("0o27"))).unwrap(), Some(0o27));
+        assert!(umask_of(Some(&Value::from(27))).is_err());
+        assert!(umask_of(Some(&Value::from("9"))).is_err());
     }
 
     #[test]

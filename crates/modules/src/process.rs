@@ -4,7 +4,7 @@
 //! nothing else, and its standard input is `/dev/null` unless something is to be read from it.
 
 use crate::context::Context;
-use crate::outcome::{Fault, OrFail};
+use crate::outcome::{Fault, OrFail, fail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -283,6 +283,14 @@ impl Cmd {
             }
         }
     }
+}
+
+/// The fault of a program that could not be run, as Ansible's own modules tell it; `line` is what
+/// is shown of the command.
+pub(crate) fn not_run(line: String, error: &io::Error) -> Fault {
+    let fault = fail!("Error executing command.").with("cmd", line);
+    let fault = fault.with("stdout", "").with("stderr", "");
+    fault.with("rc", error.raw_os_error().unwrap_or(-1))
 }
 
 fn never_block(pipe: &impl AsFd) -> io::Result<()> {

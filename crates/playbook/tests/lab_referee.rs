@@ -37,6 +37,9 @@ fn folder() -> PathBuf {
 /// The last of the series that Debian 12 ships. It runs on Python 3.9 to 3.11.
 const CLASSIC: &str = "2.14.18";
 
+/// The variable that says by what modules are run.
+const PYTHON: &str = "ansible_python_interpreter";
+
 /// What trees are made by chance from.
 const SEED: [u8; 32] = *b"which of several values is seen?";
 
@@ -90,7 +93,9 @@ fn ours_in_chains(name: &str, root: &Path, flags: Flags) -> (String, i32, Vec<us
 
 fn run_ours(asked: &Asked, flags: Flags) -> (String, i32, Vec<usize>) {
     let pairs = asked.extra.iter();
-    let extra: Dict = pairs.map(|(name, value)| (Key::str(name), Value::str(value))).collect();
+    let mut extra: Dict = pairs.map(|(name, value)| (Key::str(name), Value::str(value))).collect();
+    let python = bin(flags.dialect).join("python").display().to_string();
+    extra.insert(Key::str(PYTHON), Value::str(python));
     let words =
         |text: &str| text.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect();
     let settings: BTreeMap<String, String> =
@@ -147,15 +152,20 @@ fn run_ours(asked: &Asked, flags: Flags) -> (String, i32, Vec<usize>) {
     (text, i32::from(recap.exit_code()), chains)
 }
 
+/// The programs of the version whose words it is in.
+fn bin(dialect: Dialect) -> PathBuf {
+    match dialect {
+        Dialect::Core214 => referee_venv::venv::installed(CLASSIC),
+        Dialect::Core219 => ansible().to_owned(),
+    }
+}
+
 fn theirs(name: &str, root: &Path, flags: Flags) -> (String, i32) {
     run_theirs(&Asked::of(name, root, flags), flags)
 }
 
 fn run_theirs(asked: &Asked, flags: Flags) -> (String, i32) {
-    let bin = match flags.dialect {
-        Dialect::Core214 => referee_venv::venv::installed(CLASSIC),
-        Dialect::Core219 => ansible().to_owned(),
-    };
+    let bin = bin(flags.dialect);
     let mut command = Command::new(bin.join("ansible-playbook"));
     command
         .current_dir(folder())
@@ -163,7 +173,7 @@ fn run_theirs(asked: &Asked, flags: Flags) -> (String, i32) {
         .env("ANSIBLE_LOCALHOST_WARNING", "False")
         .env("ANSIBLE_PIPELINING", "1")
         .args(["-f", "1", "--diff", "-e"])
-        .arg(format!("ansible_python_interpreter={}", bin.join("python").display()));
+        .arg(format!("{PYTHON}={}", bin.join("python").display()));
     for inventory in &asked.inventories {
         command.arg("-i").arg(inventory);
     }
@@ -407,6 +417,11 @@ fn checkouts_move_alike() {
 #[test]
 fn keys_of_hosts_are_kept_alike() {
     compare("known_hosts.yml", &[PLAIN, PLAIN]);
+}
+
+#[test]
+fn packages_of_python_come_and_go_alike() {
+    compare("pip.yml", &[PLAIN]);
 }
 
 #[test]

@@ -907,6 +907,28 @@ const KNOWN_HOSTS_ARGS: &[Arg] = &[
     arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
 ];
 
+const PIP_ARGS: &[Arg] = &[
+    arg("state", Kind::Str).default(Preset::Str("present")).choices(&[
+        "present",
+        "absent",
+        "latest",
+        "forcereinstall",
+    ]),
+    arg("name", Kind::List),
+    arg("version", Kind::Str),
+    arg("requirements", Kind::Str),
+    arg("virtualenv", Kind::Path),
+    arg("virtualenv_site_packages", Kind::Bool).default(Preset::Bool(false)),
+    arg("virtualenv_command", Kind::Path).default(Preset::Str("virtualenv")),
+    arg("virtualenv_python", Kind::Str),
+    arg("extra_args", Kind::Str),
+    arg("editable", Kind::Bool).default(Preset::Bool(false)),
+    arg("chdir", Kind::Path),
+    arg("executable", Kind::Path),
+    arg("umask", Kind::Str),
+    arg("break_system_packages", Kind::Bool).default(Preset::Bool(false)),
+];
+
 const TIMEZONE_ARGS: &[Arg] =
     &[arg("hwclock", Kind::Str).choices(&["local", "UTC"]).aka(&["rtc"]), arg("name", Kind::Str)];
 
@@ -1091,6 +1113,10 @@ pub const KNOWN: &[ModuleSpec] = &[
     module("package", PACKAGE_ARGS).checks(),
     module("package_facts", PACKAGE_FACTS_ARGS).checks(),
     module("ping", PING_ARGS).checks(),
+    module("pip", PIP_ARGS)
+        .checks()
+        .one_of(&[&["name", "requirements"]])
+        .exclusive(&[&["name", "requirements"], &["executable", "virtualenv"]]),
     module("replace", REPLACE_ARGS).file_args().checks(),
     module("service", SERVICE_ARGS).checks().one_of(&[&[
         "state",

@@ -349,6 +349,10 @@ pub const MANAGER: &str = "_updraft_manager";
 /// just that, the task goes on; otherwise nothing is done, and the answer has the field [`SEND`].
 pub const SAME: &str = "_updraft_same";
 
+/// Argument of modules that work with Python: the interpreters that Ansible's own modules would be
+/// run by, the first that is there, as [`ForeignModule::interpreters`] has them.
+pub const PYTHONS: &str = "_updraft_pythons";
+
 /// Field of the result of `copy` that asks for the content.
 pub const SEND: &str = "_updraft_send";
 

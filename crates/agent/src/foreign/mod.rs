@@ -13,7 +13,6 @@ use crate::connection::{Connection, Task};
 use crate::exec;
 use crate::failure::{refused, system};
 use crate::files::random;
-use rustix::fs::Access;
 use serde_json::{Map, Value};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -26,9 +25,6 @@ use updraft_wire::{
 
 /// What a shell says, and exits with, when a program is not there.
 const NOT_FOUND: i32 = 127;
-
-/// Where interpreters are looked for beside `PATH`, which a login that is none may not have.
-const PATHS: &[&str] = &["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin"];
 
 /// Runs a foreign module.
 pub(crate) fn run(
@@ -135,19 +131,9 @@ pub(crate) fn object(stdout: &str) -> Option<(Map<String, Value>, String)> {
 
 /// The first interpreter that is there.
 fn interpreter(module: &ForeignModule, request: &ModuleRequest) -> Option<String> {
-    let runs = |path: &Path| path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok();
-    let context = updraft_modules::Context::system();
-    let path = request.env.get("PATH").map(String::as_str).or_else(|| context.var("PATH"));
-    let dirs: Vec<&str> =
-        path.unwrap_or_default().split(':').chain(PATHS.iter().copied()).collect();
-    module.interpreters.iter().find_map(|name| {
-        if name.contains('/') {
-            return runs(Path::new(name)).then(|| name.clone());
-        }
-        let mut places =
-            dirs.iter().filter(|dir| !dir.is_empty()).map(|dir| Path::new(dir).join(name));
-        places.find(|path| runs(path)).map(|path| path.display().to_string())
-    })
+    let mut context = updraft_modules::Context::system();
+    context.env.clone_from(&request.env);
+    context.interpreter(&module.interpreters)
 }
 
 /// What a shell would have said.

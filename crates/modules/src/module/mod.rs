@@ -31,6 +31,7 @@ mod modprobe;
 mod mount;
 mod package_facts;
 mod ping;
+mod pip;
 mod replace;
 mod service;
 mod service_facts;
@@ -85,6 +86,7 @@ const MODULES: &[(&str, Run)] = &[
     ("package", apt::run_package),
     ("package_facts", package_facts::run),
     ("ping", ping::run),
+    ("pip", pip::run),
     ("replace", replace::run),
     ("service", service::run),
     ("service_facts", service_facts::run),

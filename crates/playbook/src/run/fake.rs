@@ -155,7 +155,7 @@ impl FakeHost {
                 }
                 None => json!({"changed": false, "stat": {"exists": false}}),
             },
-            "file" | "service" | "apt" | "systemd" | "uri" => json!({"changed": true}),
+            "file" | "service" | "apt" | "pip" | "systemd" | "uri" => json!({"changed": true}),
             "package" if text("name") == "alien" => {
                 json!({"failed": true, "msg": "there is none", MANAGER: "zypper"})
             }

@@ -68,6 +68,7 @@ const WIDE: &[&str] = &[
     "include_vars",
     "iptables",
     "mount",
+    "pip",
     "service",
     "shell",
     "systemd",

@@ -14,15 +14,18 @@ use std::time::Duration;
 use updraft_base::Digest;
 use updraft_remote::Session;
 use updraft_wire::{
-    ForeignModule, ForeignOutput, ForeignStyle, Job, ModuleRequest, Put, Request, Response,
+    ForeignModule, ForeignOutput, ForeignStyle, Job, ModuleRequest, PYTHONS, Put, Request, Response,
 };
 
 /// The version of the language, which modules are told.
 const VERSION: &str = "2.19.14";
 
+/// Modules of ours that work with the Python that Ansible's own would be run by.
+const OF_PYTHON: &[&str] = &["pip"];
+
 /// Interpreters that are looked for on a host where none is told, as Ansible's
 /// `INTERPRETER_PYTHON_FALLBACK` has them.
-const PYTHONS: &[&str] = &[
+const FALLBACK: &[&str] = &[
     "python3.13",
     "python3.12",
     "python3.11",
@@ -84,7 +87,8 @@ impl Crew<'_> {
         let no_log = super::execute::truth(call.context, call.task.common.no_log.as_ref())?;
         self.internal(&mut request.args, call, &found.name, no_log);
         let (_, context) = self.worker(call);
-        let (interpreters, interpreter_args) = self.interpreters(&context, bundle)?;
+        let (interpreters, interpreter_args) =
+            self.interpreters(&context, &bundle.shebang, bundle.style)?;
         let name = match bundle.style {
             ForeignStyle::Python => found.dotted.clone(),
             _ => found
@@ -129,15 +133,30 @@ impl Crew<'_> {
         }
     }
 
+    /// Tells one of our modules that works with Python which one that is.
+    pub(super) fn tell_pythons(
+        &self,
+        call: &Call<'_>,
+        request: &mut ModuleRequest,
+    ) -> Result<(), Fault> {
+        if OF_PYTHON.contains(&request.name.as_str()) {
+            let (_, context) = self.worker(call);
+            let (pythons, _) = self.interpreters(&context, &[], ForeignStyle::Python)?;
+            request.args.insert(PYTHONS.to_owned(), Json::from(pythons));
+        }
+        Ok(())
+    }
+
     /// What runs a module on the host, the best first, and with which arguments.
     fn interpreters(
         &self,
         context: &Context,
-        bundle: &Bundle,
+        shebang: &[String],
+        style: ForeignStyle,
     ) -> Result<(Vec<String>, Vec<String>), Fault> {
-        let mut words = bundle.shebang.iter();
+        let mut words = shebang.iter();
         let mut first = words.next().map_or("/usr/bin/python", String::as_str);
-        if bundle.style == ForeignStyle::Python && first.ends_with("/env") {
+        if style == ForeignStyle::Python && first.ends_with("/env") {
             first = words.next().map_or("/usr/bin/python", String::as_str);
         }
         let args: Vec<String> = words.cloned().collect();
@@ -197,7 +216,7 @@ pub(super) async fn ask(
 }
 
 fn pythons() -> Vec<String> {
-    PYTHONS.iter().map(|&name| name.to_owned()).collect()
+    FALLBACK.iter().map(|&name| name.to_owned()).collect()
 }
 
 async fn bring(session: &dyn Session, bundle: &Bundle, digest: Digest) -> Result<(), Dict> {

@@ -112,7 +112,11 @@ impl Crew<'_> {
         args: &Dict,
         job: Option<Job>,
     ) -> Dict {
-        let request = match self.request(call, asked, args) {
+        let request = self.request(call, asked, args).and_then(|mut request| {
+            self.tell_pythons(call, &mut request)?;
+            Ok(request)
+        });
+        let request = match request {
             Ok(request) => {
                 // What a job found is asked for later.
                 ModuleRequest { brief: request.brief && job.is_none(), job: job.clone(), ..request }

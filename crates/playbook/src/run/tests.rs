@@ -350,6 +350,18 @@ fn a_task_that_asks_for_differences_shows_them() {
 }
 
 #[test]
+fn a_module_that_works_with_python_is_told_which_one() {
+    let ran = run(
+        "- pip: {name: a}\n- ansible.builtin.pip: {name: a}\n  vars: {ansible_python_interpreter: /opt/python -E}\n- command: echo x",
+    );
+    let log = ran.net.log("h1");
+    let told = |at: usize| log[at].1.get("_updraft_pythons");
+    assert!(told(0).unwrap().as_array().unwrap().contains(&"/usr/bin/python3".into()));
+    assert_eq!(told(1), Some(&serde_json::json!(["/opt/python"])));
+    assert_eq!(told(2), None);
+}
+
+#[test]
 fn templates_are_rendered_here_and_written_there() {
     let ran = Case::new("- hosts: all\n  gather_facts: false\n  vars: {list: [1, 2], name: site}\n  tasks:\n    - template: {src: a.j2, dest: /a, mode: '0640', owner: root}\n    - template: src=raw.j2 dest=/raw\n    - copy: {src: big, dest: /big}\n    - copy: {content: {a: [1]}, dest: /json}\n")
         .file("templates/a.j2", "# {{ ansible_managed }}\n{% for i in list %}\nline {{ i }} {{ template_path }}\n{% endfor %}\n{% include 'part.j2' %}\n")

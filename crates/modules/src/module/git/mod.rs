@@ -7,13 +7,14 @@ mod tool;
 
 use crate::args::Args;
 use crate::context::Context;
+use crate::mode::umask_of;
 use crate::outcome::{Done, Fault, OrFail, Outcome, fail};
 use crate::place;
 use crate::process::Cmd;
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tool::{Git, fingerprint_of, hidden, home_of, said, umask_of, version_of};
+use tool::{Git, fingerprint_of, hidden, home_of, said, version_of};
 
 pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     let program = match args.str("executable") {

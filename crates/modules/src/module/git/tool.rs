@@ -4,8 +4,7 @@
 
 use crate::context::Context;
 use crate::outcome::{Fault, OrFail, fail};
-use crate::process::{Cmd, Ran};
-use serde_json::Value;
+use crate::process::{Cmd, Ran, not_run};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,11 +40,7 @@ impl Git<'_> {
         if dir.is_dir() {
             cmd = cmd.dir(dir);
         }
-        cmd.run(self.ctx).map_err(|error| {
-            let fault = fail!("Error executing command.").with("cmd", self.line(words));
-            let fault = fault.with("stdout", "").with("stderr", "");
-            fault.with("rc", error.raw_os_error().unwrap_or(-1))
-        })
+        cmd.run(self.ctx).map_err(|error| not_run(self.line(words), &error))
     }
 
     /// Runs git in the checkout.
@@ -332,22 +327,6 @@ pub(super) fn hidden(text: &str) -> String {
     shown
 }
 
-/// The umask a task asks for: text of octal digits.
-pub(super) fn umask_of(value: Option<&Value>) -> Result<Option<u32>, Fault> {
-    match value {
-        None => Ok(None),
-        Some(Value::String(text)) => {
-            let digits = text.trim();
-            let digits = digits.strip_prefix("0o").unwrap_or(digits);
-            let mask = u32::from_str_radix(digits, 8).ok().filter(|mask| *mask <= 0o777);
-            let why = format!("invalid literal for int() with base 8: '{text}'");
-            mask.map(Some)
-                .ok_or_else(|| fail!("umask must be an octal integer").with("details", why))
-        }
-        Some(_) => Err(fail!("umask must be defined as a quoted octal integer")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -409,8 +388,5 @@ mod tests {
         let told = "[GNUPG:] NEWSIG\n[GNUPG:] VALIDSIG F 2026-01-01 1 0 4 0 22 8 00 PRIMARY\n";
         assert_eq!(fingerprint_of(told), Some("F"));
         assert_eq!(fingerprint_of("[GNUPG:] ERRSIG"), None);
-        assert_eq!(umask_of(Some(&Value::from("0o27"))).unwrap(), Some(0o27));
-        assert!(umask_of(Some(&Value::from(27))).is_err());
-        assert!(umask_of(Some(&Value::from("9"))).is_err());
     }
 }
