@@ -85,10 +85,8 @@ impl Outside for Controller {
     fn shell(&self, command: &str, directory: &Path) -> Result<Ran, String> {
         // As long as a command may need; whoever waits can interrupt.
         let hour = Duration::from_secs(3600);
-        let mut cmd = Cmd::new("/bin/sh").args(["-c", command]).cwd(directory).within(hour);
-        for (name, value) in &self.0 {
-            cmd = cmd.env(name, value);
-        }
+        let cmd = Cmd::new("/bin/sh").args(["-c", command]).cwd(directory).within(hour);
+        let cmd = cmd.environment(&self.0);
         let ran = tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(LocalHost.run(cmd.accept_all()))
         });
