@@ -37,6 +37,7 @@ mod remote;
 mod sources;
 mod state;
 mod strategy;
+mod synchronize;
 mod tags;
 mod tree;
 mod vars;
