@@ -255,7 +255,6 @@ impl Playbook {
         let mut recap = runner.shared.recap();
         recap.broken = runner.broken;
         recap.verdict = Some(runner.verdict);
-        sink.event(Event::Ended(recap.clone()));
         Ok(recap)
     }
 

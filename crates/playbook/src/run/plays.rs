@@ -163,6 +163,7 @@ impl Runner<'_> {
             if !lost.is_empty() {
                 self.keep_for_retry(Path::new(file), lost.keys().map(String::as_str).collect());
             }
+            self.sink.event(Event::Ended(self.shared.recap()));
             if ended || !lost.is_empty() {
                 return;
             }

@@ -25,8 +25,29 @@ fn a_playbook_that_loses_a_host_is_the_last_and_who_failed_is_written_down() {
     assert_eq!(std::fs::read_to_string(&retry).unwrap(), "h1\nh3\n");
     let told = format!("\n\tto retry, use: --limit @{}\n", retry.display());
     assert!(ran.text.contains(&told), "{}", ran.text);
-    // Where all is well, the next one has its turn.
-    assert_eq!(Case::new(two).then("two.yml", two).run().said(), ["two", "two"]);
+    assert_eq!(ran.text.matches("PLAY RECAP").count(), 1);
+    // Where all is well, the next one has its turn; what is counted goes on.
+    let ran = Case::new(two).then("two.yml", two).run();
+    assert_eq!(ran.said(), ["two", "two"]);
+    let recaps: Vec<&str> = ran.text.split("PLAY RECAP").skip(1).collect();
+    assert!(recaps.len() == 2 && recaps[0].contains("ok=1 ") && recaps[1].contains("ok=2 "));
+}
+
+#[test]
+fn banners_show_arguments_to_those_who_want_them() {
+    let site = "- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: {msg: '{{ inventory_hostname }}'}\n    - command: echo hi\n      name: greet\n    - debug: msg=secret\n      no_log: true\n    - ping:\n";
+    let mut case = Case::new(site);
+    case.config.display_args = Setting { value: true, from: Source::Asked };
+    let ran = case.run();
+    for banner in [
+        "TASK [debug msg={{ inventory_hostname }}] *",
+        "TASK [greet _raw_params=echo hi] *",
+        "TASK [debug] *",
+        "TASK [ping ] *",
+    ] {
+        assert!(ran.text.contains(banner), "{banner}: {}", ran.text);
+    }
+    assert!(!Case::new(site).run().text.contains("_raw_params"));
 }
 
 #[test]
