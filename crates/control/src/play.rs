@@ -22,7 +22,8 @@ use updraft_playbook::template::{Outside, Ran, World};
 use updraft_playbook::value::Dict;
 use updraft_playbook::vault::Vault;
 use updraft_playbook::{
-    Faults, HostTarget, Listing, Loader, Modules, Operator, Playbook, Reach, ReachError, RunOptions,
+    Faults, HostTarget, Listing, LoadFault, Loader, Modules, Operator, Playbook, Reach, ReachError,
+    RunOptions,
 };
 use updraft_remote::Session;
 
@@ -420,12 +421,9 @@ pub fn extra_vars(texts: &[String], vault: &Vault) -> Result<Dict, ControlError>
                 })?);
             }
             None => {
-                let pairs =
-                    updraft_playbook::key_values(text).map_err(|what| ControlError::Unknown {
-                        what: "`=` in the variable",
-                        name: what,
-                        known: Vec::new(),
-                    })?;
+                let fault = |what| LoadFault { at: None, what };
+                let pairs = updraft_playbook::key_values(text)
+                    .map_err(|what| ControlError::Playbook(fault(what).into()))?;
                 all.extend(pairs);
             }
         }

@@ -90,3 +90,46 @@ fn a_task_to_start_at_that_is_nowhere_is_told() {
     assert!(!at("tw*").text.contains("No matching task"));
     assert!(at("three").text.contains("No matching task \"three\" found."));
 }
+
+#[test]
+fn where_nobody_can_be_asked_a_prompt_has_its_default_or_nothing() {
+    let site = "- hosts: all\n  gather_facts: false\n  vars_prompt: [{name: a, default: usual}, {name: b}]\n  tasks: [{debug: {msg: '{{ a }} {{ b }}'}}]\n";
+    let ran = Case::new(site).run();
+    assert_eq!(ran.said(), ["usual None"]);
+    assert!(ran.text.contains("[WARNING]: Not prompting as we are not in interactive mode"));
+    // Who is to say something twice is asked until both are the same.
+    let twice = site.replace("{name: b}", "{name: b, confirm: true}");
+    let ran = Case::new(&twice).answers(&["", "x", "y", "z", "z"]).run();
+    assert_eq!(ran.said(), ["usual z"]);
+    assert!(ran.text.contains("***** VALUES ENTERED DO NOT MATCH ****"), "{}", ran.text);
+}
+
+#[test]
+fn what_failed_is_known_to_whoever_rescues_it() {
+    let ran = super::run(
+        "- block:\n    - name: do {{ who }}\n      command: exit {{ code }}\n      vars: {who: it, code: 2}\n      when: code == 2\n      tags: [a]\n      register: r\n      delay: 1\n  rescue:\n    - debug: msg=\"{{ (ansible_failed_task.name, ansible_failed_task.args, ansible_failed_task.when, ansible_failed_task.tags, ansible_failed_task.register, ansible_failed_task.vars, ansible_failed_task.delay, ansible_failed_task._resolved_action, ansible_failed_task.become, ansible_failed_task.delegate_to) | to_json }}\"\n- block:\n    - debug: msg={{ nope }}\n  rescue:\n    - debug: msg=\"{{ ansible_failed_task.name | length }} {{ ansible_failed_task.args.msg | default('unknown') }}\"\n",
+    );
+    let told = ran.said();
+    assert!(told[0].contains("do it"), "{told:?}");
+    for part in ["exit 2", "code == 2", "ansible.builtin.command", "null"] {
+        assert!(told[0].contains(part), "{part}: {told:?}");
+    }
+    assert_eq!(told[1], "0 unknown");
+}
+
+#[test]
+fn a_file_that_is_nowhere_is_told_as_each_action_tells_it() {
+    let ran = super::run(
+        "- copy: {src: none, dest: /x}\n  ignore_errors: true\n- unarchive: {src: none, dest: /x}\n  ignore_errors: true\n- template: {src: none, dest: /x}\n  ignore_errors: true\n",
+    );
+    for part in [
+        "[ERROR]: Task failed: Unexpected AnsibleActionFail error: Could not find",
+        "\"msg\": \"Unexpected AnsibleActionFail error: Could not find",
+        "[ERROR]: Task failed: Could not find",
+        "\"msg\": \"Task failed: Could not find",
+        "\"msg\": \"Could not find",
+    ] {
+        assert!(ran.text.contains(part), "{part} is not in\n{}", ran.text);
+    }
+    assert!(!ran.text.contains("Module failed"), "{}", ran.text);
+}
