@@ -37,6 +37,7 @@ for_testing=(
   "grub-common: puts both together"
   "mtools: writes the partition that UEFI reads"
   "procps: looks at processes in the lab"
+  "rsync: keeps trees of the lab the same"
   "util-linux: unshare and nsenter for the lab"
   "shellcheck: reads our shell scripts"
 )

@@ -124,6 +124,7 @@ lab_tier() {
   step "release build" cargo xtask build
   step "fleet" scripts/as-root.sh lab/check-fleet.sh
   step "logins" scripts/as-root.sh lab/logins.sh
+  step "trees" scripts/as-root.sh lab/synchronize.sh
   step "plays, going wrong" scripts/as-root.sh lab/play-faults.sh
   # Two machines with cloud-init that boot twice: in the long tier.
   step "lab tier" lab_tests --skip others::

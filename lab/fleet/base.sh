@@ -4,7 +4,7 @@
 set -euo pipefail
 
 base_suite=bookworm
-base_packages=openssh-server,python3,python3-apt,sudo,iproute2,iputils-ping,procps,ca-certificates,systemd-sysv,dbus
+base_packages=openssh-server,python3,python3-apt,sudo,iproute2,iputils-ping,procps,rsync,ca-certificates,systemd-sysv,dbus
 base_cache=${UPDRAFT_LAB_CACHE:-/var/cache/updraft-lab}
 # Named by what it is made from, so a change of this file makes a new one.
 base=$base_cache/base-$(cat "${BASH_SOURCE[0]}" "$(dirname "${BASH_SOURCE[0]}")/init" | sha256sum | cut -c 1-12)

@@ -119,7 +119,7 @@ impl Audience for PlayView {
                 let (began, awaited) = (Instant::now(), BTreeSet::new());
                 *task = Some(Task { name: name.clone(), began, hosts: 0, awaited });
             }
-            PlayEvent::Awaited(hosts) => {
+            PlayEvent::Awaited { hosts, .. } => {
                 if let Some(task) = &mut *task {
                     task.hosts = hosts.len();
                     task.awaited = hosts.iter().cloned().collect();

@@ -55,6 +55,11 @@ impl Terminal {
         self.live && std::io::stdout().is_terminal()
     }
 
+    /// The same, with colour or without it whatever it looks like.
+    pub(crate) fn coloured(self, colour_err: bool) -> Self {
+        Self { colour_err, ..self }
+    }
+
     /// The same, speaking as Ansible does if called by the name of one of its commands.
     pub(crate) fn speaking(self, shim: bool) -> Self {
         Self { shim, ..self }

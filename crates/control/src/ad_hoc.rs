@@ -182,6 +182,7 @@ mod tests {
                 verbosity: 0,
                 colour: false,
                 one_line: false,
+                diff_context: 3,
                 dialect: Default::default(),
             },
             tree: None,

@@ -265,10 +265,8 @@ struct LocalScripts<'a>(&'a Settings);
 
 impl Scripts for LocalScripts<'_> {
     fn run(&self, script: &Path, args: &[&str]) -> Result<inventory::Said, String> {
-        let mut cmd = Cmd::new(script).args(args).within(Duration::from_secs(120)).accept_all();
-        for (name, value) in &self.0.environment {
-            cmd = cmd.env(name, value);
-        }
+        let cmd = Cmd::new(script).args(args).within(Duration::from_secs(120)).accept_all();
+        let cmd = cmd.environment(&self.0.environment);
         let ran = tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(LocalHost.run(cmd))
         });

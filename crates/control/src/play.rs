@@ -22,7 +22,8 @@ use updraft_playbook::template::{Outside, Ran, World};
 use updraft_playbook::value::Dict;
 use updraft_playbook::vault::Vault;
 use updraft_playbook::{
-    Faults, HostTarget, Listing, Loader, Modules, Operator, Playbook, Reach, ReachError, RunOptions,
+    Faults, HostTarget, Listing, LoadFault, Loader, Modules, Operator, Playbook, Reach, ReachError,
+    RunOptions,
 };
 use updraft_remote::Session;
 
@@ -85,10 +86,8 @@ impl Outside for Controller {
     fn shell(&self, command: &str, directory: &Path) -> Result<Ran, String> {
         // As long as a command may need; whoever waits can interrupt.
         let hour = Duration::from_secs(3600);
-        let mut cmd = Cmd::new("/bin/sh").args(["-c", command]).cwd(directory).within(hour);
-        for (name, value) in &self.0 {
-            cmd = cmd.env(name, value);
-        }
+        let cmd = Cmd::new("/bin/sh").args(["-c", command]).cwd(directory).within(hour);
+        let cmd = cmd.environment(&self.0);
         let ran = tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(LocalHost.run(cmd.accept_all()))
         });
@@ -422,12 +421,9 @@ pub fn extra_vars(texts: &[String], vault: &Vault) -> Result<Dict, ControlError>
                 })?);
             }
             None => {
-                let pairs =
-                    updraft_playbook::key_values(text).map_err(|what| ControlError::Unknown {
-                        what: "`=` in the variable",
-                        name: what,
-                        known: Vec::new(),
-                    })?;
+                let fault = |what| LoadFault { at: None, what };
+                let pairs = updraft_playbook::key_values(text)
+                    .map_err(|what| ControlError::Playbook(fault(what).into()))?;
                 all.extend(pairs);
             }
         }

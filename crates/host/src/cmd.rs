@@ -14,8 +14,8 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A program to run: argv, never shell text.
 ///
-/// The environment is cleared but for a fixed `PATH` and `LC_ALL=C.UTF-8`, standard input is
-/// closed unless bytes are given, and there is always a deadline.
+/// The environment is cleared but for a fixed `PATH` and `LC_ALL=C.UTF-8`, unless somebody's is
+/// given; standard input is closed unless bytes are given, and there is always a deadline.
 #[derive(Clone)]
 pub struct Cmd {
     pub(crate) program: OsString,
@@ -23,6 +23,8 @@ pub struct Cmd {
     /// Positions in `args` that [`Cmd::redacted`] hides.
     secret: Vec<usize>,
     pub(crate) env: Vec<(OsString, OsString)>,
+    /// The locale is a matter of `env`.
+    pub(crate) own_locale: bool,
     pub(crate) stdin: Option<Vec<u8>>,
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) deadline: Duration,
@@ -43,6 +45,7 @@ impl Cmd {
             args: Vec::new(),
             secret: Vec::new(),
             env: Vec::new(),
+            own_locale: false,
             stdin: None,
             cwd: None,
             deadline: DEFAULT_DEADLINE,
@@ -77,6 +80,17 @@ impl Cmd {
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
+    }
+
+    /// Sets the environment of whoever wants the program: also its locale, or that it has none.
+    #[must_use]
+    pub fn environment<N, V>(mut self, variables: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        self.own_locale = true;
+        variables.into_iter().fold(self, |cmd, (name, value)| cmd.env(name, value))
     }
 
     /// Gives these bytes on standard input, then closes it.

@@ -103,7 +103,7 @@ fn command(cmd: &Cmd) -> Command {
         .args(&cmd.args)
         .env_clear()
         .env("PATH", SEARCH_PATH)
-        .env("LC_ALL", "C.UTF-8")
+        .envs((!cmd.own_locale).then_some(("LC_ALL", "C.UTF-8")))
         .envs(cmd.env.iter().map(|(name, value)| (name, value)));
     if let Some(cwd) = &cmd.cwd {
         command.current_dir(cwd);

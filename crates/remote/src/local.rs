@@ -20,8 +20,7 @@ pub async fn local_session(
     environment: &BTreeMap<String, String>,
 ) -> Result<AgentSession, RemoteError> {
     let name = "localhost";
-    let cmd = Cmd::new(agent).args(["serve", "--stdio"]);
-    let cmd = environment.iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value));
+    let cmd = Cmd::new(agent).args(["serve", "--stdio"]).environment(environment);
     let child = host
         .spawn(cmd)
         .await

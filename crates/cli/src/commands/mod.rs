@@ -14,7 +14,7 @@ mod services;
 mod snapshots;
 mod vault;
 
-use crate::args::{Agent, Cli, Command, Global};
+use crate::args::{Agent, Cli, Color, Command, Global};
 use crate::env;
 use crate::ui::Terminal;
 use std::collections::BTreeMap;
@@ -129,6 +129,12 @@ pub(crate) async fn run(cli: Cli) -> u8 {
             terminal.complain_text(&told, None);
             return ASKED;
         }
+    };
+    let terminal = match (*config.force_colour, *config.no_colour) {
+        _ if cli.global.color != Color::Auto || !speaks_ansible(&cli.command) => terminal,
+        (true, _) => terminal.coloured(true),
+        (false, true) => terminal.coloured(false),
+        (false, false) => terminal,
     };
     if let Some(path) = config.log_path.as_deref().filter(|_| speaks_ansible(&cli.command))
         && let Err(error) = crate::log::begin(path.as_ref(), &env::login(), Arc::new(SystemClock))

@@ -38,6 +38,7 @@ mod service_facts;
 mod setup;
 pub(crate) mod slurp;
 mod stat;
+mod synchronize;
 mod sysctl;
 pub(crate) mod systemd;
 mod tempfile;
@@ -93,6 +94,7 @@ const MODULES: &[(&str, Run)] = &[
     ("setup", setup::run),
     ("slurp", slurp::run),
     ("stat", stat::run),
+    ("synchronize", synchronize::run),
     ("sysctl", sysctl::run),
     ("systemd_service", systemd::run),
     ("tempfile", tempfile::run),

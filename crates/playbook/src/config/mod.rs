@@ -251,6 +251,12 @@ settings! {
         [("defaults", "deprecation_warnings")], true);
     /// Have modules tell how files change, without `--diff`.
     diff_always: bool = truth(["ANSIBLE_DIFF_ALWAYS"], [("diff", "always")], false);
+    /// Lines around a change that are shown with it.
+    diff_context: i64 = number(["ANSIBLE_DIFF_CONTEXT"], [("diff", "context")], 3);
+    /// Colour everywhere.
+    force_colour: bool = truth(["ANSIBLE_FORCE_COLOR"], [("defaults", "force_color")], false);
+    /// Colour nowhere, unless it is forced.
+    no_colour: bool = truth(["ANSIBLE_NOCOLOR"], [("defaults", "nocolor")], false);
     /// Whether and when facts are gathered: `implicit`, `explicit` or `smart`.
     gathering: String = text(["ANSIBLE_GATHERING"], [("defaults", "gathering")], "implicit");
     /// How dicts from several places come together: `replace` or `merge`.
@@ -316,6 +322,12 @@ settings! {
     /// Plays and tasks that change nothing say so.
     check_mode_markers: bool = truth(["ANSIBLE_CHECK_MODE_MARKERS"],
         [("defaults", "check_mode_markers")], false);
+    /// Banners of tasks show their arguments.
+    display_args: bool = truth(["ANSIBLE_DISPLAY_ARGS_TO_STDOUT"],
+        [("defaults", "display_args_to_stdout")], false);
+    /// Each host that begins a task is shown.
+    show_per_host_start: bool = truth(["ANSIBLE_SHOW_PER_HOST_START"],
+        [("defaults", "show_per_host_start")], false);
     /// Where a task stands that failed is shown.
     show_task_path_on_failure: bool = truth(["ANSIBLE_SHOW_TASK_PATH_ON_FAILURE"],
         [("defaults", "show_task_path_on_failure")], false);

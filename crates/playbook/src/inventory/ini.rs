@@ -12,12 +12,14 @@ enum Section {
     Vars,
 }
 
+/// Reads a file. With faults in it, what stands before the first of them is known.
 pub(crate) fn read(
     inventory: &mut Inventory,
     file: &str,
     text: &str,
 ) -> Result<(), Vec<LoadFault>> {
     let mut faults = Vec::new();
+    let mut before: Option<Inventory> = None;
     let mut group = "ungrouped".to_owned();
     let mut section = Section::Hosts;
     // Groups that are named and not yet declared: the line, and the group that holds them.
@@ -44,10 +46,9 @@ pub(crate) fn read(
                 "children" => Section::Children,
                 "vars" => Section::Vars,
                 other => {
-                    faults.push(LoadFault::at(
-                        at(indent),
-                        format!("unknown kind of section `{other}`"),
-                    ));
+                    before.get_or_insert_with(|| inventory.clone());
+                    let what = format!("unknown kind of section `{other}`");
+                    faults.push(LoadFault::at(at(indent), what));
                     continue;
                 }
             };
@@ -85,6 +86,7 @@ pub(crate) fn read(
             },
         };
         if let Err(what) = result {
+            before.get_or_insert_with(|| inventory.clone());
             faults.push(LoadFault::at(at(indent), what));
         }
     }
@@ -97,6 +99,9 @@ pub(crate) fn read(
             }
         };
         faults.push(LoadFault::at(at, what));
+    }
+    if let Some(before) = before {
+        *inventory = before;
     }
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }

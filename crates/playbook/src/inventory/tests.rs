@@ -91,6 +91,10 @@ fn faults_of_an_ini_file_are_told_all_at_once_with_their_lines() {
     assert_eq!(lines[4], "h:5:1: Section [d:vars] not valid for undefined group 'd'.");
     assert!(lines[0].starts_with("h:1:1: unknown kind of section"));
     assert!(lines[2].contains("itself"), "{lines:?}");
+    // As Ansible has it, what comes after the first is not there.
+    assert_eq!(inventory.hosts().count(), 0);
+    ini::read(&mut inventory, "h", "[web]\na\n[web:chidren]\nb\n").unwrap_err();
+    assert_eq!(inventory.hosts().collect::<Vec<_>>(), ["a"]);
 }
 
 #[test]

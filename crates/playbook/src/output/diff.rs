@@ -2,21 +2,18 @@
 
 use crate::value::{Indent, Value, python_json};
 
-/// Lines of context around a change.
-const CONTEXT: usize = 3;
-
 /// More lines than this on both sides are not compared line by line.
 const LINES: usize = 20_000;
 
-/// The text for a result's `diff`.
-pub(super) fn render(diff: &Value) -> String {
+/// The text for a result's `diff`, with so many lines around each change.
+pub(super) fn render(diff: &Value, context: usize) -> String {
     match diff.as_list() {
-        Some(parts) => parts.iter().map(one).collect::<Vec<_>>().concat(),
-        None => one(diff),
+        Some(parts) => parts.iter().map(|part| one(part, context)).collect::<Vec<_>>().concat(),
+        None => one(diff, context),
     }
 }
 
-fn one(diff: &Value) -> String {
+fn one(diff: &Value, context: usize) -> String {
     if let Some(prepared) = diff.get("prepared").filter(|text| text.is_true()) {
         return prepared.to_text() + "\n";
     }
@@ -51,18 +48,19 @@ fn one(diff: &Value) -> String {
         &after,
         &header("before_header", "before"),
         &header("after_header", "after"),
+        context,
     );
     if text.is_empty() { text } else { text + "\n" }
 }
 
 /// A unified diff, as Python's difflib writes it.
-pub(super) fn unified(before: &str, after: &str, from: &str, to: &str) -> String {
+pub(super) fn unified(before: &str, after: &str, from: &str, to: &str, context: usize) -> String {
     if before == after {
         return String::new();
     }
     let (a, b) = (lines(before), lines(after));
     let mut out = format!("--- {from}\n+++ {to}\n");
-    for hunk in hunks(&compare(&a, &b)) {
+    for hunk in hunks(&compare(&a, &b), context) {
         out.push_str(&hunk_text(&hunk, &a, &b));
     }
     out
@@ -142,7 +140,7 @@ fn common(a: &[&str], b: &[&str]) -> Vec<(usize, usize)> {
 }
 
 /// Changes that lie close together, with the lines around them.
-fn hunks(runs: &[Run]) -> Vec<Vec<Run>> {
+fn hunks(runs: &[Run], context: usize) -> Vec<Vec<Run>> {
     let mut hunks = Vec::new();
     let mut current: Vec<Run> = Vec::new();
     for (index, run) in runs.iter().enumerate() {
@@ -153,7 +151,7 @@ fn hunks(runs: &[Run]) -> Vec<Vec<Run>> {
         let length = run.a.1 - run.a.0;
         let (first, last) = (index == 0, index + 1 == runs.len());
         let clip = |from_end: bool, run: Run| {
-            let keep = length.min(CONTEXT);
+            let keep = length.min(context);
             if from_end {
                 Run { a: (run.a.1 - keep, run.a.1), b: (run.b.1 - keep, run.b.1), ..run }
             } else {
@@ -164,7 +162,7 @@ fn hunks(runs: &[Run]) -> Vec<Vec<Run>> {
             current.push(clip(true, *run));
         } else if last {
             current.push(clip(false, *run));
-        } else if length > 2 * CONTEXT {
+        } else if length > 2 * context {
             current.push(clip(false, *run));
             hunks.push(std::mem::take(&mut current));
             current.push(clip(true, *run));
@@ -216,17 +214,21 @@ mod tests {
     #[test]
     fn differences_are_laid_out_as_difflib_lays_them_out() {
         assert_eq!(
-            unified("", "hello\nworld\n", "before", "after: /x"),
+            unified("", "hello\nworld\n", "before", "after: /x", 3),
             "--- before\n+++ after: /x\n@@ -0,0 +1,2 @@\n+hello\n+world\n"
         );
         assert_eq!(
-            unified("hello\nworld\n", "hello\nthere\n", "before: /x", "after: /x"),
+            unified("hello\nworld\n", "hello\nthere\n", "before: /x", "after: /x", 3),
             "--- before: /x\n+++ after: /x\n@@ -1,2 +1,2 @@\n hello\n-world\n+there\n"
         );
         let long: String = (0..20).map(|n| format!("{n}\n")).collect();
         let changed = long.replace("3\n", "x\n").replace("16\n", "16");
-        let text = unified(&long, &changed, "a", "b");
+        let text = unified(&long, &changed, "a", "b", 3);
         assert!(text.contains("@@ -1,7 +1,7 @@\n 0\n 1\n 2\n-3\n+x\n 4\n"), "{text}");
         assert_eq!(text.matches("@@ -").count(), 2, "{text}");
+        // As many lines around a change as are asked for.
+        let text = unified(&long, &changed, "a", "b", 0);
+        assert!(text.contains("+++ b\n@@ -4 +4 @@\n-3\n+x\n@@ -14 +14 @@\n"), "{text}");
+        assert_eq!(unified(&long, &changed, "a", "b", 9).matches("@@ -").count(), 1);
     }
 }

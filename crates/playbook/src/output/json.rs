@@ -21,13 +21,13 @@ impl Event {
             Self::PlayBegan { name, check } => {
                 json!({"event": "play", "name": name.trim(), "check": check})
             }
-            Self::TaskBegan { name, handler, check, origin } => {
+            Self::TaskBegan { name, handler, check, origin, .. } => {
                 let told = json!({
                     "event": "task", "name": name.trim(), "handler": handler, "check": check,
                 });
                 with(told, origin.iter().flat_map(spot))
             }
-            Self::Awaited(hosts) => json!({"event": "awaited", "hosts": hosts}),
+            Self::Awaited { hosts, .. } => json!({"event": "awaited", "hosts": hosts}),
             Self::Ok { at, changed, result, .. } => {
                 with(of("ok", at, result), [("changed", json!(changed))])
             }

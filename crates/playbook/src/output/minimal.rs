@@ -21,6 +21,8 @@ pub struct MinimalOptions {
     pub colour: bool,
     /// One line for each host.
     pub one_line: bool,
+    /// Lines around a change.
+    pub diff_context: usize,
     /// Whose words are used for failures.
     pub dialect: Dialect,
 }
@@ -52,7 +54,7 @@ impl Minimal {
         let out = match event {
             Event::Ok { at, changed, result, .. } => {
                 let (word, code) = if *changed { ("CHANGED", "0;33") } else { ("SUCCESS", "0;32") };
-                diff_of(result) + &self.said(&at.host, word, " =>", code, result)
+                self.diff_of(result) + &self.said(&at.host, word, " =>", code, result)
             }
             Event::Failed { at, result, why, .. } => {
                 let classic = self.options.dialect == Dialect::Core214;
@@ -60,7 +62,7 @@ impl Minimal {
                     err += &(self.paint("0;31", &format!("[ERROR]: {why}")) + "\n\n");
                     self.last_fault = Some(why.clone());
                 }
-                diff_of(result) + &self.said(&at.host, "FAILED", "! =>", "0;31", result)
+                self.diff_of(result) + &self.said(&at.host, "FAILED", "! =>", "0;31", result)
             }
             Event::Skipped { at, .. } => {
                 self.paint("0;36", &format!("{} | SKIPPED", at.host)) + "\n"
@@ -138,15 +140,15 @@ impl Minimal {
         };
         self.paint(code, &line) + "\n"
     }
-}
 
-fn diff_of(result: &Value) -> String {
-    match result.get("diff") {
-        Some(found) => match diff::render(found) {
-            text if text.is_empty() => text,
-            text => text + "\n",
-        },
-        None => String::new(),
+    fn diff_of(&self, result: &Value) -> String {
+        match result.get("diff") {
+            Some(found) => match diff::render(found, self.options.diff_context) {
+                text if text.is_empty() => text,
+                text => text + "\n",
+            },
+            None => String::new(),
+        }
     }
 }
 
@@ -161,6 +163,7 @@ mod tests {
             verbosity: 0,
             colour: false,
             one_line,
+            diff_context: 3,
             dialect: Dialect::default(),
         };
         Minimal::new(options).render(event).0

@@ -81,6 +81,8 @@ pub enum Event {
     TaskBegan {
         /// Its name, with the role before it.
         name: String,
+        /// Its arguments as they stand there, where those are to be shown.
+        args: String,
         /// It is a handler.
         handler: bool,
         /// Nothing is changed.
@@ -89,7 +91,12 @@ pub enum Event {
         origin: Option<Origin>,
     },
     /// The hosts that are at the task now: it ends when all of them have told how it went.
-    Awaited(Vec<String>),
+    Awaited {
+        /// Its name, with the role before it.
+        task: String,
+        /// The hosts.
+        hosts: Vec<String>,
+    },
     /// A task or an item went well.
     Ok {
         /// Where.
@@ -185,6 +192,6 @@ pub enum Event {
     Fault(LoadFault),
     /// Something for those who asked to be told more, with how often they must have said `-v`.
     Detail(u8, String),
-    /// The run is over.
+    /// A playbook is over; what is counted is counted from the beginning of the run.
     Ended(Recap),
 }

@@ -110,10 +110,10 @@ impl Screen {
                 };
                 vec![Piece::out(self.banner(&title))]
             }
-            Event::TaskBegan { name, handler, origin, check } => {
+            Event::TaskBegan { name, args, handler, origin, check } => {
                 let kind = if *handler { "RUNNING HANDLER" } else { "TASK" };
                 let mark = if *check && show.check_markers { " [CHECK MODE]" } else { "" };
-                let mut text = self.banner(&format!("{kind} [{}]{mark}", name.trim()));
+                let mut text = self.banner(&format!("{kind} [{}{args}]{mark}", name.trim()));
                 if self.options.verbosity >= 2 {
                     text.push_str(&self.task_path(origin.as_ref()));
                 }
@@ -254,7 +254,13 @@ impl Screen {
             Event::Detail(level, text) if self.options.verbosity >= *level || show.details => {
                 vec![Piece::out(self.line(Colour::Blue, text))]
             }
-            Event::Awaited(_) | Event::Detail(..) => Vec::new(),
+            Event::Awaited { task, hosts } if show.host_starts => {
+                let line = |host: &String| {
+                    self.line(Colour::Green, &format!(" [started TASK: {task} on {host}]"))
+                };
+                vec![Piece::out(hosts.iter().map(line).collect())]
+            }
+            Event::Awaited { .. } | Event::Detail(..) => Vec::new(),
             Event::Warning(text) => self.warning(text).into_iter().collect(),
             Event::Deprecated(fault) => {
                 let told = self.told.insert(format!("{fault}"));
@@ -326,7 +332,8 @@ impl Screen {
         if why.is_empty() {
             return String::new();
         }
-        let text = chain_text(why, origin, causes);
+        // What programs say for a terminal ends its lines in a way of its own.
+        let text = chain_text(why, origin, causes).replace("\r\n", "\n");
         if !self.told.insert(text.clone()) {
             return String::new();
         }
@@ -349,7 +356,7 @@ impl Screen {
 
     fn diff(&self, result: &Value) -> String {
         let Some(found) = result.get("diff") else { return String::new() };
-        let text = diff::render(found);
+        let text = diff::render(found, self.options.show.diff_context);
         if !self.options.colour {
             return text;
         }
@@ -513,6 +520,17 @@ mod tests {
 
     // Every line below was printed by ansible-core 2.19.14 on 2026-11-21.
     #[test]
+    fn who_begins_a_task_is_told_where_that_is_wanted() {
+        let hosts = vec!["a".to_owned(), "b".to_owned()];
+        let began = Event::Awaited { task: "web : greet".to_owned(), hosts };
+        let mut screen = screen();
+        assert_eq!(screen.render(&began), "");
+        screen.options.show.host_starts = true;
+        let told = " [started TASK: web : greet on a]\n [started TASK: web : greet on b]\n";
+        assert_eq!(screen.render(&began), told);
+    }
+
+    #[test]
     fn lines_are_those_that_people_know() {
         let mut screen = screen();
         let mut show = |event: Event| screen.render(&event);
@@ -523,6 +541,7 @@ mod tests {
         assert_eq!(
             show(Event::TaskBegan {
                 name: "debug".to_owned(),
+                args: String::new(),
                 handler: false,
                 check: false,
                 origin: None

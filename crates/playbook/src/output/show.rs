@@ -15,6 +15,10 @@ pub struct Show {
     pub check_markers: bool,
     /// Where a task stands that failed (`show_task_path_on_failure`).
     pub path_on_failure: bool,
+    /// Each host that begins a task (`show_per_host_start`).
+    pub host_starts: bool,
+    /// Lines around a change (`[diff] context`).
+    pub diff_context: usize,
     /// Results are YAML, not JSON (`callback_result_format`).
     pub yaml: bool,
     /// Results are over several lines, or on one, whatever they are of (`callback_format_pretty`).
@@ -32,6 +36,8 @@ impl Default for Show {
             custom_stats: false,
             check_markers: false,
             path_on_failure: false,
+            host_starts: false,
+            diff_context: 3,
             yaml: false,
             pretty: None,
             details: false,

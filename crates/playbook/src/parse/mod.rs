@@ -130,12 +130,10 @@ impl Playbook {
 /// Variables of `key=value …`, as they stand on a command line.
 ///
 /// # Errors
-/// With the word that is none.
+/// When a quote does not end.
 pub fn key_values(text: &str) -> Result<Dict, String> {
-    let (pairs, rest) = split::named(text)?;
-    if !rest.is_empty() {
-        return Err(rest);
-    }
+    // Words that set nothing are passed over, as Ansible passes them over.
+    let (pairs, _) = split::named(text)?;
     Ok(pairs.iter().map(|(key, value)| (Key::str(key), Value::trusted(value, None))).collect())
 }
 

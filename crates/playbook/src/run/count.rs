@@ -4,9 +4,9 @@ use super::execute::truth;
 use super::outcome::{Ended, Outcome};
 use super::strategy::{Batch, Flow};
 use crate::output::Event;
-use crate::parse::tree::Task;
+use crate::parse::tree::{Condition, Task};
 use crate::template::Context;
-use crate::value::{Dict, Value};
+use crate::value::Value;
 
 impl Batch<'_> {
     /// Remembers who notified a handler.
@@ -112,13 +112,100 @@ impl Batch<'_> {
         let bare = task.name.as_ref().map_or(Value::str(""), |_| {
             Value::str(shown.rsplit_once(" : ").map_or(shown.as_str(), |(_, bare)| bare))
         });
-        let about = Value::dict_of([
-            ("name", bare),
-            ("action", Value::str(&task.word)),
-            ("args", Value::dict(Dict::new())),
-        ]);
-        host.set.put("ansible_failed_task", about);
+        host.set.put("ansible_failed_task", self.about(task, bare, &context));
         host.set.put("ansible_failed_result", Value::dict(outcome.result.clone()));
+    }
+
+    /// A task with its keywords, as far as they can be settled; what cannot stays as it was written.
+    fn about(&self, task: &Task, name: Value, context: &Context) -> Value {
+        let (common, options) = (&task.common, &self.crew.shared.options);
+        let settled = |value: &Value| match context.finish(value) {
+            Ok(Value::Omit) => Value::None,
+            Ok(value) => value,
+            Err(_) => value.clone(),
+        };
+        let or = |value: &Option<Value>, usual: Value| value.as_ref().map_or(usual, settled);
+        let all = |values: &[Value]| Value::list(values.iter().map(settled).collect());
+        let conditions = |conditions: &[Condition]| {
+            Value::strings(conditions.iter().map(|condition| condition.source()))
+        };
+        let args = match settled(&task.args) {
+            Value::Dict(args) => {
+                let given = args.iter().filter(|(_, value)| !matches!(value, Value::Omit));
+                Value::dict(given.map(|(key, value)| (key.clone(), value.clone())).collect())
+            }
+            args => args,
+        };
+        let text = |text: &Option<String>| text.as_ref().map_or(Value::None, Value::str);
+        let repeat = task.repeat.as_ref();
+        let own = repeat.filter(|repeat| repeat.lookup.is_none());
+        let resolved = self.crew.shared.modules.full_name(
+            task.foreign
+                .as_ref()
+                .map_or(task.module().unwrap_or(&task.word), |it| it.name.as_str()),
+        );
+        let detach = || or(&task.detach, Value::Int(0));
+        let poll = *self.crew.shared.world.config.poll_interval;
+        Value::dict_of([
+            ("_resolved_action", Value::from(resolved)),
+            ("action", Value::str(&task.word)),
+            ("any_errors_fatal", or(&common.any_errors_fatal, options.any_errors_fatal.into())),
+            ("args", args),
+            ("async", detach()),
+            ("async_val", detach()),
+            ("become", or(&common.become_it, options.become_it.into())),
+            ("become_exe", or(&common.become_exe, Value::None)),
+            ("become_flags", or(&common.become_flags, Value::None)),
+            (
+                "become_method",
+                or(
+                    &common.become_method,
+                    Value::str(options.become_method.as_deref().unwrap_or("sudo")),
+                ),
+            ),
+            ("become_user", or(&common.become_user, text(&options.become_user))),
+            ("changed_when", conditions(task.changed_when.as_deref().unwrap_or_default())),
+            ("check_mode", or(&common.check_mode, options.check.into())),
+            ("collections", Value::strings(&common.collections)),
+            (
+                "connection",
+                or(&common.connection, Value::str(options.connection.as_deref().unwrap_or("ssh"))),
+            ),
+            ("debugger", or(&common.debugger, Value::None)),
+            ("delay", or(&task.delay, Value::Int(5))),
+            ("delegate_facts", or(&common.delegate_facts, Value::None)),
+            ("delegate_to", or(&common.delegate_to, Value::None)),
+            ("diff", or(&common.diff, options.diff.into())),
+            ("environment", all(&common.environment)),
+            ("failed_when", conditions(task.failed_when.as_deref().unwrap_or_default())),
+            ("finalized", true.into()),
+            ("ignore_errors", or(&common.ignore_errors, Value::None)),
+            ("ignore_unreachable", or(&common.ignore_unreachable, Value::None)),
+            ("loop", own.map_or(Value::None, |repeat| settled(&repeat.over))),
+            ("loop_with", repeat.map_or(Value::None, |repeat| text(&repeat.lookup))),
+            ("module_defaults", all(&common.module_defaults)),
+            ("name", name),
+            ("no_log", or(&common.no_log, options.no_log.into())),
+            ("notify", if common.notify.is_empty() { Value::None } else { all(&common.notify) }),
+            ("poll", or(&task.poll, Value::Int(poll))),
+            ("port", or(&common.port, Value::None)),
+            ("register", text(&task.register)),
+            ("remote_user", or(&common.remote_user, text(&options.remote_user))),
+            ("retries", or(&task.retries, Value::None)),
+            ("run_once", or(&common.run_once, Value::None)),
+            ("squashed", true.into()),
+            ("tags", all(&common.tags)),
+            ("throttle", or(&common.throttle, Value::Int(0))),
+            ("timeout", or(&common.timeout, Value::Int(0))),
+            ("until", conditions(&task.until)),
+            (
+                "vars",
+                Value::dict(
+                    common.vars.iter().map(|(key, value)| (key.clone(), settled(value))).collect(),
+                ),
+            ),
+            ("when", conditions(&common.when)),
+        ])
     }
 
     /// Stops everybody where one failure, or too many, must.

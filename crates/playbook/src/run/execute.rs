@@ -220,6 +220,7 @@ impl<'r> Crew<'r> {
         told.no_log = no_log || hidden;
         if told.outcome.ended == Ended::Failed {
             self.put_verdict(task, &mut told.outcome);
+            self.put_missing(task, &mut told.outcome);
             // What Ansible has here where tracebacks are not asked for.
             let exception = Value::str(NO_TRACEBACK);
             told.outcome.result.entry(Key::str("exception")).or_insert(exception);
@@ -372,7 +373,7 @@ impl<'r> Crew<'r> {
             };
             let mut result = self.act_within(call, timeout).await;
             let always = result.contains_key(SHOW);
-            if until_wanted {
+            if until_wanted && tries > 1 {
                 put(
                     &mut result,
                     "attempts",

@@ -195,7 +195,7 @@ fn kept(source: &Source, place: &Path) -> Dict {
 }
 
 /// A path without `.` and `..`, as it is written; links are not asked.
-fn normal(path: &Path) -> PathBuf {
+pub(super) fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {

@@ -3,7 +3,7 @@
 use super::actions::done;
 use super::execute::{Call, Crew};
 use super::failure::unrendered;
-use super::outcome::{failed, flag, put};
+use super::outcome::{UNEXPECTED, failed, flag, put};
 use super::tree::Tree;
 use crate::template::{Context, Dialect, Interp, Syntax, encode, find_file, not_found, sha1_hex};
 use crate::value::{Dict, Key, Value};
@@ -32,6 +32,15 @@ const OURS: &[&str] = &[
     "output_encoding",
 ];
 
+/// What 2.19 says of a file that is nowhere on this side: each action has its own way to it.
+fn nowhere(call: &Call<'_>, what: &str) -> String {
+    match (call.context.world.dialect, call.module) {
+        (Dialect::Core219, "copy") => format!("{UNEXPECTED}{what}"),
+        (Dialect::Core219, "unarchive" | "assemble") => format!("Task failed: {what}"),
+        _ => what.to_owned(),
+    }
+}
+
 impl Crew<'_> {
     pub(super) fn local(&self, call: &Call<'_>, subdir: &str, name: &str) -> Result<PathBuf, Dict> {
         let mut interp = Interp::new(call.context);
@@ -39,7 +48,7 @@ impl Crew<'_> {
             Ok(Some(path)) => Ok(path),
             Ok(None) => {
                 let what = not_found(&mut interp, subdir, name);
-                let mut result = failed(&what);
+                let mut result = failed(nowhere(call, &what));
                 if call.context.world.dialect == Dialect::Core214 {
                     put(&mut result, "exception", what);
                 }

@@ -37,7 +37,7 @@ impl Sink for FreeSink<'_> {
                 | Event::Included { .. }
         );
         // Whose task that would be nobody could tell.
-        if matches!(event, Event::Awaited(_)) {
+        if matches!(event, Event::Awaited { .. }) {
             return;
         }
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);

@@ -26,7 +26,7 @@ const DETACHED: &[&str] = &["package", "uri"];
 
 /// Actions that do part of their work on this side, and so cannot go on without it. They are
 /// modules too.
-const ATTACHED: &[&str] = &["copy", "unarchive", "assemble"];
+const ATTACHED: &[&str] = &["copy", "unarchive", "assemble", "synchronize"];
 
 /// How long a task may run in the background and how often to look, in seconds. `None` is the
 /// ordinary way.

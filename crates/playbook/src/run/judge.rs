@@ -37,6 +37,18 @@ impl Crew<'_> {
         outcome.causes = vec![Cause { what, at: Some(task.origin.clone()), help: None }];
     }
 
+    /// Notes that it is no module that says that a file of this side is nowhere.
+    pub(super) fn put_missing(&self, task: &Task, outcome: &mut Outcome) {
+        let told = outcome.result.get("msg").map(Value::to_text).unwrap_or_default();
+        let tells = matches!(task.module(), Some("template" | "script" | "uri"))
+            && told.starts_with("Could not find or access '")
+            && told.contains(" on the Ansible Controller.");
+        if tells && outcome.causes.is_empty() && self.shared.world.dialect == Dialect::Core219 {
+            let at = Some(task.origin.clone());
+            outcome.causes = vec![Cause { what: format!("Task failed: {told}"), at, help: None }];
+        }
+    }
+
     /// Applies `changed_when` and `failed_when`.
     pub(super) fn judge(&self, task: &Task, scope: &TaskScope, result: &mut Dict) {
         if result.shift_remove(NOT_BECOME).is_some() {

@@ -92,9 +92,12 @@ impl Told<'_> {
             text.push_str("    tasks:\n");
         }
         let mut all: BTreeSet<String> = own.into_iter().collect();
+        let (chosen, skipped) = (&self.options.tags, &self.options.skip_tags);
         for task in self.tasks() {
             let tags = self.tags(&task.common.tags);
-            if !tags::selected(&tags, &self.options.tags, &self.options.skip_tags) {
+            // Who asks for tags alone is told of all of them.
+            let all_of_them = what.tags && chosen.is_empty() && skipped.is_empty();
+            if !all_of_them && !tags::selected(&tags, chosen, skipped) {
                 continue;
             }
             if what.tasks {
@@ -109,8 +112,6 @@ impl Told<'_> {
             let all: Vec<String> = all.into_iter().collect();
             text.push_str(&format!("      TASK TAGS: [{}]\n", all.join(", ")));
         }
-        // Ansible prints an empty line after the tasks of each play.
-        text.push('\n');
         text
     }
 

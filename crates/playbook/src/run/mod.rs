@@ -37,6 +37,7 @@ mod remote;
 mod sources;
 mod state;
 mod strategy;
+mod synchronize;
 mod tags;
 mod tree;
 mod vars;
@@ -254,7 +255,6 @@ impl Playbook {
         let mut recap = runner.shared.recap();
         recap.broken = runner.broken;
         recap.verdict = Some(runner.verdict);
-        sink.event(Event::Ended(recap.clone()));
         Ok(recap)
     }
 

@@ -94,6 +94,9 @@ impl Outcome {
     }
 }
 
+/// What stands before a reason that the action has no words of its own for (ansible-core 2.19).
+pub(crate) const UNEXPECTED: &str = "Unexpected AnsibleActionFail error: ";
+
 /// One sentence on why a result is a failure, as ansible-core 2.19 begins it.
 pub(crate) fn why(result: &Dict, on_host: bool) -> String {
     let msg = result.get("msg").map(Value::to_text).unwrap_or_default();
@@ -105,6 +108,9 @@ pub(crate) fn why(result: &Dict, on_host: bool) -> String {
     }
     if msg.starts_with("Task failed") {
         return msg;
+    }
+    if msg.starts_with(UNEXPECTED) {
+        return format!("Task failed: {msg}");
     }
     let kind = if on_host { "Module failed" } else { "Action failed" };
     format!("Task failed: {kind}: {msg}")

@@ -163,6 +163,7 @@ impl Runner<'_> {
             if !lost.is_empty() {
                 self.keep_for_retry(Path::new(file), lost.keys().map(String::as_str).collect());
             }
+            self.sink.event(Event::Ended(self.shared.recap()));
             if ended || !lost.is_empty() {
                 return;
             }
@@ -428,6 +429,25 @@ impl Runner<'_> {
         Ok(batches)
     }
 
+    /// What is said to a question, twice the same where that is asked for.
+    async fn answer(&self, prompt: &Prompt, shown: &str) -> Option<String> {
+        loop {
+            let Some(said) = self.operator.ask(shown, prompt.private).await else {
+                let text = "Not prompting as we are not in interactive mode";
+                self.sink.event(Event::Warning(text.to_owned()));
+                return None;
+            };
+            if !prompt.confirm {
+                return Some(said);
+            }
+            let again = self.operator.ask(&format!("confirm {shown}"), prompt.private).await;
+            if again.is_none() || again.as_ref() == Some(&said) {
+                return again;
+            }
+            self.sink.event(Event::Said("***** VALUES ENTERED DO NOT MATCH ****".to_owned()));
+        }
+    }
+
     async fn prompts(&self, play: &Play, known: &Context) -> Result<Dict, PlayFault> {
         let mut vars = Dict::new();
         for prompt in &play.prompts {
@@ -439,19 +459,18 @@ impl Runner<'_> {
                 Some(default) if !prompt.private => format!("{} [{default}]: ", prompt.text),
                 _ => format!("{}: ", prompt.text),
             };
-            let said = self.operator.ask(&shown, prompt.private).await;
-            if prompt.confirm && said.is_some() {
-                let again = self.operator.ask(&format!("confirm {shown}"), prompt.private).await;
-                if again != said {
-                    return Err(format!("the two answers for `{}` differ", prompt.name));
+            let said = self.answer(prompt, &shown).await;
+            let value = match said.clone().filter(|said| !said.is_empty()).or(default).or(said) {
+                Some(value) => value,
+                None if self.playbook.loader.strict || prompt.encrypt.is_some() => {
+                    return Err(format!(
+                        "`{}` is asked for, and there is nobody to ask; give it as an extra variable",
+                        prompt.name
+                    ));
                 }
-            }
-            let value = said.filter(|said| !said.is_empty()).or(default).ok_or_else(|| {
-                format!(
-                    "`{}` is asked for, and there is nobody to ask; give it as an extra variable",
-                    prompt.name
-                )
-            })?;
+                // What Python makes of nothing.
+                None => "None".to_owned(),
+            };
             let value = match &prompt.encrypt {
                 None => Value::from(value),
                 Some(scheme) => encrypted(known, prompt, scheme, value)?,

@@ -140,7 +140,11 @@ impl Crew<'_> {
         {
             return self.foreign(call, &found, args, job).await;
         }
-        // Only whoever asks for it is shown what a module was given.
+        self.with_invocation(name, args, result)
+    }
+
+    /// A result with what the module was given, which only whoever asks for it is shown.
+    pub(super) fn with_invocation(&self, name: &str, args: &Dict, mut result: Dict) -> Dict {
         if self.shared.options.verbosity >= 3 && !flag(&result, "unreachable") {
             let shown = Value::dict_of([("module_args", module_args(name, args))]);
             result.entry(Key::str("invocation")).or_insert(shown);

@@ -456,6 +456,19 @@ impl<'r> Batch<'r> {
         tags::selected(&words, &options.tags, &options.skip_tags)
     }
 
+    /// What the banner of a task shows of its arguments.
+    fn shown_args(&self, task: &Task) -> String {
+        if !*self.crew.shared.world.config.display_args || task.common.no_log.is_some() {
+            return String::new();
+        }
+        let args = task.args.as_dict().into_iter().flatten();
+        let args = args.map(|(key, value)| {
+            let value = value.as_str().map_or_else(|| value.to_text(), str::to_owned);
+            format!("{}={value}", key.to_json_key())
+        });
+        format!(" {}", args.collect::<Vec<_>>().join(", "))
+    }
+
     /// Ends the run because of something that is wrong with a task and belongs to no host.
     pub(super) fn break_off(&mut self, task: &Task, what: impl Into<String>) {
         if self.broken.is_none() {
@@ -482,6 +495,7 @@ impl<'r> Batch<'r> {
         };
         let began = Event::TaskBegan {
             name: name.clone(),
+            args: self.shown_args(task),
             handler,
             check,
             origin: Some(task.origin.clone()),
@@ -511,7 +525,7 @@ impl<'r> Batch<'r> {
         let hosts: Vec<usize> = if once || only { vec![first] } else { set.to_vec() };
         let crew = self.crew;
         let awaited = hosts.iter().map(|index| self.names[*index].clone()).collect();
-        crew.sink.event(Event::Awaited(awaited));
+        crew.sink.event(Event::Awaited { task: name, hosts: awaited });
         let left = self.left();
         let mut outcomes: Vec<(usize, Outcome)> = {
             let scopes: Vec<(usize, TaskScope)> = hosts

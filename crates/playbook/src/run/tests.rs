@@ -5,6 +5,7 @@ mod explain;
 mod failures;
 mod precedence;
 mod several;
+mod synchronize;
 
 use super::fake::{FakeNet, FakeOperator};
 use super::*;

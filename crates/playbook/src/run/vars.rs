@@ -78,6 +78,33 @@ impl TaskScope {
         Self { delegate, ..self.with("ansible_delegated_vars", Value::dict(all)) }
     }
 
+    /// What `hostvars` has of a host.
+    pub(super) fn of_other(&self, name: &str) -> Option<Self> {
+        if !self.shared.knows(name) {
+            return None;
+        }
+        // What a play says is for its own hosts while it runs, and no variable of any host.
+        let play = PlayVars {
+            vars: Dict::new(),
+            prompted: Dict::new(),
+            role_defaults: Dict::new(),
+            role_vars: Dict::new(),
+            none: true,
+            ..(*self.play).clone()
+        };
+        Some(Self {
+            host: self.host_called(name),
+            play: Arc::new(play),
+            files: Arc::default(),
+            common: Arc::new(Common::default()),
+            role: None,
+            over: Dict::new(),
+            delegate: None,
+            inventory: Arc::default(),
+            ..self.clone()
+        })
+    }
+
     /// All variables, as one value.
     pub(crate) fn all_vars(&self) -> Value {
         Value::Object(Arc::new(AllVars { scope: self.clone() }))
@@ -451,30 +478,7 @@ struct HostVars {
 
 impl HostVars {
     fn of(&self, name: &str) -> Option<Value> {
-        if !self.scope.shared.knows(name) {
-            return None;
-        }
-        // What a play says is for its own hosts while it runs, and no variable of any host.
-        let play = PlayVars {
-            vars: Dict::new(),
-            prompted: Dict::new(),
-            role_defaults: Dict::new(),
-            role_vars: Dict::new(),
-            none: true,
-            ..(*self.scope.play).clone()
-        };
-        let scope = TaskScope {
-            host: self.scope.host_called(name),
-            play: Arc::new(play),
-            files: Arc::default(),
-            common: Arc::new(Common::default()),
-            role: None,
-            over: Dict::new(),
-            delegate: None,
-            inventory: Arc::default(),
-            ..self.scope.clone()
-        };
-        Some(Value::Object(Arc::new(AllVars { scope })))
+        Some(Value::Object(Arc::new(AllVars { scope: self.scope.of_other(name)? })))
     }
 
     fn names(&self) -> Vec<String> {

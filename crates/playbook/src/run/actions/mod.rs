@@ -52,6 +52,7 @@ impl Crew<'_> {
             "package" => self.package(&call).await,
             "unarchive" => self.unarchive(&call).await,
             "assemble" => self.assemble(&call).await,
+            "synchronize" => self.synchronize(&call).await,
             "uri" => self.uri(&call).await,
             "reboot" => self.reboot(&call).await,
             "async_status" => self.async_status(&call).await,

@@ -25,8 +25,29 @@ fn a_playbook_that_loses_a_host_is_the_last_and_who_failed_is_written_down() {
     assert_eq!(std::fs::read_to_string(&retry).unwrap(), "h1\nh3\n");
     let told = format!("\n\tto retry, use: --limit @{}\n", retry.display());
     assert!(ran.text.contains(&told), "{}", ran.text);
-    // Where all is well, the next one has its turn.
-    assert_eq!(Case::new(two).then("two.yml", two).run().said(), ["two", "two"]);
+    assert_eq!(ran.text.matches("PLAY RECAP").count(), 1);
+    // Where all is well, the next one has its turn; what is counted goes on.
+    let ran = Case::new(two).then("two.yml", two).run();
+    assert_eq!(ran.said(), ["two", "two"]);
+    let recaps: Vec<&str> = ran.text.split("PLAY RECAP").skip(1).collect();
+    assert!(recaps.len() == 2 && recaps[0].contains("ok=1 ") && recaps[1].contains("ok=2 "));
+}
+
+#[test]
+fn banners_show_arguments_to_those_who_want_them() {
+    let site = "- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: {msg: '{{ inventory_hostname }}'}\n    - command: echo hi\n      name: greet\n    - debug: msg=secret\n      no_log: true\n    - ping:\n";
+    let mut case = Case::new(site);
+    case.config.display_args = Setting { value: true, from: Source::Asked };
+    let ran = case.run();
+    for banner in [
+        "TASK [debug msg={{ inventory_hostname }}] *",
+        "TASK [greet _raw_params=echo hi] *",
+        "TASK [debug] *",
+        "TASK [ping ] *",
+    ] {
+        assert!(ran.text.contains(banner), "{banner}: {}", ran.text);
+    }
+    assert!(!Case::new(site).run().text.contains("_raw_params"));
 }
 
 #[test]
@@ -68,4 +89,47 @@ fn a_task_to_start_at_that_is_nowhere_is_told() {
     assert_eq!(at("tw*").said(), ["two"]);
     assert!(!at("tw*").text.contains("No matching task"));
     assert!(at("three").text.contains("No matching task \"three\" found."));
+}
+
+#[test]
+fn where_nobody_can_be_asked_a_prompt_has_its_default_or_nothing() {
+    let site = "- hosts: all\n  gather_facts: false\n  vars_prompt: [{name: a, default: usual}, {name: b}]\n  tasks: [{debug: {msg: '{{ a }} {{ b }}'}}]\n";
+    let ran = Case::new(site).run();
+    assert_eq!(ran.said(), ["usual None"]);
+    assert!(ran.text.contains("[WARNING]: Not prompting as we are not in interactive mode"));
+    // Who is to say something twice is asked until both are the same.
+    let twice = site.replace("{name: b}", "{name: b, confirm: true}");
+    let ran = Case::new(&twice).answers(&["", "x", "y", "z", "z"]).run();
+    assert_eq!(ran.said(), ["usual z"]);
+    assert!(ran.text.contains("***** VALUES ENTERED DO NOT MATCH ****"), "{}", ran.text);
+}
+
+#[test]
+fn what_failed_is_known_to_whoever_rescues_it() {
+    let ran = super::run(
+        "- block:\n    - name: do {{ who }}\n      command: exit {{ code }}\n      vars: {who: it, code: 2}\n      when: code == 2\n      tags: [a]\n      register: r\n      delay: 1\n  rescue:\n    - debug: msg=\"{{ (ansible_failed_task.name, ansible_failed_task.args, ansible_failed_task.when, ansible_failed_task.tags, ansible_failed_task.register, ansible_failed_task.vars, ansible_failed_task.delay, ansible_failed_task._resolved_action, ansible_failed_task.become, ansible_failed_task.delegate_to) | to_json }}\"\n- block:\n    - debug: msg={{ nope }}\n  rescue:\n    - debug: msg=\"{{ ansible_failed_task.name | length }} {{ ansible_failed_task.args.msg | default('unknown') }}\"\n",
+    );
+    let told = ran.said();
+    assert!(told[0].contains("do it"), "{told:?}");
+    for part in ["exit 2", "code == 2", "ansible.builtin.command", "null"] {
+        assert!(told[0].contains(part), "{part}: {told:?}");
+    }
+    assert_eq!(told[1], "0 unknown");
+}
+
+#[test]
+fn a_file_that_is_nowhere_is_told_as_each_action_tells_it() {
+    let ran = super::run(
+        "- copy: {src: none, dest: /x}\n  ignore_errors: true\n- unarchive: {src: none, dest: /x}\n  ignore_errors: true\n- template: {src: none, dest: /x}\n  ignore_errors: true\n",
+    );
+    for part in [
+        "[ERROR]: Task failed: Unexpected AnsibleActionFail error: Could not find",
+        "\"msg\": \"Unexpected AnsibleActionFail error: Could not find",
+        "[ERROR]: Task failed: Could not find",
+        "\"msg\": \"Task failed: Could not find",
+        "\"msg\": \"Could not find",
+    ] {
+        assert!(ran.text.contains(part), "{part} is not in\n{}", ran.text);
+    }
+    assert!(!ran.text.contains("Module failed"), "{}", ran.text);
 }
