@@ -22,6 +22,7 @@ mod layers;
 mod observe;
 mod place;
 mod play;
+mod python;
 mod resize;
 mod rolling;
 mod sessions;

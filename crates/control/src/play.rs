@@ -3,6 +3,7 @@
 use crate::ControlError;
 use crate::actor::Actor;
 use crate::hosts::{Reacher, Way, way_of};
+use crate::python::InEnvironment;
 use crate::settings::Settings;
 use async_trait::async_trait;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -18,12 +19,12 @@ use updraft_host::{Cmd, Host as _, LocalHost, OsChance};
 use updraft_playbook::config::Config;
 use updraft_playbook::inventory::Inventory;
 use updraft_playbook::output::{Event, Piece, Recap, Screen, ScreenOptions, Show, Sink};
-use updraft_playbook::template::{Outside, Ran, World};
+use updraft_playbook::template::{Others, Outside, Ran, World};
 use updraft_playbook::value::Dict;
 use updraft_playbook::vault::Vault;
 use updraft_playbook::{
-    Faults, HostTarget, Listing, LoadFault, Loader, Modules, Operator, Playbook, Reach, ReachError,
-    RunOptions,
+    Faults, HostTarget, Listing, LoadFault, Loader, Modules, Operator, Playbook, Plugins, Reach,
+    ReachError, RunOptions,
 };
 use updraft_remote::Session;
 
@@ -61,12 +62,18 @@ pub(crate) fn dict(vars: Map<String, Value>) -> Dict {
 pub(crate) fn loader(settings: &Settings, extra_vars: Dict, strict: bool) -> Loader {
     let modules = Modules::new(&settings.environment, settings.home.as_deref(), &settings.config);
     modules.prefer(&settings.module_path);
+    let modules = Arc::new(modules);
+    let starter = Arc::new(InEnvironment(settings.environment.clone()));
+    let commands = Controller {
+        environment: settings.environment.clone(),
+        plugins: Plugins::new(Arc::clone(&modules), starter),
+    };
     Loader {
         world: Arc::new(World {
             env: settings.environment.clone(),
             clock: Arc::clone(&settings.clock),
             seed: OsChance.next_u64(),
-            commands: Arc::new(Controller(settings.environment.clone())),
+            commands: Arc::new(commands),
             vault: Arc::clone(&settings.vault),
             config: Arc::clone(&settings.config),
             dialect: settings.dialect,
@@ -74,20 +81,23 @@ pub(crate) fn loader(settings: &Settings, extra_vars: Dict, strict: bool) -> Loa
         }),
         roles_path: settings.roles_path.clone(),
         extra_vars,
-        modules: Arc::new(modules),
+        modules,
         strict,
     }
 }
 
 /// This computer, for what lookups run.
-struct Controller(BTreeMap<String, String>);
+struct Controller {
+    environment: BTreeMap<String, String>,
+    plugins: Plugins,
+}
 
 impl Outside for Controller {
     fn shell(&self, command: &str, directory: &Path) -> Result<Ran, String> {
         // As long as a command may need; whoever waits can interrupt.
         let hour = Duration::from_secs(3600);
         let cmd = Cmd::new("/bin/sh").args(["-c", command]).cwd(directory).within(hour);
-        let cmd = cmd.environment(&self.0);
+        let cmd = cmd.environment(&self.environment);
         let ran = tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(LocalHost.run(cmd.accept_all()))
         });
@@ -98,6 +108,10 @@ impl Outside for Controller {
 
     fn chance(&self) -> Box<dyn Chance> {
         Box::new(OsChance)
+    }
+
+    fn others(&self) -> Option<&dyn Others> {
+        Some(&self.plugins)
     }
 }
 

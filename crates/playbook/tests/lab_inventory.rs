@@ -48,7 +48,7 @@ fn every_form_is_that_of_ansible_inventory() {
     for (name, text) in files {
         std::fs::write(at.join(name), text).unwrap();
     }
-    let world = referee_venv::world(Default::default());
+    let world = referee_venv::world(Default::default(), None);
     let sources: Vec<String> = ["hosts.ini", "more.yml", "made.yml"]
         .iter()
         .map(|name| at.join(name).display().to_string())

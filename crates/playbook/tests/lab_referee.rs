@@ -53,6 +53,8 @@ struct Flags {
     dialect: Dialect,
     /// Settings, as environment variables.
     env: &'static [(&'static str, &'static str)],
+    /// Have we the ansible-core that we are compared with?
+    core: bool,
     /// The inventory, where it is not the usual one.
     inventory: Option<&'static str>,
 }
@@ -102,23 +104,19 @@ fn run_ours(asked: &Asked, flags: Flags) -> (String, i32, Vec<usize>) {
         flags.env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let here = config::Here { env: &settings, home: None, cwd: Path::new("/") };
     let config = Arc::new(Config::load(&here).unwrap());
-    let mut world = referee_venv::world(std::env::vars().collect());
+    let place = match flags.core {
+        true => [("PATH".to_owned(), ansible().display().to_string())].into(),
+        false => BTreeMap::new(),
+    };
+    let modules = Arc::new(updraft_playbook::Modules::new(&place, None, &config));
+    let mut world = referee_venv::world(std::env::vars().collect(), Some(&modules));
     {
         let world = Arc::get_mut(&mut world).unwrap();
         world.config = Arc::clone(&config);
         world.dialect = flags.dialect;
     }
-    let loader = Loader {
-        world,
-        roles_path: Vec::new(),
-        extra_vars: extra.clone(),
-        modules: Arc::new(updraft_playbook::Modules::new(
-            &BTreeMap::new(),
-            None,
-            &Config::default(),
-        )),
-        strict: false,
-    };
+    let loader =
+        Loader { world, roles_path: Vec::new(), extra_vars: extra.clone(), modules, strict: false };
     let playbook = Playbook::load(&asked.playbooks, &loader).unwrap();
     let inventory = {
         let shown = asked.inventories.iter().map(|path| path.display().to_string());
@@ -281,7 +279,7 @@ fn compare(name: &str, rounds: &[Flags]) {
         if expected != found {
             let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
             let save = |whose: &str, lines: &[String], text: &str| {
-                let path = place.join(format!("{name}.{round}.{whose}"));
+                let path = place.join(format!("{}.{round}.{whose}", name.replace('/', "-")));
                 fs::write(&path, lines.join("\n") + "\n\n" + text).unwrap();
                 path.display().to_string()
             };
@@ -321,6 +319,7 @@ const PLAIN: Flags = Flags {
     skip_tags: "",
     dialect: Dialect::Core219,
     env: &[],
+    core: false,
     inventory: None,
 };
 const CHECK: Flags = Flags { check: true, ..PLAIN };
@@ -427,6 +426,11 @@ fn packages_of_python_come_and_go_alike() {
 #[test]
 fn collections_and_defaults_of_groups_are_found_alike() {
     compare("collections.yml", &[PLAIN]);
+}
+
+#[test]
+fn plugins_in_python_give_and_fail_alike() {
+    compare("plugins/site.yml", &[Flags { core: true, ..PLAIN }]);
 }
 
 #[test]

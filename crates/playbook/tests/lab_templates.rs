@@ -49,7 +49,7 @@ fn ours(templates: &[String]) -> Vec<Answer> {
     let vars = yaml::parse("vars.yml", &text).unwrap().documents[0].to_value();
     let mut vars = vars.as_dict().cloned().unwrap();
     vars.insert("playbook_dir".into(), Value::from(folder().display().to_string()));
-    let world = referee_venv::world(std::env::vars().collect());
+    let world = referee_venv::world(std::env::vars().collect(), None);
     let context = Context { scope: Arc::new(Vars(vars)), world };
     let answer = |source: &String| match context.finish(&Value::trusted(source, None)) {
         Ok(Value::Omit) => Answer::Refused("A template was resolved to an Omit scalar.".to_owned()),

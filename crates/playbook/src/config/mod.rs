@@ -159,6 +159,12 @@ settings! {
     library: Vec<String> = places(["ANSIBLE_LIBRARY"], [("defaults", "library")], ':');
     /// Directories that hold support code of modules.
     module_utils: Vec<String> = places(["ANSIBLE_MODULE_UTILS"], [("defaults", "module_utils")], ':');
+    /// Directories that hold filters.
+    filters: Vec<String> = places(["ANSIBLE_FILTER_PLUGINS"], [("defaults", "filter_plugins")], ':');
+    /// Directories that hold tests.
+    tests: Vec<String> = places(["ANSIBLE_TEST_PLUGINS"], [("defaults", "test_plugins")], ':');
+    /// Directories that hold lookups.
+    lookups: Vec<String> = places(["ANSIBLE_LOOKUP_PLUGINS"], [("defaults", "lookup_plugins")], ':');
     /// A file that says which modules may not be used.
     plugin_filters: Option<String> = place([], [("defaults", "plugin_filters_cfg")]);
     /// Write down which hosts failed.

@@ -2,6 +2,7 @@
 
 use super::bundle::Content;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -33,6 +34,22 @@ impl Core {
         let of_user = home.map(|home| home.join(".local"));
         let prefixes = runners.chain(prefixes).chain(of_user).chain([PathBuf::from("/usr")]);
         told.chain(python_path).chain(prefixes.flat_map(|prefix| packages(&prefix))).find_map(of)
+    }
+}
+
+impl Core {
+    /// The Python that has it: `/opt/venv/bin/python3.11` of
+    /// `/opt/venv/lib/python3.11/site-packages/ansible`, or else the one in `path` that is called so.
+    pub(super) fn python(&self, path: &[PathBuf]) -> Option<PathBuf> {
+        let lib = self.package.ancestors().find(|place| {
+            let name = place.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with("python3")
+        });
+        let name = lib.and_then(Path::file_name).unwrap_or("python3".as_ref());
+        let prefix = lib.and_then(|lib| Some(lib.parent()?.parent()?.join("bin")));
+        let places: Vec<PathBuf> = prefix.into_iter().chain(path.iter().cloned()).collect();
+        let called = |name: &OsStr| places.iter().map(|dir| dir.join(name)).find(|it| it.is_file());
+        called(name).or_else(|| called("python3".as_ref()))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Modules that are not built in: where they are found, and how they are made ready to travel.
+//! Modules that are not built in: where they are found, and how they are made ready to travel. And
+//! where filters, tests and lookups may be that are written in Python.
 //!
 //! They are looked for where Ansible looks: `library/` beside the playbook and in roles, the
 //! directories that `ansible.cfg` and the environment name, collections, and an ansible-core that is
@@ -9,11 +10,13 @@ mod bundle;
 mod core;
 mod groups;
 mod imports;
+mod plugins;
 mod routing;
 
 pub(crate) use bundle::Bundle;
 
 use crate::config::Config;
+use crate::template::Kind;
 use routing::Route;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -55,6 +58,7 @@ pub struct Modules {
     named: Named,
     state: Mutex<State>,
     core: OnceLock<Option<core::Core>>,
+    own_plugins: plugins::Known,
 }
 
 /// Directories that the settings name; where they name none, the usual ones are meant.
@@ -63,10 +67,14 @@ struct Named {
     library: Vec<PathBuf>,
     utils: Vec<PathBuf>,
     collections: Vec<PathBuf>,
+    /// Of filters, tests and lookups.
+    plugins: HashMap<Kind, Vec<PathBuf>>,
 }
 
 #[derive(Default)]
 struct State {
+    /// Directories of playbooks and roles.
+    beside: Vec<PathBuf>,
     /// `library/` of playbooks and roles, in the order they came up.
     library: Vec<PathBuf>,
     /// `module_utils/` of playbooks and roles.
@@ -77,6 +85,8 @@ struct State {
     listed: HashMap<PathBuf, Arc<HashMap<String, PathBuf>>>,
     routes: HashMap<PathBuf, Arc<routing::Routes>>,
     bundles: HashMap<PathBuf, Arc<Bundle>>,
+    /// Whether there may be a plugin, before ours or at all.
+    plugins: HashMap<(bool, Kind, String), bool>,
 }
 
 impl Modules {
@@ -95,9 +105,15 @@ impl Modules {
                 library: paths(&config.library),
                 utils: paths(&config.module_utils),
                 collections: paths(&config.collections_path),
+                plugins: HashMap::from([
+                    (Kind::Filter, paths(&config.filters)),
+                    (Kind::Test, paths(&config.tests)),
+                    (Kind::Lookup, paths(&config.lookups)),
+                ]),
             },
             state: Mutex::default(),
             core: OnceLock::new(),
+            own_plugins: plugins::Known::default(),
         }
     }
 
@@ -113,6 +129,11 @@ impl Modules {
     /// Adds what lies beside a playbook or in a role.
     pub(crate) fn beside(&self, dir: &Path) {
         let mut state = self.lock();
+        if !state.beside.iter().any(|known| known == dir) {
+            state.beside.push(dir.to_path_buf());
+            state.plugins.clear();
+            self.own_plugins.forget();
+        }
         let State { library, utils, collections, .. } = &mut *state;
         for (known, name) in
             [(library, "library"), (utils, "module_utils"), (collections, "collections")]
@@ -287,11 +308,7 @@ impl Modules {
     pub(crate) fn core_knows(&self, short: &str, arg: &str) -> Option<Arc<Found>> {
         let found = self.core_has(short)?;
         let text = std::fs::read_to_string(&found.path).ok()?;
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let whole = text.match_indices(arg).any(|(at, _)| {
-            !text[..at].ends_with(is_part) && !text[at + arg.len()..].starts_with(is_part)
-        });
-        whole.then_some(found)
+        has_word(&text, arg).then_some(found)
     }
 
     /// Ansible's own module of this name, of ansible-core or of the collection that it moved to,
@@ -299,6 +316,14 @@ impl Modules {
     pub(crate) fn core_has(&self, short: &str) -> Option<Arc<Found>> {
         self.find(short).ok().filter(|found| found.obstacle.is_none())
     }
+}
+
+/// Does the text have this as a word of its own?
+fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices(word).any(|(at, _)| {
+        !text[..at].ends_with(is_part) && !text[at + word.len()..].starts_with(is_part)
+    })
 }
 
 enum Step {

@@ -1,5 +1,6 @@
 //! `meta/runtime.yml`: names that lead elsewhere.
 
+use crate::template::Kind;
 use crate::value::Value;
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,6 +20,7 @@ pub(super) struct Routes {
     pub(super) modules: HashMap<String, Route>,
     pub(super) utils: HashMap<String, Route>,
     pub(super) groups: HashMap<String, Group>,
+    plugins: HashMap<Kind, HashMap<String, Route>>,
 }
 
 /// A group of actions.
@@ -42,7 +44,13 @@ impl Routes {
         let part = |name: &str| routing.get(name).map(routes).unwrap_or_default();
         let groups = value.get("action_groups").and_then(Value::as_dict).into_iter().flatten();
         let groups = groups.map(|(name, group)| (name.to_json_key(), group_of(group))).collect();
-        Self { modules: part("modules"), utils: part("module_utils"), groups }
+        let plugins = Kind::ALL.into_iter().map(|kind| (kind, part(kind.word()))).collect();
+        Self { modules: part("modules"), utils: part("module_utils"), groups, plugins }
+    }
+
+    /// Does the file say anything of a filter, test or lookup of this name?
+    pub(super) fn names_plugin(&self, kind: Kind, name: &str) -> bool {
+        self.plugins.get(&kind).is_some_and(|routes| routes.contains_key(name))
     }
 }
 

@@ -217,3 +217,69 @@ fn what_ours_cannot_do_is_left_to_the_collection_that_has_it() {
     assert_eq!(modules.core_has("reboot"), None);
     assert_eq!(modules.core_has("gone"), None);
 }
+
+#[test]
+fn plugins_in_python_are_seen_where_ansible_finds_them() {
+    let home = home();
+    let core = "core/lib/python3.11/site-packages/ansible";
+    let collection = ".ansible/collections/ansible_collections/a/b";
+    for (name, text) in [
+        (
+            "play/filter_plugins/mine.py",
+            "def f(v): return v.upper()\nx = {'mine': f, \"join\": f}\n",
+        ),
+        ("play/lookup_plugins/look.py", ""),
+        ("named/deep/test_plugins.py", "dict(even_more=1)\n"),
+        (&format!("{core}/plugins/lookup/url.py"), ""),
+        (&format!("{collection}/plugins/filter/many.py"), "{'near': 1}\n"),
+        (&format!("{collection}/plugins/test/sub/deep.py"), "{'deeper': 1}\n"),
+        (
+            &format!("{collection}/meta/runtime.yml"),
+            "plugin_routing: {lookup: {old: {redirect: a.b.new}}}\n",
+        ),
+    ] {
+        write(home.path(), name, text);
+    }
+    let cwd = Path::new("/");
+    let tests = home.path().join("named").display().to_string();
+    let env = BTreeMap::from([("ANSIBLE_TEST_PLUGINS".to_owned(), tests)]);
+    let config = Config::load(&Here { env: &env, home: None, cwd }).unwrap();
+    let modules = modules_as(home.path(), &config);
+    assert!(!modules.may_have(Kind::Filter, "mine"));
+    modules.beside(&home.path().join("play"));
+    for (kind, name, expected) in [
+        (Kind::Filter, "mine", true),
+        (Kind::Filter, "ansible.legacy.mine", true),
+        (Kind::Filter, "ansible.builtin.mine", false),
+        (Kind::Filter, "min", false),
+        (Kind::Test, "mine", false),
+        (Kind::Lookup, "look", true),
+        (Kind::Test, "even_more", true),
+        (Kind::Lookup, "url", true),
+        (Kind::Lookup, "ansible.builtin.url", true),
+        (Kind::Filter, "a.b.near", true),
+        (Kind::Filter, "near", false),
+        (Kind::Filter, "a.b.far", false),
+        (Kind::Test, "a.b.sub.deeper", true),
+        (Kind::Lookup, "a.b.old", true),
+        (Kind::Lookup, "a.c.old", false),
+    ] {
+        assert_eq!(modules.may_have(kind, name), expected, "{kind} {name}");
+    }
+    // Of ours those stand behind that give the name to something, not those that have the word.
+    assert!(modules.may_be_before_ours(Kind::Filter, "join"));
+    assert!(!modules.may_be_before_ours(Kind::Filter, "upper"));
+    assert!(!modules.may_be_before_ours(Kind::Filter, "ansible.builtin.join"));
+    modules.has_none_before_ours(Kind::Filter, "join");
+    assert!(!modules.may_be_before_ours(Kind::Filter, "join"));
+}
+
+#[test]
+fn the_python_of_the_ansible_core_that_is_found_runs_plugins() {
+    let home = home();
+    let program = "core/bin/python3.11";
+    write(home.path(), program, "");
+    let python = modules(home.path()).python().unwrap();
+    assert_eq!(python.program, home.path().join(program));
+    assert_eq!(python.packages, Some(home.path().join("core/lib/python3.11/site-packages")));
+}

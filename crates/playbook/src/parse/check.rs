@@ -16,7 +16,7 @@ impl Reader<'_> {
         let mut templates = Vec::new();
         value.templates(&mut templates);
         for template in templates {
-            if let Err(fault) = template.check() {
+            if let Err(fault) = template.check(self.loader.world.commands.others()) {
                 let at = fault.at.clone().unwrap_or_else(|| at.clone());
                 self.doubt(at, format!("{} in `{}`", fault.what, shorten(template.source())));
             }
@@ -77,7 +77,13 @@ impl Reader<'_> {
                     self.doubt(at.clone(), format!("{why} in the condition `{text}`"));
                 }
                 Condition::Template(value) => self.check_value(value, at),
-                Condition::Plain(_) | Condition::Expr(_) => {}
+                Condition::Expr(expression) => {
+                    if let Err(fault) = expression.check(self.loader.world.commands.others()) {
+                        let text = expression.source();
+                        self.doubt(at.clone(), format!("{} in the condition `{text}`", fault.what));
+                    }
+                }
+                Condition::Plain(_) => {}
             }
         }
     }
@@ -202,7 +208,9 @@ impl Reader<'_> {
             return;
         }
         let syntax = Syntax { keep_trailing_newline: true, ..Syntax::default() };
-        if let Err(fault) = crate::template::check_text(&text, &syntax) {
+        if let Err(fault) =
+            crate::template::check_text(&text, &syntax, self.loader.world.commands.others())
+        {
             let line = fault.0;
             let place = Origin { file: path.display().to_string().into(), line, column: 1 };
             self.doubt(place, format!("{} (used at {at})", fault.1));

@@ -10,8 +10,21 @@ use std::path::{Path, PathBuf};
 use updraft_base::{Digest, Hasher};
 
 /// Directories beside a playbook whose files its tasks may name while they run.
-const BESIDE: &[&str] =
-    &["files", "templates", "vars", "tasks", "handlers", "group_vars", "host_vars"];
+const BESIDE: &[&str] = &[
+    "files",
+    "templates",
+    "vars",
+    "tasks",
+    "handlers",
+    "group_vars",
+    "host_vars",
+    "filter_plugins",
+    "test_plugins",
+    "lookup_plugins",
+];
+
+/// Directories that say nothing of what is run.
+const APART: &[&str] = &[".git", "__pycache__"];
 
 impl Playbook {
     /// A digest of the playbooks and of every file they may read: files that were read, the roles
@@ -52,7 +65,10 @@ impl Playbook {
 fn tree(path: &Path, files: &mut BTreeSet<PathBuf>, depth: usize) {
     if path.is_file() {
         files.insert(path.to_path_buf());
-    } else if path.is_dir() && depth < 20 && path.file_name().is_none_or(|name| name != ".git") {
+    } else if path.is_dir()
+        && depth < 20
+        && path.file_name().is_none_or(|name| APART.iter().all(|apart| name != *apart))
+    {
         for entry in sorted_entries(path) {
             tree(&entry, files, depth + 1);
         }

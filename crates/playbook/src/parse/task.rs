@@ -7,7 +7,7 @@ use super::tree::{Action, Block, Common, Loop, LoopControl, Node, Task};
 use super::{Place, Reader};
 use crate::fault::LoadFault;
 use crate::foreign::{Found, Modules};
-use crate::template::{Dialect, Template};
+use crate::template::{self, Dialect, Template};
 use crate::value::{Dict, Key, Value};
 use crate::yaml::{Kind, Node as Yaml, Origin};
 use std::path::PathBuf;
@@ -337,7 +337,8 @@ impl Reader<'_> {
             "poll" => draft.poll = plain(),
             with if with.starts_with("with_") => {
                 let lookup = &with["with_".len()..];
-                if crate::template::lookup_exists(lookup) {
+                let others = self.loader.world.commands.others();
+                if template::may_be(template::Kind::Lookup, lookup, others) {
                     draft.repeat =
                         Some((Some(lookup.to_owned()), value.to_value(), value.at.clone()));
                 } else {

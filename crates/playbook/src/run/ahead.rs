@@ -19,8 +19,8 @@ use super::strategy::Batch;
 use super::vars::{Layer, TaskScope};
 use crate::output::{Event, Sink};
 use crate::parse::tree::{Node, Task};
-use crate::template::{Outside, Ran, World};
-use crate::value::{Dict, Value};
+use crate::template::{Answer, Fault, Interp, Kind, Others, Outside, Ran, World};
+use crate::value::{self, Dict, Value};
 use async_trait::async_trait;
 use serde_json::json;
 use std::collections::{BTreeSet, VecDeque};
@@ -101,7 +101,8 @@ pub(crate) struct Watch {
 impl Watch {
     pub(super) fn new(world: &World, host: &HostState) -> Self {
         let hit = Arc::new(AtomicBool::new(false));
-        let unsettled = Arc::new(Unsettled { hit: Arc::clone(&hit) });
+        let unsettled =
+            Arc::new(Unsettled { hit: Arc::clone(&hit), outside: Arc::clone(&world.commands) });
         let world = World {
             clock: Arc::clone(&unsettled) as Arc<dyn Clock>,
             commands: unsettled,
@@ -153,6 +154,8 @@ impl Watch {
 /// Time, chance and programs, whose answers count only when a task's turn has come.
 struct Unsettled {
     hit: Arc<AtomicBool>,
+    /// Who knows which filters there are.
+    outside: Arc<dyn Outside>,
 }
 
 impl Clock for Unsettled {
@@ -176,6 +179,31 @@ impl Outside for Unsettled {
     fn may_write(&self) -> bool {
         self.hit.store(true, Ordering::Relaxed);
         false
+    }
+
+    fn others(&self) -> Option<&dyn Others> {
+        self.outside.others().is_some().then_some(self)
+    }
+}
+
+impl Others for Unsettled {
+    fn before_ours(&self, kind: Kind, name: &str) -> bool {
+        self.outside.others().is_some_and(|others| others.before_ours(kind, name))
+    }
+
+    fn may_have(&self, kind: Kind, name: &str) -> bool {
+        self.outside.others().is_some_and(|others| others.may_have(kind, name))
+    }
+
+    fn run(
+        &self,
+        _cx: &mut Interp<'_>,
+        _kind: Kind,
+        _name: &str,
+        _call: &value::Call,
+    ) -> Result<Answer, Fault> {
+        self.hit.store(true, Ordering::Relaxed);
+        Err(Fault::new("its turn has not come"))
     }
 }
 

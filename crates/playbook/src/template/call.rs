@@ -2,6 +2,7 @@
 
 use super::ast::{Args, Expr, Macro};
 use super::interp::{Frame, Home, Outside};
+use super::others::{self, Kind};
 use super::{Context, Fault, Interp, filters, globals, methods, probes};
 use crate::value::{Call, Object, Value};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -143,6 +144,11 @@ impl<'a> Interp<'a> {
 
     pub(crate) fn filter(&mut self, name: &str, value: Value, call: &Call) -> Result<Value, Fault> {
         let short = filters::short_name(name);
+        if let Some(theirs) =
+            self.theirs_first(Kind::Filter, name, || others::with_value(&value, call))
+        {
+            return theirs;
+        }
         if !filters::accepts_undefined(short) {
             self.defined(&value)?;
         }
@@ -156,6 +162,11 @@ impl<'a> Interp<'a> {
 
     pub(crate) fn test(&mut self, name: &str, value: Value, call: &Call) -> Result<bool, Fault> {
         let short = filters::short_name(name);
+        if let Some(theirs) =
+            self.theirs_first(Kind::Test, name, || others::with_value(&value, call))
+        {
+            return theirs.map(|value| value.is_true());
+        }
         if !matches!(short, "defined" | "undefined") {
             self.defined(&value)?;
             for arg in &call.args {

@@ -3,7 +3,7 @@
 use super::ast::Expr;
 use super::dialect::{Dialect, Difference, Differences, holds_text};
 use super::interp::{storable, with_last_newlines};
-use super::{Expression, Fault, Interp, Syntax, Template, parse};
+use super::{Expression, Fault, Interp, Others, Syntax, Template, parse};
 use crate::config::Config;
 use crate::value::{Lazy, Value};
 use crate::vault::Vault;
@@ -75,6 +75,11 @@ pub trait Outside: Send + Sync {
     fn may_write(&self) -> bool {
         true
     }
+
+    /// Whoever has filters, tests and lookups that are not built in.
+    fn others(&self) -> Option<&dyn Others> {
+        None
+    }
 }
 
 /// What became of a command.
@@ -141,6 +146,7 @@ impl Context {
     }
 
     fn run(interp: &mut Interp<'_>, expression: &Expression) -> Result<Value, Fault> {
+        expression.compiled(interp.cx.world.commands.others())?;
         let mut run = || {
             let value = interp.eval(&expression.tree)?;
             let value = interp.deep(&value)?;
@@ -154,6 +160,7 @@ impl Context {
     /// # Errors
     /// When something fails for another reason.
     pub fn evaluate_soft(&self, expression: &Expression) -> Result<Value, Fault> {
+        expression.compiled(self.world.commands.others())?;
         let mut interp = Interp::new(self);
         let value = match interp.eval(&expression.tree) {
             Ok(value) => value,

@@ -27,6 +27,7 @@ mod lookups;
 mod mersenne;
 mod methods;
 mod ops;
+mod others;
 mod parse;
 mod pattern;
 mod printf;
@@ -45,6 +46,8 @@ pub(crate) use filters::{
 pub use interp::{Frame, Home, Interp};
 pub use lex::SyntaxFault;
 pub(crate) use lookups::{find_file, not_found, run as run_lookup};
+pub use others::{Answer, Kind, Others};
+pub(crate) use others::{is_ours, may_be};
 pub(crate) use pattern::fnmatch;
 
 /// Text that is no playbook's own was to be read as an expression.
@@ -94,7 +97,7 @@ impl Fault {
     }
 
     /// The fault of a plugin, or of the text itself.
-    fn told(what: impl Into<String>) -> Self {
+    pub(crate) fn told(what: impl Into<String>) -> Self {
         Self { told: true, ..Self::new(what) }
     }
 
@@ -288,43 +291,30 @@ impl Template {
         })
     }
 
-    /// Reads the template and looks up every filter, test and lookup it names.
+    /// Reads the template and looks up every filter, test and lookup it names, here and among those
+    /// of others.
     ///
     /// # Errors
     /// With the first thing that cannot work, whatever the variables are.
-    pub fn check(&self) -> Result<(), Fault> {
+    pub fn check(&self, others: Option<&dyn Others>) -> Result<(), Fault> {
         let mut found = Uses::default();
         ast::uses(self.tree()?, &mut found);
-        check_uses(&found).map_err(|fault| fault.at(self.origin.as_ref()))
+        others::check(&others::strangers(found), others)
+            .map_err(|fault| fault.at(self.origin.as_ref()))
     }
-}
-
-fn check_uses(found: &Uses) -> Result<(), Fault> {
-    let short = |name: &str| filters::short_name(name).to_owned();
-    if let Some(name) = found.filters.iter().find(|name| !filters::exists(&short(name))) {
-        return Err(Fault::new(format!("no filter named `{name}`")));
-    }
-    if let Some(name) = found.tests.iter().find(|name| !probes::exists(&short(name))) {
-        return Err(Fault::new(format!("no test named `{name}`")));
-    }
-    if let Some(name) = found.lookups.iter().find(|name| !lookups::exists(&short(name))) {
-        return Err(Fault::new(format!("no lookup named `{name}`")));
-    }
-    Ok(())
-}
-
-/// Is there a lookup of that name?
-pub(crate) fn lookup_exists(name: &str) -> bool {
-    lookups::exists(filters::short_name(name))
 }
 
 /// Reads the text of a template file and looks up every filter, test and lookup it names. A fault
 /// is a line and a sentence.
-pub(crate) fn check_text(text: &str, syntax: &Syntax) -> Result<(), (u32, String)> {
+pub(crate) fn check_text(
+    text: &str,
+    syntax: &Syntax,
+    others: Option<&dyn Others>,
+) -> Result<(), (u32, String)> {
     let tree = parse::parse_template(text, syntax).map_err(|fault| (fault.line, fault.what))?;
     let mut found = Uses::default();
     ast::uses(&tree, &mut found);
-    check_uses(&found).map_err(|fault| (1, fault.what))
+    others::check(&others::strangers(found), others).map_err(|fault| (1, fault.what))
 }
 
 impl fmt::Debug for Template {
@@ -339,21 +329,43 @@ pub struct Expression {
     source: Arc<str>,
     origin: Option<Origin>,
     tree: Arc<Expr>,
+    /// What it names that is not built in.
+    strangers: Arc<[others::Stranger]>,
 }
 
 impl Expression {
     /// Reads an expression.
     ///
     /// # Errors
-    /// When it is not one, or names a filter, test or lookup that does not exist.
+    /// When it is not one.
     pub fn new(source: &str, origin: Option<Origin>) -> Result<Self, Fault> {
         let tree = parse::parse_expression(source).map_err(|fault| {
             Fault::told(format!("Syntax error in expression: {}", fault.what)).at(origin.as_ref())
         })?;
         let mut found = Uses::default();
         ast::expr_uses(&tree, &mut found);
-        check_uses(&found).map_err(|fault| fault.at(origin.as_ref()))?;
-        Ok(Self { source: Arc::from(source), origin, tree: Arc::new(tree) })
+        let strangers = others::strangers(found).into();
+        Ok(Self { source: Arc::from(source), origin, tree: Arc::new(tree), strangers })
+    }
+
+    /// Looks up every filter, test and lookup that it names, here and among those of others.
+    ///
+    /// # Errors
+    /// With the first that nobody has.
+    pub fn check(&self, others: Option<&dyn Others>) -> Result<(), Fault> {
+        others::check(&self.strangers, others).map_err(|fault| fault.at(self.origin()))
+    }
+
+    /// As Ansible tells it of an expression that is to be evaluated: that a lookup is not there is
+    /// seen when it is called.
+    fn compiled(&self, others: Option<&dyn Others>) -> Result<(), Fault> {
+        match others::nobodys(&self.strangers, others, &[Kind::Filter, Kind::Test]) {
+            Some((kind, name)) => {
+                Err(Fault::told(format!("Syntax error in expression: No {kind} named '{name}'."))
+                    .at(self.origin()))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Its text.

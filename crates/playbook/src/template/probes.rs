@@ -2,6 +2,7 @@
 
 use super::ast::Compare;
 use super::filters::required;
+use super::others::{Kind, with_value};
 use super::{Fault, Interp, ops, pattern, url, version};
 use crate::value::{Call, Value};
 use std::cmp::Ordering;
@@ -26,7 +27,12 @@ pub(crate) fn apply(
     match find(super::filters::short_name(name)) {
         Some(probe) => probe(cx, value, call)
             .map_err(|fault| super::filters::plugin_fault(fault, "test", name)),
-        None => Err(Fault::told(format!("Syntax error in template: No test named '{name}'."))),
+        None => {
+            let missing =
+                || Fault::told(format!("Syntax error in template: No test named '{name}'."));
+            cx.theirs(Kind::Test, name, &with_value(value, call), missing)
+                .map(|value| value.is_true())
+        }
     }
 }
 

@@ -366,7 +366,7 @@ fn template_files_keep_their_last_newline_and_trim_blocks() {
 
 #[test]
 fn what_cannot_work_is_found_without_running() {
-    let check = |source: &str| Template::new(source, None).check();
+    let check = |source: &str| Template::new(source, None).check(None);
     assert!(check("{{ a | nofilter }}").unwrap_err().what.contains("`nofilter`"));
     assert!(check("{{ a is notest }}").unwrap_err().what.contains("`notest`"));
     assert!(check("{{ lookup('nolookup', 1) }}").unwrap_err().what.contains("`nolookup`"));

@@ -1,5 +1,6 @@
 //! The ansible-core that tests compare with, and what both find on this computer.
 
+mod talk;
 pub(crate) mod venv;
 
 pub(crate) use venv::ansible;
@@ -9,10 +10,16 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use updraft_base::{Chance, SeededChance, Timestamp};
-use updraft_playbook::template::{Outside, Ran, World};
+use updraft_playbook::config::Config;
+use updraft_playbook::template::{Others, Outside, Ran, World};
+use updraft_playbook::{Modules, Plugins};
 
-/// This computer as ansible-core sees it, with these environment variables.
-pub(crate) fn world(env: BTreeMap<String, String>) -> Arc<World> {
+/// This computer as ansible-core sees it, with these environment variables and plugins of the places
+/// that `modules` knows.
+pub(crate) fn world(env: BTreeMap<String, String>, modules: Option<&Arc<Modules>>) -> Arc<World> {
+    let nowhere = || Arc::new(Modules::new(&BTreeMap::new(), None, &Config::default()));
+    let modules = modules.map_or_else(nowhere, Arc::clone);
+    let plugins = Plugins::new(modules, Arc::new(talk::Starts));
     Arc::new(World {
         dialect: Default::default(),
         differences: None,
@@ -21,7 +28,7 @@ pub(crate) fn world(env: BTreeMap<String, String>) -> Arc<World> {
         seed: 1,
         vault: Arc::default(),
         config: Arc::default(),
-        commands: Arc::new(Controller),
+        commands: Arc::new(Controller(plugins)),
     })
 }
 
@@ -34,7 +41,7 @@ impl updraft_base::Clock for Clock {
 }
 
 /// Runs what lookups run.
-struct Controller;
+struct Controller(Plugins);
 
 impl Outside for Controller {
     fn shell(&self, command: &str, directory: &Path) -> Result<Ran, String> {
@@ -46,5 +53,9 @@ impl Outside for Controller {
 
     fn chance(&self) -> Box<dyn Chance> {
         Box::new(SeededChance::new(1))
+    }
+
+    fn others(&self) -> Option<&dyn Others> {
+        Some(&self.0)
     }
 }

@@ -15,6 +15,7 @@ pub(crate) use lists::{product, sorted};
 pub(crate) use numbers::human_to_bytes;
 pub(crate) use paths::expand_user;
 
+use super::others::{Kind, with_value};
 use super::{Fault, Interp, methods};
 use crate::value::{Call, Value};
 
@@ -70,7 +71,9 @@ pub(crate) fn apply(
         Some(filter) => {
             filter(cx, value, call).map_err(|fault| plugin_fault(fault, "filter", name))
         }
-        None => Err(Fault::told(format!("Syntax error in template: No filter named '{name}'."))),
+        None => cx.theirs(Kind::Filter, name, &with_value(&value, call), || {
+            Fault::told(format!("Syntax error in template: No filter named '{name}'."))
+        }),
     }
 }
 

@@ -13,6 +13,7 @@ mod tables;
 pub(crate) use files::{find_file, glob, not_found};
 
 use super::filters::short_name;
+use super::others::Kind;
 use super::{Fault, Interp, ops, pattern};
 use crate::value::{Call, Value};
 
@@ -61,8 +62,21 @@ pub(crate) fn run(
     call: &Call,
 ) -> Result<Vec<Value>, Fault> {
     let short = short_name(name);
+    let theirs = || {
+        let for_us = |key: &str| matches!(key, "wantlist" | "errors");
+        let named = call.named.iter().filter(|(key, _)| !for_us(key)).cloned().collect();
+        Call { args: terms.to_vec(), named }
+    };
+    let items = |value: Value| value.as_list().map_or_else(|| vec![value.clone()], <[_]>::to_vec);
+    if let Some(given) = cx.theirs_first(Kind::Lookup, name, theirs) {
+        return given.map(items);
+    }
     let Some(lookup) = find(short) else {
-        return Err(Fault::told(format!("The lookup plugin '{name}' was not found.")));
+        return cx
+            .theirs(Kind::Lookup, name, &theirs(), || {
+                Fault::told(format!("The lookup plugin '{name}' was not found."))
+            })
+            .map(items);
     };
     if !matches!(short, "vars" | "first_found") {
         for term in terms {

@@ -1,0 +1,1 @@
+def near(v): return "near " + str(v)
