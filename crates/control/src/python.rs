@@ -20,10 +20,7 @@ pub(crate) struct InEnvironment(pub(crate) BTreeMap<String, String>);
 
 impl Starter for InEnvironment {
     fn start(&self, program: &Path, args: &[&str]) -> Result<Box<dyn Partner>, String> {
-        let mut cmd = Cmd::new(program).args(args);
-        for (name, value) in &self.0 {
-            cmd = cmd.env(name, value);
-        }
+        let cmd = Cmd::new(program).args(args).environment(&self.0);
         let child = waiting(LocalHost.spawn(cmd)).map_err(|error| updraft_base::chain(&error))?;
         Ok(Box::new(Talk { child, heard: Vec::new(), errors: Vec::new() }))
     }
