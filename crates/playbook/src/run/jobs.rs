@@ -13,13 +13,16 @@ use crate::parse::tree::Task;
 use crate::template::{Context, Fault};
 use crate::value::{Dict, Key, Value};
 use std::time::Duration;
-use updraft_wire::Job;
+use updraft_wire::{BEYOND, Job};
 
 /// Ids of jobs are drawn below this number, as Ansible draws them.
 const MOST_JOBS: u64 = 999_999_999_999;
 
 /// Where Ansible keeps the files of jobs.
 const DIRECTORY: &str = "~/.ansible_async";
+
+/// The module that tells what became of a job.
+pub(super) const STATUS: &str = "async_status";
 
 /// Actions that prepare something on this side and then leave a module of the host alone with it.
 const DETACHED: &[&str] = &["package", "uri"];
@@ -92,6 +95,10 @@ impl Crew<'_> {
         };
         let drawn = self.shared.world.commands.chance().below(MOST_JOBS);
         let job = Job { id: format!("j{drawn}"), limit: seconds, directory };
+        // Nobody may ever hear what a job finds beyond it, so what can be seen from here is seen.
+        let core = || self.shared.modules.core_has(name);
+        let instead = (foreign.is_none() && !ours_takes(name, args)).then(core).flatten();
+        let foreign = foreign.or(instead.as_deref());
         let begun = match foreign {
             Some(found) => self.foreign(call, found, args, Some(job)).await,
             None => self.native(call, name, args, Some(job)).await,
@@ -101,10 +108,18 @@ impl Crew<'_> {
         if poll == 0 {
             return begun;
         }
-        let result = self.wait_for(call, &id, seconds, poll).await;
+        let mut result = self.wait_for(call, &id, seconds, poll).await;
         if flag(&result, "finished") {
             // Nobody else asks for it any more.
             drop(self.ask_for(call, &id, "cleanup").await);
+        }
+        if result.shift_remove(BEYOND).is_some()
+            && foreign.is_none()
+            && let Some(found) = core()
+        {
+            // It ended before it changed anything.
+            let what = (Some(found.as_ref()), name, args);
+            return Box::pin(self.in_background(call, what, seconds, poll)).await;
         }
         result
     }
@@ -142,7 +157,7 @@ impl Crew<'_> {
         put(&mut args, "jid", Value::str(id));
         put(&mut args, "mode", Value::str(mode));
         put(&mut args, "_async_dir", Value::from(directory));
-        let mut result = self.native(call, "async_status", &args, None).await;
+        let mut result = self.native(call, STATUS, &args, None).await;
         if flag(&result, "unreachable") {
             return result;
         }
@@ -181,8 +196,18 @@ impl Crew<'_> {
             "cleanup" => "cleanup",
             _ => "status",
         };
-        self.ask_for(call, &text("jid"), mode).await
+        let mut result = self.ask_for(call, &text("jid"), mode).await;
+        result.shift_remove(BEYOND);
+        result
     }
+}
+
+/// Whether one of our modules knows every argument of a call.
+fn ours_takes(name: &str, args: &Dict) -> bool {
+    updraft_spec::find(name).is_none_or(|spec| {
+        let known = |key: &str| key.starts_with('_') || spec.arg(key).is_some();
+        args.keys().all(|key| key.as_str().is_some_and(known))
+    })
 }
 
 impl Call<'_> {

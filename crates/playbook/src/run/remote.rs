@@ -2,6 +2,7 @@
 
 use super::execute::{Call, Crew, truth};
 use super::failure::While;
+use super::jobs::STATUS;
 use super::outcome::{failed, flag, put};
 use super::reach::HostTarget;
 use super::state::HostState;
@@ -135,7 +136,9 @@ impl Crew<'_> {
             // Who tries again does so with another connection.
             self.forget(call).await;
         }
-        if result.shift_remove(BEYOND).is_some()
+        // What became of a job is not what asks for it.
+        if name != STATUS
+            && result.shift_remove(BEYOND).is_some()
             && let Some(found) = self.shared.modules.core_has(name)
         {
             return self.foreign(call, &found, args, job).await;
