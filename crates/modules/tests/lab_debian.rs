@@ -37,6 +37,7 @@ fn main() {
         ("alternatives_and_time_zones_come_and_go", surroundings),
         ("locales_are_generated_where_they_are_listed", locales),
         ("others_may_read_what_a_list_says", lists),
+        ("targets_are_made_that_are_not_up_to_date", targets),
     ];
     for (name, story) in stories {
         if filter.as_deref().is_none_or(|filter| name.contains(filter)) {
@@ -580,6 +581,31 @@ fn locales(debian: &mut Debian) {
     assert_eq!(debian.read("/etc/locales"), "de_CH.utf8\n");
     program(debian, "/usr/sbin/locale-gen", "echo broken >&2; exit 3");
     debian.fails("locale_gen", asked("fr_FR", "present"), "broken");
+}
+
+/// A stand-in has one thing to make, and fails to make what is called broken.
+fn targets(debian: &mut Debian) {
+    let script = r#"#!/bin/sh
+case "$*" in
+broken*) echo "no rule" >&2; exit 2 ;;
+*-q) test -e made ;;
+*) echo "$*" > made; echo "making $*" ;;
+esac
+"#;
+    fs::write(debian.path("/usr/bin/make"), script).unwrap();
+    fs::set_permissions(debian.path("/usr/bin/make"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir_all(debian.path("/srv/source")).unwrap();
+    let all = json!({ "chdir": "/srv/source", "targets": ["all"], "jobs": 2, "params": { "V": 1, "K": null } });
+    let checked = debian.ask("make", all.clone(), true);
+    assert_eq!(checked["changed"], true, "{checked:?}");
+    assert!(!debian.path("/srv/source/made").exists());
+    let made = debian.changes("make", all.clone());
+    assert_eq!(made["stdout"], "making -j 2 all V=1 K");
+    assert_eq!(made["command"], "/usr/bin/make -j 2 all V=1 K");
+    assert_eq!((&made["jobs"], &made["target"]), (&json!(2), &Value::Null));
+    debian.stays("make", all);
+    debian.fails("make", json!({ "chdir": "/srv/source", "target": "broken" }), "no rule");
+    debian.fails("make", json!({ "chdir": "/srv/none" }), "not supported");
 }
 
 fn lists(debian: &mut Debian) {

@@ -64,3 +64,13 @@ pub(crate) const PACKAGE_FACTS_ARGS: &[Arg] = &[
 ];
 
 pub(crate) const SERVICE_FACTS_ARGS: &[Arg] = &[];
+
+pub(crate) const MAKE_ARGS: &[Arg] = &[
+    arg("target", Kind::Str),
+    arg("targets", Kind::List),
+    arg("params", Kind::Dict),
+    arg("chdir", Kind::Path).required(),
+    arg("file", Kind::Path),
+    arg("make", Kind::Path),
+    arg("jobs", Kind::Int),
+];

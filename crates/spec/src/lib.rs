@@ -322,6 +322,10 @@ pub const KNOWN: &[ModuleSpec] = &[
         &["backrefs", "search_string"],
     ]),
     module("locale_gen", system::LOCALE_GEN_ARGS).from("community.general").checks(),
+    module("make", commands::MAKE_ARGS)
+        .from("community.general")
+        .checks()
+        .exclusive(&[&["target", "targets"]]),
     module("modprobe", system::MODPROBE_ARGS).from("community.general").checks(),
     module("mount", system::MOUNT_ARGS).from("ansible.posix").checks().required_if(&[
         ("state", "mounted", &["src", "fstype"]),

@@ -27,6 +27,7 @@ mod iptables;
 mod known_hosts;
 mod lineinfile;
 mod locale_gen;
+mod make;
 mod modprobe;
 mod mount;
 mod package_facts;
@@ -82,6 +83,7 @@ const MODULES: &[(&str, Run)] = &[
     ("known_hosts", known_hosts::run),
     ("lineinfile", lineinfile::run),
     ("locale_gen", locale_gen::run),
+    ("make", make::run),
     ("modprobe", modprobe::run),
     ("mount", mount::run),
     ("package", apt::run_package),
