@@ -72,6 +72,7 @@ boot=$(this_boot)
 # It may be gone before it answers.
 ud exec web-1 -- systemctl reboot || true
 until_true "the machine after its restart" 120 has_started_anew "$boot"
+until_true "sshd after the restart" 60 answers_ssh web-1
 same "$(itself)" "$before" "what makes it itself"
 must plan
 says "$scratch/out" '^Nothing to do'

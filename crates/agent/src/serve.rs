@@ -5,6 +5,8 @@ use crate::outbox::{Outbox, Sink};
 use crate::root::Root;
 use crate::{peer, port, tell};
 use rustix::io::Errno;
+use signal_hook::consts::SIGTERM;
+use signal_hook::iterator::Signals;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -42,6 +44,7 @@ pub(crate) fn stdio(root: Root, announce: bool) {
 
 /// Serves a virtio-serial port for ever; returns only when the port cannot be used.
 pub(crate) fn port(root: Root, path: &Path) -> Result<(), String> {
+    settle_before_the_end(root.clone());
     crate::freeze::let_go_of_the_dead();
     crate::identity::note_boot(&root);
     crate::identity::let_rest_go(&root);
@@ -67,6 +70,23 @@ pub(crate) fn port(root: Root, path: &Path) -> Result<(), String> {
         }
         crate::time::pause(PORT_PAUSE);
     }
+}
+
+/// A machine that restarts of its own accord ends us first. What it was told may not be on its disk
+/// by then, and without that it would boot as nobody, in no network.
+fn settle_before_the_end(root: Root) {
+    let mut signals = match Signals::new([SIGTERM]) {
+        Ok(signals) => signals,
+        Err(fault) => return tell(&format!("updraft-agent: cannot hear of an end: {fault}\n")),
+    };
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            if let Err(failure) = crate::identity::settle(&root) {
+                tell(&format!("updraft-agent: the identity is not kept: {}\n", failure.message));
+            }
+            std::process::exit(0);
+        }
+    });
 }
 
 /// Serves a line until it ends. A preamble on it begins a new connection and ends the old one.
