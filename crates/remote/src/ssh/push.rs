@@ -52,7 +52,7 @@ pub(crate) fn script(agents: &[AgentBinary]) -> String {
          case $s in Linux) ;; *) echo {WORD}system:$s; exit 0;; esac; \
          case $m in {cases}*) echo {WORD}arch:$m; exit 0;; esac; \
          u=$(id -u); p=; [ -n \"$HOME\" ] && p=$HOME/.cache; \
-         right() {{ [ -f \"$1\" ] && [ -O \"$1\" ] && \"$1\" is $d </dev/null >/dev/null 2>&1; }}; \
+         right() {{ [ -f \"$1\" ] && [ -O \"$1\" ] && [ \"$(\"$1\" digest </dev/null 2>/dev/null)\" = $d ]; }}; \
          run() {{ exec \"$1\" serve --stdio --announce 2>/dev/null; }}; \
          for b in \"$p/updraft\" /var/tmp/.updraft-agent-$u /dev/shm/.updraft-agent-$u; do \
          a=$b/agent-$d; \
