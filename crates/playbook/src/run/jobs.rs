@@ -108,7 +108,8 @@ impl Crew<'_> {
         if poll == 0 {
             return begun;
         }
-        let mut result = self.wait_for(call, &id, seconds, poll).await;
+        let anew = foreign.is_none() && core().is_some();
+        let mut result = self.wait_for(call, &id, (seconds, poll), anew).await;
         if flag(&result, "finished") {
             // Nobody else asks for it any more.
             drop(self.ask_for(call, &id, "cleanup").await);
@@ -124,13 +125,23 @@ impl Crew<'_> {
         result
     }
 
-    async fn wait_for(&self, call: &Call<'_>, id: &str, seconds: u64, poll: u64) -> Dict {
+    async fn wait_for(
+        &self,
+        call: &Call<'_>,
+        id: &str,
+        (seconds, poll): (u64, u64),
+        anew: bool,
+    ) -> Dict {
         let host = call.worker_name();
         let say = |text: String| self.sink.event(Event::Said(text));
         let mut left = i64::try_from(seconds).unwrap_or(i64::MAX);
         while left > 0 {
             self.operator.sleep(Duration::from_secs(poll)).await;
             let result = self.ask_for(call, id, "status").await;
+            // One that is begun anew by Ansible's own module has not failed.
+            if result.contains_key(BEYOND) && anew {
+                return result;
+            }
             if flag(&result, "finished") {
                 let word = if flag(&result, "failed") { "FAILED" } else { "OK" };
                 say(format!("ASYNC {word} on {host}: jid={id}"));
