@@ -54,6 +54,9 @@ pub(crate) fn port(root: Root, path: &Path) -> Result<(), String> {
             Ok((mut reader, writer)) => {
                 told = false;
                 let (outbox, _writer) = Outbox::start(writer);
+                // Whoever still waits for the agent before this one learns that it is gone: the
+                // line itself does not end when a machine restarts.
+                greet(&outbox, &root, 0);
                 let end = serve(&root, &outbox, |into| reader.read(into));
                 if let Err(fault) = end {
                     tell(&format!("updraft-agent: lost `{}`: {fault}\n", path.display()));

@@ -227,10 +227,8 @@ impl AgentSession {
         });
         let mut decoder = Decoder::new();
         let greeting = greet(&line, &mut reader, &mut decoder);
-        let hello = timeout(within, greeting).await.map_err(|_| RemoteError::Deadline {
-            host: line.host.clone(),
-            what: "the agent's hello",
-            within,
+        let (nonce, hello) = timeout(within, greeting).await.map_err(|_| {
+            RemoteError::Deadline { host: line.host.clone(), what: "the agent's hello", within }
         })??;
         if hello.version != VERSION {
             return Err(RemoteError::Version {
@@ -240,7 +238,7 @@ impl AgentSession {
             });
         }
         let peer = hello.peer.ok_or_else(|| line.nonsense())?;
-        let task = read(Arc::clone(&line), reader, decoder);
+        let task = read(Arc::clone(&line), reader, decoder, nonce);
         Ok(Self { line, peer, reader: tokio::spawn(task) })
     }
 
@@ -428,12 +426,12 @@ impl Session for AgentSession {
     }
 }
 
-/// Says hello until the agent answers it.
+/// Says hello until the agent answers it. Returns what tells this conversation from others, too.
 async fn greet(
     line: &Line,
     reader: &mut (impl AsyncRead + Unpin),
     decoder: &mut Decoder,
-) -> Result<Hello, RemoteError> {
+) -> Result<(u64, Hello), RemoteError> {
     // Two connections on one line must differ; nothing else hangs on it, so the keys of a hash
     // map will do as a source of chance.
     let nonce = std::hash::RandomState::new().build_hasher().finish();
@@ -455,7 +453,7 @@ async fn greet(
                     && let Ok(hello) = frame.message::<Hello>()
                     && hello.nonce == nonce
                 {
-                    return Ok(hello);
+                    return Ok((nonce, hello));
                 }
             }
             match timeout_at(again, reader.read(&mut chunk)).await {
@@ -488,8 +486,13 @@ async fn write(mut writer: impl AsyncWrite + Unpin, mut frames: mpsc::Receiver<V
 }
 
 /// Hands frames to the requests they belong to, until the stream ends.
-async fn read(line: Arc<Line>, mut reader: impl AsyncRead + Unpin, mut decoder: Decoder) {
-    let reason = follow(&line, &mut reader, &mut decoder).await;
+async fn read(
+    line: Arc<Line>,
+    mut reader: impl AsyncRead + Unpin,
+    mut decoder: Decoder,
+    nonce: u64,
+) {
+    let reason = follow(&line, &mut reader, &mut decoder, nonce).await;
     // Dropping the senders wakes everybody who waits; they find the reason.
     line.waiting(|waiting| {
         waiting.lost = Some(reason);
@@ -501,6 +504,7 @@ async fn follow(
     line: &Line,
     reader: &mut (impl AsyncRead + Unpin),
     decoder: &mut Decoder,
+    nonce: u64,
 ) -> String {
     let mut chunk = vec![0; 64 << 10];
     let mut silences = 0;
@@ -511,7 +515,7 @@ async fn follow(
                 Ok(None) => break,
                 // The agent answers a repeated hello again; that begins nothing new.
                 Ok(Some(Decoded::Preamble)) => {}
-                Ok(Some(Decoded::Frame(frame))) => match last_word(&frame) {
+                Ok(Some(Decoded::Frame(frame))) => match last_word(&frame, nonce) {
                     Some(reason) => return reason,
                     None => deliver(line, frame).await,
                 },
@@ -541,9 +545,13 @@ async fn follow(
     }
 }
 
-/// Why the line ends, from whoever passed an agent's bytes on to us until then: the answer to a
-/// request that nobody made.
-fn last_word(frame: &Frame) -> Option<String> {
+/// Why the line ends. Either from whoever passed an agent's bytes on to us until then: the answer
+/// to a request that nobody made. Or from an agent that has just started on this line, and knows
+/// nothing of what the one before it was asked: its hello is not the answer to ours.
+fn last_word(frame: &Frame, nonce: u64) -> Option<String> {
+    if frame.kind == Kind::Hello && frame.message::<Hello>().is_ok_and(|said| said.nonce != nonce) {
+        return Some("the agent has started anew, perhaps with its machine".to_owned());
+    }
     if frame.id != LINE || frame.kind != Kind::Response {
         return None;
     }

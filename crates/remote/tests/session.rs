@@ -271,6 +271,20 @@ async fn a_silent_agent_is_asked_whether_it_lives_and_counts_as_lost_if_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_that_starts_anew_ends_what_the_one_before_it_was_asked() {
+    let (session, mut agent) = connected().await;
+    let asked = tokio::time::Instant::now();
+    let running = tokio::spawn(async move {
+        session.exec(Exec::default(), &mut Heard::default()).await.unwrap_err()
+    });
+    agent.request().await;
+    agent.greet(0, VERSION).await;
+    let error = running.await.unwrap();
+    assert!(error.to_string().contains("has started anew"), "{error}");
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_arrives_as_it_was_sent() {
     let (session, mut agent) = connected().await;
     let content: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();

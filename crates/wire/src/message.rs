@@ -12,7 +12,8 @@ pub struct Hello {
     /// [`crate::VERSION`] of the sender.
     pub version: u16,
     /// Drawn by the controller for each connection and echoed, so that bytes of an earlier
-    /// connection on the same line are told apart and dropped.
+    /// connection on the same line are told apart and dropped. 0 in one that nobody asked for: an
+    /// agent says it when it starts.
     pub nonce: u64,
     /// What the agent says of itself; absent from the controller's own hello.
     #[serde(default, skip_serializing_if = "Option::is_none")]
