@@ -80,6 +80,10 @@ measure facts --title "facts of 1 host" --rounds 5 --beyond 0.025 \
 ip=$(on_fleet ip 1)
 $ctl bench/relay.py 2222 "$ip" 22 0.05 &
 relay=$!
+until $ctl bash -c ': >/dev/tcp/127.0.0.1/2222' 2>/dev/null; do
+  kill -0 "$relay" # or there is nothing to wait for
+  sleep 0.1
+done
 mkdir -p "$fleet/far"
 sed -e '/^bench-1 /s/=.*/=127.0.0.1 ansible_port=2222/' -e '/^bench-\([^1]\|1[0-9]\)/d' \
   -e "s/ssh_common_args='/&-o HostKeyAlias=bench-1 /" "$inventory" >"$fleet/far/hosts.ini"
