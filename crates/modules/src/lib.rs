@@ -14,6 +14,7 @@ mod args;
 mod askpass;
 mod attributes;
 mod context;
+mod discreet;
 mod facts;
 mod http;
 mod json;

@@ -4,6 +4,7 @@
 //! nothing else, and its standard input is `/dev/null` unless something is to be read from it.
 
 use crate::context::Context;
+use crate::discreet;
 use crate::outcome::{Fault, OrFail, fail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
@@ -115,11 +116,12 @@ impl Cmd {
 
     /// The command line as a shell would take it, for results and messages.
     pub(crate) fn line(&self) -> String {
-        std::iter::once(&self.program)
-            .chain(&self.args)
-            .map(|word| crate::shlex::quote(&word.to_string_lossy()))
-            .collect::<Vec<_>>()
-            .join(" ")
+        self.words().iter().map(|word| crate::shlex::quote(word)).collect::<Vec<_>>().join(" ")
+    }
+
+    fn words(&self) -> Vec<String> {
+        let words = std::iter::once(&self.program).chain(&self.args);
+        words.map(|word| word.to_string_lossy().into_owned()).collect()
     }
 
     /// Runs the program to its end.
@@ -144,12 +146,13 @@ impl Cmd {
     /// Runs a program that has to succeed; if it does not, the fault says how it ended, as
     /// Ansible's own modules have it.
     pub(crate) fn checked(&self, ctx: &Context) -> Result<Ran, Fault> {
-        let ran = self.run(ctx).or_fail(format!("cannot run {}", self.line()))?;
+        let line = discreet::line(&self.words());
+        let ran = self.run(ctx).or_fail(format!("cannot run {line}"))?;
         if ran.success() {
             return Ok(ran);
         }
-        Err(Fault::new(ran.err().trim_end())
-            .with("cmd", self.line())
+        Err(Fault::new(discreet::text(ran.err().trim_end()))
+            .with("cmd", line)
             .with("rc", ran.code)
             .with("stdout", ran.out())
             .with("stderr", ran.err()))
