@@ -66,7 +66,8 @@ pub use updraft_playbook::config::{Config, Here};
 pub use updraft_playbook::galaxy::Thing;
 pub use updraft_playbook::inventory::{Inventory, Listing, ListingOptions};
 pub use updraft_playbook::output::{
-    Event as PlayEvent, MinimalOptions, Piece, Recap, ScreenOptions, Show, fault_text,
+    Callback, Event as PlayEvent, Extra, MinimalOptions, Piece, Recap, ScreenOptions, Show, Style,
+    fault_text,
 };
 pub use updraft_playbook::template::{Dialect, Difference, Differences};
 pub use updraft_playbook::value::{Dict, Value};

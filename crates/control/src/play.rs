@@ -18,7 +18,9 @@ use updraft_engine::{StepContext, StepFault};
 use updraft_host::{Cmd, Host as _, LocalHost, OsChance};
 use updraft_playbook::config::Config;
 use updraft_playbook::inventory::Inventory;
-use updraft_playbook::output::{Event, Piece, Recap, Screen, ScreenOptions, Show, Sink};
+use updraft_playbook::output::{
+    Callback, Event, Extra, Piece, Recap, Screen, ScreenOptions, Show, Sink, Teller,
+};
 use updraft_playbook::template::{Others, Outside, Ran, World};
 use updraft_playbook::value::Dict;
 use updraft_playbook::vault::Vault;
@@ -313,6 +315,10 @@ pub struct PlayRequest {
     pub options: RunOptions,
     /// How to show it.
     pub screen: ScreenOptions,
+    /// Who shows it.
+    pub callback: Callback,
+    /// Who tells something besides.
+    pub extras: Vec<Extra>,
     /// What is told to [`PlayRequest::log`] alone: what `-v` so many times would show besides.
     pub log_verbosity: u8,
     /// Keeps what is not shown.
@@ -334,7 +340,7 @@ pub trait Audience: Sync {
 
 /// Prints as a play goes on.
 struct PersonSink<'a> {
-    screen: Mutex<Screen>,
+    teller: Mutex<Teller>,
     audience: &'a dyn Audience,
     /// Details of these verbosities are not shown, but kept.
     kept: std::ops::RangeInclusive<u8>,
@@ -348,9 +354,9 @@ impl Sink for PersonSink<'_> {
         {
             (self.log)(text);
         }
-        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut teller = self.teller.lock().unwrap_or_else(PoisonError::into_inner);
         self.audience.learn(&event);
-        screen.pieces(&event).iter().for_each(|piece| self.audience.print(piece));
+        teller.pieces(&event).iter().for_each(|piece| self.audience.print(piece));
     }
 }
 
@@ -390,8 +396,9 @@ pub async fn play(
         machines: machines.into_iter().collect(),
         open: tokio::sync::Mutex::default(),
     };
+    let teller = Teller::new(request.callback, &request.extras, request.screen, &settings.clock);
     let sink = PersonSink {
-        screen: Mutex::new(Screen::new(request.screen)),
+        teller: Mutex::new(teller),
         audience,
         kept: request.screen.verbosity.saturating_add(1)..=request.log_verbosity,
         log: request.log,

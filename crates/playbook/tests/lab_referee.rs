@@ -13,9 +13,10 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use updraft_base::{Clock, FixedClock, Timestamp};
 use updraft_playbook::config::{self, Config};
 use updraft_playbook::inventory::{Inventory, Reading};
-use updraft_playbook::output::{Screen, ScreenOptions, Show};
+use updraft_playbook::output::{Callback, ScreenOptions, Show, Style, Teller};
 use updraft_playbook::value::{Dict, Key, Value};
 use updraft_playbook::{Loader, Playbook, RunOptions};
 use updraft_wire::Peer;
@@ -124,14 +125,18 @@ fn run_ours(asked: &Asked, flags: Flags) -> (String, i32, Vec<usize>) {
         let reading = Reading { world: &loader.world, scripts: None, extra_vars: &extra };
         Inventory::load(&inventories, &reading).unwrap()
     };
-    let screen = Screen::new(ScreenOptions {
+    let style = if *config.result_format == "yaml" { Style::Yaml } else { Style::Json };
+    let callback = Callback::named(&config.stdout_callback).unwrap();
+    let options = ScreenOptions {
         dialect: flags.dialect,
         verbosity: 0,
         colour: false,
         width: 79,
-        show: Show { yaml: *config.result_format == "yaml", ..Show::default() },
-    });
-    let printed = Printed(Mutex::new((screen, String::new())));
+        show: Show { style, ..Show::default() },
+    };
+    let clock: Arc<dyn Clock> = Arc::new(FixedClock(Timestamp::UNIX_EPOCH));
+    let teller = Teller::new(callback, &[], options, &clock);
+    let printed = Printed(Mutex::new((teller, String::new())));
     let staging = tempfile::tempdir().unwrap();
     let here = Here { peer: Peer::default(), staging, chains: Mutex::default() };
     let reach = Everywhere(Arc::new(here));
@@ -141,6 +146,7 @@ fn run_ours(asked: &Asked, flags: Flags) -> (String, i32, Vec<usize>) {
     options.check = flags.check;
     // One after the other, so that both tell hosts in the same order.
     options.forks = 1;
+    options.settled = callback.wants_settled();
     options.tags = words(flags.tags);
     options.skip_tags = words(flags.skip_tags);
     let run = playbook.run(&inventory, &reach, &Nobody, &options, &printed);
@@ -207,6 +213,8 @@ fn story(text: &str, root: &Path) -> Vec<String> {
             "PLAY ",
             "TASK ",
             "RUNNING ",
+            "h1 | ",
+            "h2 | ",
         ]
         .iter()
         .any(|word| line.starts_with(word));
@@ -225,6 +233,10 @@ fn story(text: &str, root: &Path) -> Vec<String> {
             Some((head, _)) if status => format!("{head}!"),
             _ if line.starts_with("failed:") => {
                 line.split(" => {").next().unwrap_or(line).to_owned()
+            }
+            // How long it took follows, and when that was.
+            _ if line.contains("\"delta\": ") => {
+                line.split("\"delta\": ").next().unwrap_or(line).to_owned()
             }
             // The controller's own copy of a rendered template has a name drawn by chance.
             _ if line.starts_with("+++ after:") || line.starts_with("--- before:") => {
@@ -442,6 +454,14 @@ fn names_of_handlers_and_roles_mean_the_same() {
 fn results_as_yaml_look_the_same() {
     let yaml = Flags { env: &[("ANSIBLE_CALLBACK_RESULT_FORMAT", "yaml")], ..PLAIN };
     compare("shown.yml", &[yaml]);
+}
+
+#[test]
+fn callbacks_that_tell_tasks_as_a_whole_tell_the_same() {
+    let by = |callback: &'static [(&'static str, &'static str)]| Flags { env: callback, ..PLAIN };
+    let minimal = by(&[("ANSIBLE_STDOUT_CALLBACK", "minimal")]);
+    let one_line = by(&[("ANSIBLE_STDOUT_CALLBACK", "oneline")]);
+    compare("brief.yml", &[minimal, one_line]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One function per command: from arguments to an exit code.
 
+mod callbacks;
 mod change;
 mod files;
 mod galaxy;

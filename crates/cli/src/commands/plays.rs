@@ -1,6 +1,6 @@
 //! Playbooks and inventories.
 
-use super::{Context, Result};
+use super::{Context, Result, callbacks};
 use crate::args::{AdHoc, Become, Exec, Inventory, Login, Play, VaultOptions};
 use crate::progress::{Lines, Plain, PlayView, Quiet};
 use crate::ui;
@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use updraft_base::Secret;
 use updraft_control::{
-    AdHocRequest, Audience, ControlError, Dict, Difference, Gathering, Listing, ListingOptions,
-    LoadFault, MinimalOptions, Operator, PlayListing, PlayRequest, Purpose, Reacher, RunOptions,
-    ScreenOptions, Sessions, Show, VaultSources, Way,
+    AdHocRequest, Audience, Callback, Config, ControlError, Dict, Difference, Gathering, Listing,
+    ListingOptions, LoadFault, MinimalOptions, Operator, PlayListing, PlayRequest, Purpose,
+    Reacher, RunOptions, ScreenOptions, Sessions, Show, Style, VaultSources, Way,
 };
 
 /// How many hosts at once when nothing is said: an agent answers in milliseconds, so a play on more
@@ -199,6 +199,16 @@ fn verbosity(context: &Context, asked: u8) -> u8 {
     asked.max(u8::try_from(*context.settings.config.verbosity).unwrap_or(0))
 }
 
+/// Says where settings come from, to those who ask to be told more.
+fn tell_config(config: &Config, verbosity: u8) {
+    if verbosity > 0 {
+        match &config.file {
+            Some(file) => ui::out(&format!("Using {} as config file\n", file.display())),
+            None => ui::out("No config file found; using defaults\n"),
+        }
+    }
+}
+
 /// Tags that were asked for, or those of `ansible.cfg`.
 fn tags(asked: &[String], told: &[String]) -> Vec<String> {
     if asked.is_empty() { told.to_vec() } else { asked.to_vec() }
@@ -233,6 +243,10 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
     let extra_vars =
         updraft_control::extra_vars(&args.extra_vars, &settings.vault).map_err(fail)?;
     let verbosity = verbosity(context, args.verbose);
+    if !args.json {
+        tell_config(&config, verbosity);
+    }
+    let callback = callbacks::main(context, &config, &args.playbooks)?;
     let diff = args.diff || *config.diff_always;
     let mut options = RunOptions {
         extra_vars,
@@ -249,7 +263,8 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         debugger: *config.task_debugger,
         explain: !context.global.shim,
         verbosity,
-        brief: verbosity == 0 && !args.json,
+        brief: verbosity == 0 && !args.json && callback == Callback::Default,
+        settled: !args.json && callback.wants_settled(),
         ..run_options(context, &args.become_, args.user.as_ref(), args.connection.as_ref()).await?
     };
     settings.remote_user.clone_from(&options.remote_user);
@@ -279,7 +294,7 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
             path_on_failure: *config.show_task_path_on_failure,
             host_starts: *config.show_per_host_start,
             diff_context: usize::try_from(*config.diff_context).unwrap_or(0),
-            yaml: *config.result_format == "yaml",
+            style: if *config.result_format == "yaml" { Style::Yaml } else { Style::Json },
             pretty: config.pretty_results.told().copied(),
             details: *config.debug,
         },
@@ -289,6 +304,8 @@ pub(crate) async fn play(context: &mut Context, args: &Play) -> Result {
         inventory: found.inventory,
         options,
         screen,
+        callback,
+        extras: callbacks::extras(context, &config),
         log_verbosity: u8::try_from(*config.log_verbosity).unwrap_or(0),
         log: crate::log::keep,
         syntax_check: args.syntax_check,
@@ -381,6 +398,7 @@ pub(crate) async fn ad_hoc(context: &mut Context, args: &Exec) -> Result {
     let extra_vars =
         updraft_control::extra_vars(&asked.extra_vars, &settings.vault).map_err(fail)?;
     let verbosity = verbosity(context, asked.verbose);
+    tell_config(&config, verbosity);
     let found = hosts(context, &args.hosts.inventory, &extra_vars).map_err(fail)?;
     if verbosity > 2 {
         found.inventory.notes.iter().for_each(|note| ui::say(note));

@@ -161,6 +161,12 @@ settings! {
     module_utils: Vec<String> = places(["ANSIBLE_MODULE_UTILS"], [("defaults", "module_utils")], ':');
     /// Directories that hold filters.
     filters: Vec<String> = places(["ANSIBLE_FILTER_PLUGINS"], [("defaults", "filter_plugins")], ':');
+    /// Directories that hold callbacks.
+    callbacks: Vec<String> = places(["ANSIBLE_CALLBACK_PLUGINS"],
+        [("defaults", "callback_plugins")], ':');
+    /// Callbacks that tell something besides.
+    callbacks_enabled: Vec<String> = list(["ANSIBLE_CALLBACKS_ENABLED"],
+        [("defaults", "callbacks_enabled")], &[]);
     /// Directories that hold tests.
     tests: Vec<String> = places(["ANSIBLE_TEST_PLUGINS"], [("defaults", "test_plugins")], ':');
     /// Directories that hold lookups.

@@ -18,7 +18,7 @@ impl Event {
             Self::PlaybookBegan { file, plays } => {
                 json!({"event": "playbook", "file": file, "plays": plays})
             }
-            Self::PlayBegan { name, check } => {
+            Self::PlayBegan { name, check, .. } => {
                 json!({"event": "play", "name": name.trim(), "check": check})
             }
             Self::TaskBegan { name, handler, check, origin, .. } => {
@@ -73,7 +73,7 @@ impl Event {
             Self::Warning(text) => json!({"event": "warning", "what": text}),
             Self::Deprecated(fault) => with(fault.to_json(), [("event", json!("deprecated"))]),
             Self::Fault(fault) => fault.to_json(),
-            Self::Detail(..) | Self::Ended(_) => return None,
+            Self::Settled { .. } | Self::Detail(..) | Self::Ended(_) => return None,
         })
     }
 }

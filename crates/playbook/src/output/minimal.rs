@@ -1,7 +1,8 @@
 //! The lines of Ansible's `minimal` and `oneline` callbacks, which ad-hoc commands print with.
 
-use super::faults::{fault_text, warnings_of};
-use super::screen::shown;
+use super::faults::{chain_text, fault_text, warnings_of};
+use super::screen::{NO_TRACEBACK, SHOW, shown};
+use super::teller::bare;
 use super::{Event, diff};
 use crate::template::Dialect;
 use crate::value::{Indent, Value, python_json};
@@ -32,6 +33,8 @@ pub struct MinimalOptions {
 pub struct Minimal {
     options: MinimalOptions,
     last_fault: Option<String>,
+    /// Tasks stand somewhere: it is a play.
+    of_play: bool,
     /// Warnings that were told; the same is told once.
     told: HashSet<String>,
 }
@@ -39,7 +42,13 @@ pub struct Minimal {
 impl Minimal {
     /// A renderer.
     pub fn new(options: MinimalOptions) -> Self {
-        Self { options, last_fault: None, told: HashSet::new() }
+        Self { options, last_fault: None, of_play: false, told: HashSet::new() }
+    }
+
+    /// What comes next is a play's task of this module.
+    pub(super) fn task_of(&mut self, module: &str) {
+        self.of_play = true;
+        self.options.module = module.to_owned();
     }
 
     /// The text of an event, each line ended: what belongs on standard output, and what belongs on
@@ -56,13 +65,20 @@ impl Minimal {
                 let (word, code) = if *changed { ("CHANGED", "0;33") } else { ("SUCCESS", "0;32") };
                 self.diff_of(result) + &self.said(&at.host, word, " =>", code, result)
             }
-            Event::Failed { at, result, why, .. } => {
+            Event::Failed { at, result, why, origin, causes, .. } => {
                 let classic = self.options.dialect == Dialect::Core214;
-                if !classic && self.last_fault.as_ref() != Some(why) {
-                    err += &(self.paint("0;31", &format!("[ERROR]: {why}")) + "\n\n");
+                if !classic && !self.options.one_line && self.last_fault.as_ref() != Some(why) {
+                    let place = origin.as_ref().filter(|_| self.of_play);
+                    let text = chain_text(why, place, causes);
+                    err += &(self.paint("0;31", text.trim_end_matches('\n')) + "\n\n");
                     self.last_fault = Some(why.clone());
                 }
-                self.diff_of(result) + &self.said(&at.host, "FAILED", "! =>", "0;31", result)
+                let said = self.said(&at.host, "FAILED", "! =>", "0;31", result);
+                let more = match self.options.one_line && !classic {
+                    true => self.twice(&at.host, result),
+                    false => (String::new(), String::new()),
+                };
+                self.diff_of(result) + &more.0 + &said + &more.1
             }
             Event::Skipped { at, .. } => {
                 self.paint("0;36", &format!("{} | SKIPPED", at.host)) + "\n"
@@ -106,23 +122,50 @@ impl Minimal {
 
     /// A result as JSON: over several lines, or on one without blanks between its entries.
     fn json(&self, result: &Value) -> String {
-        let width = Some(if self.options.one_line { 0 } else { 4 });
+        if !self.options.one_line {
+            let indent = Indent { width: Some(4), sorted: true, ascii: false };
+            return python_json(&shown(result, self.options.verbosity).to_json(), indent);
+        }
+        // Nothing of `debug` is hidden, and what asks for several lines leaves their blanks.
+        let entries = result.as_dict().into_iter().flatten();
+        let plain = entries.filter(|(key, _)| key.as_str() != Some(SHOW));
+        let plain = Value::dict(plain.map(|(key, value)| (key.clone(), value.clone())).collect());
+        let width = Some(if result.get(SHOW).is_some() { 4 } else { 0 });
         let indent = Indent { width, sorted: true, ascii: false };
-        let text = python_json(&shown(result, self.options.verbosity).to_json(), indent);
-        if self.options.one_line { text.replace('\n', "") } else { text }
+        let text = python_json(&shown(&plain, self.options.verbosity).to_json(), indent);
+        text.replace('\n', "")
+    }
+
+    /// What `oneline` says of a failure before and after the line that says it.
+    fn twice(&self, host: &str, result: &Value) -> (String, String) {
+        if self.is_command(result) {
+            let line = format!("{host} | FAILED! => {}", self.json(result));
+            return (String::new(), self.paint("0;31", &line) + "\n");
+        }
+        // A loop has no exception of its own.
+        let told = result.get("exception").map(Value::to_text);
+        let Some(told) =
+            told.or_else(|| result.get("results").is_none().then(|| NO_TRACEBACK.to_owned()))
+        else {
+            return Default::default();
+        };
+        let last = told.trim().lines().last().unwrap_or_default();
+        let line = format!(
+            "An exception occurred during task execution. To see the full traceback, use -vvv. The error was: {last}"
+        );
+        (self.paint("0;31", &line) + "\n", String::new())
+    }
+
+    /// Whether what the command said is shown, not the result.
+    fn is_command(&self, result: &Value) -> bool {
+        COMMANDS.contains(&bare(&self.options.module))
+            && result.get("ansible_job_id").is_none()
+            && result.get("module_stderr").is_none()
     }
 
     fn said(&self, host: &str, word: &str, arrow: &str, code: &str, result: &Value) -> String {
-        let module = &self.options.module;
-        let short = ["ansible.builtin.", "ansible.legacy."]
-            .iter()
-            .find_map(|place| module.strip_prefix(place))
-            .unwrap_or(module);
-        let command = COMMANDS.contains(&short)
-            && result.get("ansible_job_id").is_none()
-            && result.get("module_stderr").is_none();
         let text = |name: &str| result.get(name).map(Value::to_text).unwrap_or_default();
-        let line = if command {
+        let line = if self.is_command(result) {
             let status = result.get("rc").map_or_else(|| "-1".to_owned(), Value::to_text);
             if self.options.one_line {
                 let flat = |name: &str| text(name).replace('\n', "\\n").replace('\r', "\\r");
@@ -141,13 +184,11 @@ impl Minimal {
         self.paint(code, &line) + "\n"
     }
 
-    fn diff_of(&self, result: &Value) -> String {
+    /// How files change.
+    pub(super) fn diff_of(&self, result: &Value) -> String {
         match result.get("diff") {
-            Some(found) => match diff::render(found, self.options.diff_context) {
-                text if text.is_empty() => text,
-                text => text + "\n",
-            },
-            None => String::new(),
+            Some(found) if !self.options.one_line => diff::render(found, self.options.diff_context),
+            _ => String::new(),
         }
     }
 }

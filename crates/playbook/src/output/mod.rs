@@ -3,22 +3,26 @@
 //! The run tells events to a [`Sink`]; [`Screen`] turns events into the lines of Ansible's default
 //! callback. Never here: printing.
 
+mod account;
 mod diff;
 mod faults;
 mod json;
 mod minimal;
+mod profile;
 mod recap;
 mod screen;
 mod show;
+mod teller;
 mod yaml;
 
 pub use faults::fault_text;
 pub(crate) use faults::{offending_line, warning_text};
 pub use minimal::{Minimal, MinimalOptions};
 pub use recap::{Broken, Counts, Recap};
-pub(crate) use screen::{NO_LOG, NO_TRACEBACK, SHOW, SHOW_DEBUG};
+pub(crate) use screen::{NO_LOG, NO_TRACEBACK, SHOW, SHOW_DEBUG, of_debug};
 pub use screen::{Piece, Screen, ScreenOptions};
-pub use show::Show;
+pub use show::{Show, Style};
+pub use teller::{Callback, Extra, Teller};
 
 use crate::fault::{Cause, LoadFault};
 use crate::value::Value;
@@ -76,6 +80,8 @@ pub enum Event {
         name: String,
         /// Nothing is changed.
         check: bool,
+        /// Where it stands.
+        origin: Option<Origin>,
     },
     /// A task begins.
     TaskBegan {
@@ -83,6 +89,10 @@ pub enum Event {
         name: String,
         /// Its arguments as they stand there, where those are to be shown.
         args: String,
+        /// Its action, as it stands there.
+        action: String,
+        /// Its role.
+        role: Option<String>,
         /// It is a handler.
         handler: bool,
         /// Nothing is changed.
@@ -157,6 +167,19 @@ pub enum Event {
         unreachable: bool,
         /// It does not count.
         ignored: bool,
+    },
+    /// A host is done with a task, all items of its loop included. Only where
+    /// [`RunOptions::settled`](crate::RunOptions) asks for it: what is told of a task without a loop
+    /// and of each item is told besides.
+    Settled {
+        /// The name of the task, with the role before it.
+        task: String,
+        /// Its action, as it stands there.
+        action: String,
+        /// Where it stands.
+        origin: Origin,
+        /// How it went for the task as a whole: well, failed, skipped, or unreachable.
+        told: Box<Event>,
     },
     /// A task is tried again.
     Retrying {

@@ -3,7 +3,7 @@
 //! People grep them, so spaces and widths are those of ansible-core 2.19.14.
 
 use super::faults::{chain_text, fault_text, warnings_of};
-use super::{At, Counts, Event, Recap, Show, diff};
+use super::{At, Counts, Event, Recap, Show, Style, diff};
 use crate::fault::Cause;
 use crate::template::Dialect;
 use crate::value::{Dict, Indent, Value, python_json};
@@ -101,7 +101,7 @@ impl Screen {
                 let text = self.banner(&format!("PLAYBOOK: {name}"));
                 vec![Piece::out(text + &format!("{plays} plays in {file}\n"))]
             }
-            Event::PlayBegan { name, check } => {
+            Event::PlayBegan { name, check, .. } => {
                 self.dry |= *check;
                 let mark = if *check && show.check_markers { " [CHECK MODE]" } else { "" };
                 let title = match name.trim() {
@@ -110,7 +110,7 @@ impl Screen {
                 };
                 vec![Piece::out(self.banner(&title))]
             }
-            Event::TaskBegan { name, args, handler, origin, check } => {
+            Event::TaskBegan { name, args, handler, origin, check, .. } => {
                 let kind = if *handler { "RUNNING HANDLER" } else { "TASK" };
                 let mark = if *check && show.check_markers { " [CHECK MODE]" } else { "" };
                 let mut text = self.banner(&format!("{kind} [{}{args}]{mark}", name.trim()));
@@ -260,7 +260,7 @@ impl Screen {
                 };
                 vec![Piece::out(hosts.iter().map(line).collect())]
             }
-            Event::Awaited { .. } | Event::Detail(..) => Vec::new(),
+            Event::Awaited { .. } | Event::Detail(..) | Event::Settled { .. } => Vec::new(),
             Event::Warning(text) => self.warning(text).into_iter().collect(),
             Event::Deprecated(fault) => {
                 let told = self.told.insert(format!("{fault}"));
@@ -304,8 +304,9 @@ impl Screen {
         lines.iter().map(|line| Piece::error(self.line(Colour::Purple, line))).collect()
     }
 
+    /// A line that is ended, if it is not yet.
     fn line(&self, colour: Colour, text: &str) -> String {
-        self.paint(colour, text) + "\n"
+        self.paint(colour, text) + if text.ends_with('\n') { "" } else { "\n" }
     }
 
     fn paint(&self, colour: Colour, text: &str) -> String {
@@ -323,8 +324,7 @@ impl Screen {
     }
 
     fn banner(&self, text: &str) -> String {
-        let stars = self.options.width.saturating_sub(text.chars().count()).max(3);
-        format!("\n{text} {}\n", "*".repeat(stars))
+        banner(text, self.options.width)
     }
 
     /// Why a task failed, with the lines of the playbook it stands in. The same is told once.
@@ -376,8 +376,11 @@ impl Screen {
     /// A result as JSON: over many lines for those who asked or where the action asks for it.
     fn result(&self, result: &Value) -> String {
         let shown = shown(result, self.options.verbosity);
-        if self.options.show.yaml {
-            return super::yaml::render(&shown);
+        match self.options.show.style {
+            Style::Json => {}
+            Style::Yaml => return super::yaml::render(&shown),
+            Style::Blocks => return super::yaml::blocks(&shown),
+            Style::Debug => return spoken(shown),
         }
         let usual = result.get(SHOW).is_some() || self.options.verbosity > 2;
         let indented = self.options.show.pretty.unwrap_or(usual);
@@ -447,6 +450,29 @@ impl Screen {
     }
 }
 
+/// A headline of so many columns less one.
+pub(super) fn banner(text: &str, width: usize) -> String {
+    let stars = width.saturating_sub(text.chars().count()).max(3);
+    format!("\n{text} {}\n", "*".repeat(stars))
+}
+
+/// A result as JSON, and what a program or a module said as it said it.
+fn spoken(shown: Value) -> String {
+    const SAID: [&str; 5] = ["stdout", "stderr", "msg", "module_stdout", "module_stderr"];
+    let mut rest = shown.as_dict().cloned().unwrap_or_default();
+    let said: Vec<String> = SAID
+        .iter()
+        .filter_map(|name| Some((name, rest.shift_remove(*name)?)))
+        .filter(|(_, said)| said.is_true())
+        .map(|(name, said)| format!("\n\n{}:\n\n{}\n", name.to_uppercase(), said.to_text()))
+        .collect();
+    for name in ["stdout_lines", "stderr_lines"] {
+        rest.shift_remove(name);
+    }
+    let indent = Indent { width: Some(4), sorted: true, ascii: false };
+    python_json(&Value::dict(rest).to_json(), indent) + &said.concat()
+}
+
 /// What nobody is shown of `debug` (ansible-core 2.19, `_hide_in_debug`).
 const HIDDEN_IN_DEBUG: &[&str] = &[
     "changed",
@@ -461,6 +487,13 @@ const HIDDEN_IN_DEBUG: &[&str] = &[
 /// What is said once, before the first thing that will mean something else one day.
 const NO_DEPRECATIONS: &str =
     "Deprecation warnings can be disabled by setting `deprecation_warnings=False` in ansible.cfg.";
+
+/// What people are shown of a result of `debug`.
+pub(crate) fn of_debug(result: &Value) -> Value {
+    let entries = result.as_dict().into_iter().flatten();
+    let kept = entries.filter(|(key, _)| !HIDDEN_IN_DEBUG.contains(&key.to_json_key().as_str()));
+    Value::dict(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
+}
 
 /// What people are shown of a result.
 pub(super) fn shown(result: &Value, verbosity: u8) -> Value {
@@ -535,13 +568,15 @@ mod tests {
         let mut screen = screen();
         let mut show = |event: Event| screen.render(&event);
         assert_eq!(
-            show(Event::PlayBegan { name: "localhost".to_owned(), check: false }),
+            show(Event::PlayBegan { name: "localhost".to_owned(), check: false, origin: None }),
             "\nPLAY [localhost] ***************************************************************\n"
         );
         assert_eq!(
             show(Event::TaskBegan {
                 name: "debug".to_owned(),
                 args: String::new(),
+                action: "debug".to_owned(),
+                role: None,
                 handler: false,
                 check: false,
                 origin: None

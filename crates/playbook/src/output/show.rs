@@ -1,5 +1,19 @@
 //! What the settings of the default callback say.
 
+/// How results are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Style {
+    /// As JSON.
+    #[default]
+    Json,
+    /// As YAML (`callback_result_format`).
+    Yaml,
+    /// As `community.general.yaml` writes them: YAML, and what changed in front of it.
+    Blocks,
+    /// As `ansible.posix.debug` writes them: JSON, and what was said as it was said.
+    Debug,
+}
+
 /// Settings of Ansible's default callback.
 #[derive(Clone, Copy, Debug)]
 pub struct Show {
@@ -19,8 +33,8 @@ pub struct Show {
     pub host_starts: bool,
     /// Lines around a change (`[diff] context`).
     pub diff_context: usize,
-    /// Results are YAML, not JSON (`callback_result_format`).
-    pub yaml: bool,
+    /// How results are written.
+    pub style: Style,
     /// Results are over several lines, or on one, whatever they are of (`callback_format_pretty`).
     pub pretty: Option<bool>,
     /// What only those want to know who look for a fault (`debug`).
@@ -38,7 +52,7 @@ impl Default for Show {
             path_on_failure: false,
             host_starts: false,
             diff_context: 3,
-            yaml: false,
+            style: Style::Json,
             pretty: None,
             details: false,
         }

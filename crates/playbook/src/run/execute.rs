@@ -9,7 +9,7 @@ use super::state::{HostState, Shared};
 use super::vars::TaskScope;
 use crate::fault::LoadFault;
 use crate::foreign::Found;
-use crate::output::{At, Event, NO_LOG, NO_TRACEBACK, SHOW, Sink};
+use crate::output::{At, Event, NO_LOG, NO_TRACEBACK, SHOW, Sink, of_debug};
 use crate::parse::catalog;
 use crate::parse::task::meaning;
 use crate::parse::tree::{Action, Condition, Task};
@@ -102,6 +102,14 @@ impl<'r> Crew<'r> {
             }
             Some(repeat) => self.repeat(task, repeat, &scope).await,
         };
+        if self.shared.options.settled {
+            self.sink.event(Event::Settled {
+                task: self.shown_name(task, &scope.clone().context()),
+                action: task.word.clone(),
+                origin: task.origin.clone(),
+                told: Box::new(self.event_of(task, &scope, &told, None)),
+            });
+        }
         told.outcome.result.shift_remove(SHOW);
         if let Some(name) = &task.register {
             scope.host.set.put(name, Value::dict(told.outcome.result.clone()));
@@ -121,6 +129,17 @@ impl<'r> Crew<'r> {
     }
 
     pub(super) fn tell(&self, task: &Task, scope: &TaskScope, told: &Told, item: Option<String>) {
+        let mut event = self.event_of(task, scope, told, item);
+        if let Event::Skipped { result, .. } = &mut event
+            && task.module() == Some("debug")
+        {
+            *result = of_debug(result);
+        }
+        self.sink.event(event);
+    }
+
+    /// How a task went on a host, or for an item of its loop.
+    fn event_of(&self, task: &Task, scope: &TaskScope, told: &Told, item: Option<String>) -> Event {
         let outcome = &told.outcome;
         let result = match told.no_log {
             true => censored(task, outcome),
@@ -132,7 +151,7 @@ impl<'r> Crew<'r> {
         };
         let item = if told.no_log { item.map(|_| hidden.to_owned()) } else { item };
         let at = At { host: scope.host.name.clone(), delegate: told.delegate.clone(), item };
-        let event = match outcome.ended {
+        match outcome.ended {
             Ended::Well => Event::Ok {
                 at,
                 changed: outcome.changed,
@@ -169,8 +188,7 @@ impl<'r> Crew<'r> {
                     ignored: outcome.ignored,
                 }
             }
-        };
-        self.sink.event(event);
+        }
     }
 
     /// The task once: for a host, or for one item of its loop.

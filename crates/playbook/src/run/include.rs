@@ -72,7 +72,13 @@ impl Crew<'_> {
             return Err(failed(format!("Task failed: `{}` needs a name", task.word)).into());
         };
         let mut result = Dict::new();
-        put(&mut result, "include", Value::str(&what));
+        put(&mut result, "changed", false);
+        let mut rest = args.clone();
+        if !matches!(task.action, Action::IncludeRole { .. }) {
+            put(&mut result, "include", Value::str(&what));
+            names.iter().for_each(|name| drop(rest.shift_remove(*name)));
+        }
+        put(&mut result, "include_args", Value::dict(rest));
         let mut outcome = Outcome::of(result);
         outcome.includes.push(Asked { what, args, vars: task.common.params.clone(), item: None });
         Ok(outcome)

@@ -119,6 +119,8 @@ pub struct RunOptions {
     pub debugger: bool,
     /// Say of a task that cannot be settled where its variables come from.
     pub explain: bool,
+    /// Tell how each task went as a whole, too ([`Event::Settled`](crate::output::Event)).
+    pub settled: bool,
     /// Reads the inventory anew, for `meta: refresh_inventory`.
     pub refresh: Option<Refresh>,
 }
@@ -170,6 +172,7 @@ impl RunOptions {
             step: false,
             debugger: false,
             explain: false,
+            settled: false,
             refresh: None,
         }
     }

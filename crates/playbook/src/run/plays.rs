@@ -222,7 +222,9 @@ impl Runner<'_> {
         let debugged = crate::parse::catalog::short(&strategy) == "debug";
         let strategy = Strategy::of(&strategy).map_err(here)?;
         let check = self.options.check;
-        self.sink.event(Event::PlayBegan { name: name.clone(), check });
+        let origin = Some(play.origin.clone());
+        let began = Event::PlayBegan { name: name.clone(), check, origin };
+        self.sink.event(began.clone());
         if hosts.is_empty() {
             self.sink.event(Event::NoHostsMatched);
             return Ok(true);
@@ -255,7 +257,7 @@ impl Runner<'_> {
         }
         for (index, batch) in batches.into_iter().enumerate() {
             if index > 0 {
-                self.sink.event(Event::PlayBegan { name: name.clone(), check });
+                self.sink.event(began.clone());
             }
             let vars = Arc::new(PlayVars {
                 dir: play.dir.clone(),

@@ -148,7 +148,8 @@ impl Crew<'_> {
 
     /// A result with what the module was given, which only whoever asks for it is shown.
     pub(super) fn with_invocation(&self, name: &str, args: &Dict, mut result: Dict) -> Dict {
-        if self.shared.options.verbosity >= 3 && !flag(&result, "unreachable") {
+        let shown = self.shared.options.verbosity >= 3 || self.shared.options.settled;
+        if shown && !flag(&result, "unreachable") {
             let shown = Value::dict_of([("module_args", module_args(name, args))]);
             result.entry(Key::str("invocation")).or_insert(shown);
         }
@@ -304,6 +305,9 @@ fn module_args(module: &str, given: &Dict) -> Value {
             (None, Preset::Dict) => Value::dict(Dict::new()),
         };
         shown.insert(Key::str(arg.name), value);
+    }
+    if module == "shell" {
+        shown.insert(Key::str("_uses_shell"), Value::Bool(true));
     }
     Value::dict(shown)
 }

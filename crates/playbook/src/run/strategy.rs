@@ -496,6 +496,8 @@ impl<'r> Batch<'r> {
         let began = Event::TaskBegan {
             name: name.clone(),
             args: self.shown_args(task),
+            action: task.word.clone(),
+            role: task.role.as_ref().map(|role| role.full()),
             handler,
             check,
             origin: Some(task.origin.clone()),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use updraft_modules::Context;
-use updraft_playbook::output::{Event, Screen, Sink};
+use updraft_playbook::output::{Event, Sink, Teller};
 use updraft_playbook::{HostTarget, Operator, Reach, ReachError};
 use updraft_remote::{OneByOne, Output, RemoteError, Session, Steps};
 use updraft_wire::{Chain, Exec, Exit, ModuleResult, Peer, Put, Request, Response};
@@ -101,12 +101,12 @@ impl Operator for Nobody {
 }
 
 /// What is on the screen.
-pub(crate) struct Printed(pub(crate) Mutex<(Screen, String)>);
+pub(crate) struct Printed(pub(crate) Mutex<(Teller, String)>);
 
 impl Sink for Printed {
     fn event(&self, event: Event) {
         let mut inner = self.0.lock().unwrap();
-        let text = inner.0.render(&event);
+        let text: String = inner.0.pieces(&event).into_iter().map(|piece| piece.text).collect();
         inner.1.push_str(&text);
     }
 }
