@@ -97,10 +97,19 @@ unit_tests() {
   fi
 }
 
+# Built as the caller, run as root.
+test_as_root() {
+  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$PWD/scripts/as-root.sh cargo_test "$@"
+}
+
 lab_tests() {
-  # Built as the caller, run as root, one after the other: they share bridges and ports.
-  CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$PWD/scripts/as-root.sh \
-    cargo_test --test 'lab_*' -- --test-threads=1 "$@"
+  # One after the other: they share bridges and ports.
+  test_as_root --test 'lab_[!r]*' -- --test-threads=1 "$@"
+}
+
+referee() {
+  # Each of its stories has a folder of its own and shares nothing.
+  test_as_root --test lab_referee -- --test-threads=2
 }
 
 unit_tier() {
@@ -128,6 +137,7 @@ lab_tier() {
   step "plays, going wrong" scripts/as-root.sh lab/play-faults.sh
   # Two machines with cloud-init that boot twice: in the long tier.
   step "lab tier" lab_tests --skip others::
+  step "referee" referee
   step "twin machines" scripts/as-root.sh lab/twins.py
   step "hello, end to end" scripts/as-root.sh lab/hello.sh
   step "images, end to end" scripts/as-root.sh lab/images.sh
