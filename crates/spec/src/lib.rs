@@ -332,6 +332,10 @@ pub const KNOWN: &[ModuleSpec] = &[
         ("state", "present", &["src", "fstype"]),
         ("state", "ephemeral", &["src", "fstype"]),
     ]),
+    module("openssh_keypair", accounts::OPENSSH_KEYPAIR_ARGS)
+        .from("community.crypto")
+        .file_args()
+        .checks(),
     module("package", packages::PACKAGE_ARGS).checks(),
     module("package_facts", commands::PACKAGE_FACTS_ARGS).checks(),
     module("ping", commands::PING_ARGS).checks(),

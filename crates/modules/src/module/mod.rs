@@ -30,6 +30,7 @@ mod locale_gen;
 mod make;
 mod modprobe;
 mod mount;
+mod openssh_keypair;
 mod package_facts;
 mod ping;
 mod pip;
@@ -86,6 +87,7 @@ const MODULES: &[(&str, Run)] = &[
     ("make", make::run),
     ("modprobe", modprobe::run),
     ("mount", mount::run),
+    ("openssh_keypair", openssh_keypair::run),
     ("package", apt::run_package),
     ("package_facts", package_facts::run),
     ("ping", ping::run),
