@@ -39,6 +39,7 @@ fn main() {
         ("others_may_read_what_a_list_says", lists),
         ("targets_are_made_that_are_not_up_to_date", targets),
         ("keys_are_made_and_keep_what_they_are", keys),
+        ("packages_of_node_come_with_their_versions", node),
     ];
     for (name, story) in stories {
         if filter.as_deref().is_none_or(|filter| name.contains(filter)) {
@@ -640,6 +641,33 @@ fn keys(debian: &mut Debian) {
     debian.changes("openssh_keypair", other("full_idempotence"));
     debian.changes("openssh_keypair", json!({ "path": "/srv/key", "state": "absent" }));
     assert!(!debian.path("/srv/key").exists() && !debian.path("/srv/key.pub").exists());
+}
+
+/// A stand-in notes what is installed, and has never heard of what is called none.
+fn node(debian: &mut Debian) {
+    let script = r#"case "$*" in
+list*) cat installed || echo "{}" ;;
+outdated*) cat outdated ;;
+update*) rm outdated ;;
+install*left*) echo '{"dependencies":{"left":{"version":"1.0.0"}}}' > installed ;;
+uninstall*) rm installed ;;
+*) echo "npm ERR! nothing is called https://me:it@there/none: $*" >&2; exit 1 ;;
+esac"#;
+    debian.program("/usr/bin/npm", script);
+    let left = |state: &str, more: &str| json!({ "path": "/srv/web", "name": "left", "version": more, "state": state });
+    let refused = debian.ask("npm", left("present", ""), true);
+    assert_eq!(refused["_updraft_beyond"], true, "nothing is made in check mode: {refused:?}");
+    fs::create_dir_all(debian.path("/srv/web")).unwrap();
+    debian.changes("npm", left("present", ""));
+    debian.stays("npm", left("present", "1.0.0"));
+    let newer = debian.ask("npm", left("present", "2.0.0"), true);
+    assert_eq!(newer["changed"], true, "{newer:?}");
+    fs::write(debian.path("/srv/web/outdated"), "Package Current\nleft 1.0.0\n").unwrap();
+    debian.stays("npm", left("present", ""));
+    debian.changes("npm", left("latest", ""));
+    debian.changes("npm", left("absent", ""));
+    debian.fails("npm", json!({ "name": "none", "global": true }), "https://me:********@there");
+    debian.fails("npm", json!({ "name": "none" }), "path must be specified");
 }
 
 fn lists(debian: &mut Debian) {

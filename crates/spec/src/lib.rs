@@ -332,6 +332,11 @@ pub const KNOWN: &[ModuleSpec] = &[
         ("state", "present", &["src", "fstype"]),
         ("state", "ephemeral", &["src", "fstype"]),
     ]),
+    module("npm", packages::NPM_ARGS).from("community.general").checks().required_if(&[(
+        "state",
+        "absent",
+        &["name"],
+    )]),
     module("openssh_keypair", accounts::OPENSSH_KEYPAIR_ARGS)
         .from("community.crypto")
         .file_args()

@@ -197,3 +197,22 @@ pub(crate) const DPKG_SELECTIONS_ARGS: &[Arg] = &[
     arg("name", Kind::Str).required(),
     arg("selection", Kind::Str).choices(&["install", "hold", "deinstall", "purge"]).required(),
 ];
+
+pub(crate) const NPM_ARGS: &[Arg] = &[
+    arg("name", Kind::Str),
+    arg("path", Kind::Path),
+    arg("version", Kind::Str),
+    arg("production", Kind::Bool).default(Preset::Bool(false)),
+    arg("executable", Kind::Path),
+    arg("registry", Kind::Str),
+    arg("state", Kind::Str)
+        .choices(&["present", "absent", "latest"])
+        .default(Preset::Str("present")),
+    arg("ignore_scripts", Kind::Bool).default(Preset::Bool(false)),
+    arg("unsafe_perm", Kind::Bool).default(Preset::Bool(false)),
+    arg("ci", Kind::Bool).default(Preset::Bool(false)),
+    arg("no_optional", Kind::Bool).default(Preset::Bool(false)),
+    arg("no_bin_links", Kind::Bool).default(Preset::Bool(false)),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("global", Kind::Bool).default(Preset::Bool(false)),
+];

@@ -30,6 +30,7 @@ mod locale_gen;
 mod make;
 mod modprobe;
 mod mount;
+mod npm;
 mod openssh_keypair;
 mod package_facts;
 mod ping;
@@ -87,6 +88,7 @@ const MODULES: &[(&str, Run)] = &[
     ("make", make::run),
     ("modprobe", modprobe::run),
     ("mount", mount::run),
+    ("npm", npm::run),
     ("openssh_keypair", openssh_keypair::run),
     ("package", apt::run_package),
     ("package_facts", package_facts::run),
