@@ -40,6 +40,7 @@ fn main() {
         ("targets_are_made_that_are_not_up_to_date", targets),
         ("keys_are_made_and_keep_what_they_are", keys),
         ("packages_of_node_come_with_their_versions", node),
+        ("projects_of_php_get_what_they_need", php),
     ];
     for (name, story) in stories {
         if filter.as_deref().is_none_or(|filter| name.contains(filter)) {
@@ -668,6 +669,37 @@ esac"#;
     debian.changes("npm", left("absent", ""));
     debian.fails("npm", json!({ "name": "none", "global": true }), "https://me:********@there");
     debian.fails("npm", json!({ "name": "none" }), "path must be specified");
+}
+
+/// A stand-in takes some options for one command, none for another, and knows no third.
+fn php(debian: &mut Debian) {
+    let script = r#"test "$1" = global && shift
+case "$*" in
+"help install"*) echo '{"definition":{"options":{"no-dev":{},"dry-run":{},"no-ansi":{}}}}' ;;
+"help about"*) echo '{"definition":{"options":[]}}' ;;
+help*) echo "Command  $2
+is not defined." >&2; exit 1 ;;
+*broken*) echo "cannot   resolve" >&2; exit 2 ;;
+install*) test -e /srv/site/vendor && echo "Nothing to install, update or remove" >&2 && exit
+  echo "  - Installing: $*"
+  case "$*" in *--dry-run*) ;; *) mkdir /srv/site/vendor ;; esac ;;
+about*) echo "$*" ;;
+esac"#;
+    debian.program("/usr/bin/php", "exec \"$@\"");
+    debian.program("/usr/bin/composer", script);
+    fs::create_dir_all(debian.path("/srv/site")).unwrap();
+    let site = |command: &str, more: &str| json!({ "working_dir": "/srv/site", "command": command, "arguments": more });
+    let made = debian.changes("composer", site("install", "'a b' c"));
+    let said = "- Installing: install --no-ansi --no-dev --working-dir /srv/site a b c";
+    assert_eq!((&made["msg"], &made["stdout"]), (&json!(said), &json!(format!("  {said}\n"))));
+    let skipped = debian.ask("composer", site("about", ""), true);
+    assert_eq!(skipped["skipped"], true, "{skipped:?}");
+    let about = debian.run("composer", json!({ "command": "about", "global_command": true }));
+    assert_eq!(about["stdout"], "about\n", "{about:?}");
+    debian.fails("composer", site("none", ""), "Command none is not defined.");
+    debian.fails("composer", site("install", "broken"), "cannot resolve");
+    debian.fails("composer", site("install now", ""), "Use the 'arguments' param");
+    debian.fails("composer", json!({}), "all of the following are missing: working_dir");
 }
 
 fn lists(debian: &mut Debian) {

@@ -285,6 +285,10 @@ pub const KNOWN: &[ModuleSpec] = &[
         .checks()
         .exclusive(&[&["_raw_params", "cmd", "argv"]])
         .one_of(&[&["_raw_params", "cmd", "argv"]]),
+    module("composer", packages::COMPOSER_ARGS)
+        .from("community.general")
+        .checks()
+        .required_if(&[("global_command", "False", &["working_dir"])]),
     module("copy", files::COPY_ARGS).file_args().checks(),
     module("cron", system::CRON_ARGS).checks().exclusive(&[&["insertafter", "insertbefore"]]),
     module("deb822_repository", packages::DEB822_REPOSITORY_ARGS).checks(),

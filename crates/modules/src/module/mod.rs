@@ -9,6 +9,7 @@ mod assemble;
 mod authorized_key;
 mod blockinfile;
 mod command;
+mod composer;
 mod copy;
 mod cron;
 mod deb822_repository;
@@ -67,6 +68,7 @@ const MODULES: &[(&str, Run)] = &[
     ("assemble", assemble::run),
     ("authorized_key", authorized_key::run),
     ("blockinfile", blockinfile::run),
+    ("composer", composer::run),
     ("copy", copy::run),
     ("cron", cron::run),
     ("deb822_repository", deb822_repository::run),
