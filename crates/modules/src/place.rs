@@ -147,6 +147,11 @@ impl Scratch {
         Ok(scratch)
     }
 
+    /// A new private directory in `dir`.
+    pub(crate) fn dir(dir: &Path) -> io::Result<Self> {
+        attempt(dir, "", make_private_dir).map(|(scratch, ())| scratch)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -161,7 +166,7 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         if !self.0.as_os_str().is_empty() {
             // It may have been renamed into place, and nothing could be done about a failure here.
-            drop(fs::remove_file(&self.0));
+            drop(fs::remove_file(&self.0).or_else(|_| fs::remove_dir_all(&self.0)));
         }
     }
 }

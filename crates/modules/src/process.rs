@@ -5,7 +5,7 @@
 
 use crate::context::Context;
 use crate::discreet;
-use crate::outcome::{Fault, OrFail, fail};
+use crate::outcome::{Fault, fail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -119,9 +119,25 @@ impl Cmd {
         self.words().iter().map(|word| crate::shlex::quote(word)).collect::<Vec<_>>().join(" ")
     }
 
+    /// The same line as Ansible shows it where a program failed.
+    pub(crate) fn shown(&self) -> String {
+        discreet::line(&self.words())
+    }
+
     fn words(&self) -> Vec<String> {
         let words = std::iter::once(&self.program).chain(&self.args);
         words.map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    /// The same with homes and variables of the environment filled in in every word, as Ansible's
+    /// modules run programs.
+    pub(crate) fn expanded(mut self, ctx: &Context) -> Self {
+        for word in std::iter::once(&mut self.program).chain(&mut self.args) {
+            if let Some(text) = word.to_str() {
+                *word = crate::place::expand(text, ctx).into();
+            }
+        }
+        self
     }
 
     /// Runs the program to its end.
@@ -146,13 +162,17 @@ impl Cmd {
     /// Runs a program that has to succeed; if it does not, the fault says how it ended, as
     /// Ansible's own modules have it.
     pub(crate) fn checked(&self, ctx: &Context) -> Result<Ran, Fault> {
-        let line = discreet::line(&self.words());
-        let ran = self.run(ctx).or_fail(format!("cannot run {line}"))?;
+        let ran = self.run(ctx).map_err(|error| not_run(self.shown(), &error))?;
+        self.judged(ran)
+    }
+
+    /// What the program said if it succeeded, and else the fault that [`Cmd::checked`] has.
+    pub(crate) fn judged(&self, ran: Ran) -> Result<Ran, Fault> {
         if ran.success() {
             return Ok(ran);
         }
         Err(Fault::new(discreet::text(ran.err().trim_end()))
-            .with("cmd", line)
+            .with("cmd", self.shown())
             .with("rc", ran.code)
             .with("stdout", ran.out())
             .with("stderr", ran.err()))
@@ -415,6 +435,14 @@ mod tests {
         let ctx = Context::system();
         let ran = sh("umask; echo \"$0\"").arg("a b").umask(Some(0o27)).run(&ctx).unwrap();
         assert_eq!(ran.out(), "0027\na b\n");
+    }
+
+    #[test]
+    fn words_are_expanded_as_paths_are() {
+        let mut ctx = Context::system();
+        ctx.env = [("HOME", "/h"), ("A", "1")].map(|(k, v)| (k.into(), v.into())).into();
+        let cmd = Cmd::new("~/bin/x").args(["$A", "~", "a~", "b${A}c", "$NONE"]).expanded(&ctx);
+        assert_eq!(cmd.line(), "/h/bin/x 1 /h 'a~' b1c '$NONE'");
     }
 
     #[test]

@@ -38,6 +38,9 @@ fn main() {
         ("locales_are_generated_where_they_are_listed", locales),
         ("others_may_read_what_a_list_says", lists),
         ("targets_are_made_that_are_not_up_to_date", targets),
+        ("keys_are_made_and_keep_what_they_are", keys),
+        ("packages_of_node_come_with_their_versions", node),
+        ("projects_of_php_get_what_they_need", php),
     ];
     for (name, story) in stories {
         if filter.as_deref().is_none_or(|filter| name.contains(filter)) {
@@ -246,6 +249,12 @@ impl Debian {
 
     fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path.trim_start_matches('/'))
+    }
+
+    /// Puts a stand-in for a program in place.
+    fn program(&self, path: &str, script: &str) {
+        fs::write(self.path(path), format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(self.path(path), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     fn read(&self, path: &str) -> String {
@@ -546,13 +555,9 @@ fn surroundings(debian: &mut Debian) {
 
 /// Stand-ins generate a locale by noting its name.
 fn locales(debian: &mut Debian) {
-    let program = |debian: &Debian, path: &str, script: &str| {
-        fs::write(debian.path(path), format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(debian.path(path), fs::Permissions::from_mode(0o755)).unwrap();
-    };
     let asked = |name: &str, state: &str| json!({ "name": [name], "state": state });
     fs::remove_file(debian.path("/usr/bin/locale")).unwrap();
-    program(debian, "/usr/bin/locale", "echo C.utf8; cat /etc/locales");
+    debian.program("/usr/bin/locale", "echo C.utf8; cat /etc/locales");
     debian.fails("locale_gen", asked("de_CH.UTF-8", "present"), "Is the package \"locales\"");
     let list = "# de_CH.UTF-8 UTF-8\nfr_FR ISO-8859-1\n";
     fs::create_dir_all(debian.path("/usr/share/i18n")).unwrap();
@@ -561,7 +566,7 @@ fn locales(debian: &mut Debian) {
     fs::write(debian.path("/etc/locales"), "fr_FR\n").unwrap();
     let generate =
         r"sed -n 's/^\([a-z][^ ]*\) .*/\1/;s/UTF-8/utf8/;/^[a-z]/p' /etc/locale.gen > /etc/locales";
-    program(debian, "/usr/sbin/locale-gen", generate);
+    debian.program("/usr/sbin/locale-gen", generate);
 
     debian.stays("locale_gen", asked("C.UTF-8", "present"));
     debian.fails("locale_gen", asked("xx_YY", "present"), "not available on your system: xx_YY");
@@ -579,21 +584,18 @@ fn locales(debian: &mut Debian) {
         debian.stays("locale_gen", asked(name, state));
     }
     assert_eq!(debian.read("/etc/locales"), "de_CH.utf8\n");
-    program(debian, "/usr/sbin/locale-gen", "echo broken >&2; exit 3");
+    debian.program("/usr/sbin/locale-gen", "echo broken >&2; exit 3");
     debian.fails("locale_gen", asked("fr_FR", "present"), "broken");
 }
 
 /// A stand-in has one thing to make, and fails to make what is called broken.
 fn targets(debian: &mut Debian) {
-    let script = r#"#!/bin/sh
-case "$*" in
+    let script = r#"case "$*" in
 broken*) echo "no rule" >&2; exit 2 ;;
 *-q) test -e made ;;
 *) echo "$*" > made; echo "making $*" ;;
-esac
-"#;
-    fs::write(debian.path("/usr/bin/make"), script).unwrap();
-    fs::set_permissions(debian.path("/usr/bin/make"), fs::Permissions::from_mode(0o755)).unwrap();
+esac"#;
+    debian.program("/usr/bin/make", script);
     fs::create_dir_all(debian.path("/srv/source")).unwrap();
     let all = json!({ "chdir": "/srv/source", "targets": ["all"], "jobs": 2, "params": { "V": 1, "K": null } });
     let checked = debian.ask("make", all.clone(), true);
@@ -606,6 +608,98 @@ esac
     debian.stays("make", all);
     debian.fails("make", json!({ "chdir": "/srv/source", "target": "broken" }), "no rule");
     debian.fails("make", json!({ "chdir": "/srv/none" }), "not supported");
+}
+
+fn keys(debian: &mut Debian) {
+    let asked = |kind: &str, regenerate: &str, comment: &str| json!({ "path": "/srv/key", "type": kind, "regenerate": regenerate, "comment": comment });
+    let key = |comment: &str| asked("ed25519", "partial_idempotence", comment);
+    let made = debian.changes("openssh_keypair", key("one"));
+    assert_eq!((&made["size"], &made["comment"]), (&json!(256), &json!("one")));
+    let mode = |debian: &Debian, path: &str| {
+        fs::metadata(debian.path(path)).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!((mode(debian, "/srv/key"), mode(debian, "/srv/key.pub")), (0o600, 0o644));
+    let public = debian.read("/srv/key.pub");
+    assert_eq!(public, format!("{} one\n", made["public_key"].as_str().unwrap()));
+
+    let told = debian.changes("openssh_keypair", key("two words"));
+    assert_eq!(told["fingerprint"], made["fingerprint"]);
+    assert_eq!(debian.read("/srv/key.pub"), public.replace("one", "two words"));
+    fs::remove_file(debian.path("/srv/key.pub")).unwrap();
+    debian.changes("openssh_keypair", key("two words"));
+    assert_eq!(debian.read("/srv/key.pub"), public.replace("one", "two words"));
+
+    let other = |regenerate: &str| asked("ecdsa", regenerate, "two words");
+    debian.stays("openssh_keypair", other("never"));
+    debian.fails("openssh_keypair", other("fail"), "Key has wrong type and/or size.");
+    let new = debian.changes("openssh_keypair", other("full_idempotence"));
+    assert_ne!(new["fingerprint"], made["fingerprint"]);
+    assert_eq!(new["diff"]["after"]["type"], "ecdsa", "{new:?}");
+    let secret = json!({ "path": "/srv/key", "passphrase": "hunter2" });
+    debian.fails("openssh_keypair", secret, "a passphrase is not supported");
+    fs::write(debian.path("/srv/key"), "no key\n").unwrap();
+    debian.fails("openssh_keypair", other("never"), "Unable to read the key.");
+    debian.changes("openssh_keypair", other("full_idempotence"));
+    debian.changes("openssh_keypair", json!({ "path": "/srv/key", "state": "absent" }));
+    assert!(!debian.path("/srv/key").exists() && !debian.path("/srv/key.pub").exists());
+}
+
+/// A stand-in notes what is installed, and has never heard of what is called none.
+fn node(debian: &mut Debian) {
+    let script = r#"case "$*" in
+list*) cat installed || echo "{}" ;;
+outdated*) cat outdated ;;
+update*) rm outdated ;;
+install*left*) echo '{"dependencies":{"left":{"version":"1.0.0"}}}' > installed ;;
+uninstall*) rm installed ;;
+*) echo "npm ERR! nothing is called https://me:it@there/none: $*" >&2; exit 1 ;;
+esac"#;
+    debian.program("/usr/bin/npm", script);
+    let left = |state: &str, more: &str| json!({ "path": "/srv/web", "name": "left", "version": more, "state": state });
+    let refused = debian.ask("npm", left("present", ""), true);
+    assert_eq!(refused["_updraft_beyond"], true, "nothing is made in check mode: {refused:?}");
+    fs::create_dir_all(debian.path("/srv/web")).unwrap();
+    debian.changes("npm", left("present", ""));
+    debian.stays("npm", left("present", "1.0.0"));
+    let newer = debian.ask("npm", left("present", "2.0.0"), true);
+    assert_eq!(newer["changed"], true, "{newer:?}");
+    fs::write(debian.path("/srv/web/outdated"), "Package Current\nleft 1.0.0\n").unwrap();
+    debian.stays("npm", left("present", ""));
+    debian.changes("npm", left("latest", ""));
+    debian.changes("npm", left("absent", ""));
+    debian.fails("npm", json!({ "name": "none", "global": true }), "https://me:********@there");
+    debian.fails("npm", json!({ "name": "none" }), "path must be specified");
+}
+
+/// A stand-in takes some options for one command, none for another, and knows no third.
+fn php(debian: &mut Debian) {
+    let script = r#"test "$1" = global && shift
+case "$*" in
+"help install"*) echo '{"definition":{"options":{"no-dev":{},"dry-run":{},"no-ansi":{}}}}' ;;
+"help about"*) echo '{"definition":{"options":[]}}' ;;
+help*) echo "Command  $2
+is not defined." >&2; exit 1 ;;
+*broken*) echo "cannot   resolve" >&2; exit 2 ;;
+install*) test -e /srv/site/vendor && echo "Nothing to install, update or remove" >&2 && exit
+  echo "  - Installing: $*"
+  case "$*" in *--dry-run*) ;; *) mkdir /srv/site/vendor ;; esac ;;
+about*) echo "$*" ;;
+esac"#;
+    debian.program("/usr/bin/php", "exec \"$@\"");
+    debian.program("/usr/bin/composer", script);
+    fs::create_dir_all(debian.path("/srv/site")).unwrap();
+    let site = |command: &str, more: &str| json!({ "working_dir": "/srv/site", "command": command, "arguments": more });
+    let made = debian.changes("composer", site("install", "'a b' c"));
+    let said = "- Installing: install --no-ansi --no-dev --working-dir /srv/site a b c";
+    assert_eq!((&made["msg"], &made["stdout"]), (&json!(said), &json!(format!("  {said}\n"))));
+    let skipped = debian.ask("composer", site("about", ""), true);
+    assert_eq!(skipped["skipped"], true, "{skipped:?}");
+    let about = debian.run("composer", json!({ "command": "about", "global_command": true }));
+    assert_eq!(about["stdout"], "about\n", "{about:?}");
+    debian.fails("composer", site("none", ""), "Command none is not defined.");
+    debian.fails("composer", site("install", "broken"), "cannot resolve");
+    debian.fails("composer", site("install now", ""), "Use the 'arguments' param");
+    debian.fails("composer", json!({}), "all of the following are missing: working_dir");
 }
 
 fn lists(debian: &mut Debian) {

@@ -88,3 +88,24 @@ pub(crate) const KNOWN_HOSTS_ARGS: &[Arg] = &[
     arg("hash_host", Kind::Bool).default(Preset::Bool(false)),
     arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
 ];
+
+pub(crate) const OPENSSH_KEYPAIR_ARGS: &[Arg] = &[
+    arg("state", Kind::Str).choices(&["present", "absent"]).default(Preset::Str("present")),
+    arg("size", Kind::Int),
+    arg("type", Kind::Str)
+        .choices(&["rsa", "dsa", "rsa1", "ecdsa", "ed25519"])
+        .default(Preset::Str("rsa")),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("path", Kind::Path).required(),
+    arg("comment", Kind::Str),
+    arg("regenerate", Kind::Str)
+        .choices(&["never", "fail", "partial_idempotence", "full_idempotence", "always"])
+        .default(Preset::Str("partial_idempotence")),
+    arg("passphrase", Kind::Str).secret(),
+    arg("private_key_format", Kind::Str)
+        .choices(&["auto", "pkcs1", "pkcs8", "ssh"])
+        .default(Preset::Str("auto")),
+    arg("backend", Kind::Str)
+        .choices(&["auto", "cryptography", "opensshbin"])
+        .default(Preset::Str("auto")),
+];

@@ -285,6 +285,10 @@ pub const KNOWN: &[ModuleSpec] = &[
         .checks()
         .exclusive(&[&["_raw_params", "cmd", "argv"]])
         .one_of(&[&["_raw_params", "cmd", "argv"]]),
+    module("composer", packages::COMPOSER_ARGS)
+        .from("community.general")
+        .checks()
+        .required_if(&[("global_command", "False", &["working_dir"])]),
     module("copy", files::COPY_ARGS).file_args().checks(),
     module("cron", system::CRON_ARGS).checks().exclusive(&[&["insertafter", "insertbefore"]]),
     module("deb822_repository", packages::DEB822_REPOSITORY_ARGS).checks(),
@@ -332,6 +336,15 @@ pub const KNOWN: &[ModuleSpec] = &[
         ("state", "present", &["src", "fstype"]),
         ("state", "ephemeral", &["src", "fstype"]),
     ]),
+    module("npm", packages::NPM_ARGS).from("community.general").checks().required_if(&[(
+        "state",
+        "absent",
+        &["name"],
+    )]),
+    module("openssh_keypair", accounts::OPENSSH_KEYPAIR_ARGS)
+        .from("community.crypto")
+        .file_args()
+        .checks(),
     module("package", packages::PACKAGE_ARGS).checks(),
     module("package_facts", commands::PACKAGE_FACTS_ARGS).checks(),
     module("ping", commands::PING_ARGS).checks(),

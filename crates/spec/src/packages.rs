@@ -197,3 +197,40 @@ pub(crate) const DPKG_SELECTIONS_ARGS: &[Arg] = &[
     arg("name", Kind::Str).required(),
     arg("selection", Kind::Str).choices(&["install", "hold", "deinstall", "purge"]).required(),
 ];
+
+pub(crate) const NPM_ARGS: &[Arg] = &[
+    arg("name", Kind::Str),
+    arg("path", Kind::Path),
+    arg("version", Kind::Str),
+    arg("production", Kind::Bool).default(Preset::Bool(false)),
+    arg("executable", Kind::Path),
+    arg("registry", Kind::Str),
+    arg("state", Kind::Str)
+        .choices(&["present", "absent", "latest"])
+        .default(Preset::Str("present")),
+    arg("ignore_scripts", Kind::Bool).default(Preset::Bool(false)),
+    arg("unsafe_perm", Kind::Bool).default(Preset::Bool(false)),
+    arg("ci", Kind::Bool).default(Preset::Bool(false)),
+    arg("no_optional", Kind::Bool).default(Preset::Bool(false)),
+    arg("no_bin_links", Kind::Bool).default(Preset::Bool(false)),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("global", Kind::Bool).default(Preset::Bool(false)),
+];
+
+pub(crate) const COMPOSER_ARGS: &[Arg] = &[
+    arg("command", Kind::Str).default(Preset::Str("install")),
+    arg("arguments", Kind::Str).default(Preset::Str("")),
+    arg("executable", Kind::Path).aka(&["php_path"]),
+    arg("working_dir", Kind::Path),
+    arg("global_command", Kind::Bool).default(Preset::Bool(false)),
+    arg("prefer_source", Kind::Bool).default(Preset::Bool(false)),
+    arg("prefer_dist", Kind::Bool).default(Preset::Bool(false)),
+    arg("no_dev", Kind::Bool).default(Preset::Bool(true)),
+    arg("no_scripts", Kind::Bool).default(Preset::Bool(false)),
+    arg("no_plugins", Kind::Bool).default(Preset::Bool(false)),
+    arg("apcu_autoloader", Kind::Bool).default(Preset::Bool(false)),
+    arg("optimize_autoloader", Kind::Bool).default(Preset::Bool(true)),
+    arg("classmap_authoritative", Kind::Bool).default(Preset::Bool(false)),
+    arg("ignore_platform_reqs", Kind::Bool).default(Preset::Bool(false)),
+    arg("composer_executable", Kind::Path),
+];

@@ -123,7 +123,7 @@ pub(crate) fn object(stdout: &str) -> Option<(Map<String, Value>, String)> {
     let lines: Vec<&str> = stdout.lines().collect();
     let start = lines.iter().position(|line| line.trim().starts_with('{'))?;
     let end = lines.iter().rposition(|line| line.trim().ends_with('}'))?;
-    match serde_json::from_str(&lines.get(start..=end)?.join("\n")) {
+    match updraft_wire::from_python(&lines.get(start..=end)?.join("\n")) {
         Ok(Value::Object(object)) => Some((object, lines[end + 1..].join("\n"))),
         _ => None,
     }

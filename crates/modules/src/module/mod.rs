@@ -9,6 +9,7 @@ mod assemble;
 mod authorized_key;
 mod blockinfile;
 mod command;
+mod composer;
 mod copy;
 mod cron;
 mod deb822_repository;
@@ -30,6 +31,8 @@ mod locale_gen;
 mod make;
 mod modprobe;
 mod mount;
+mod npm;
+mod openssh_keypair;
 mod package_facts;
 mod ping;
 mod pip;
@@ -65,6 +68,7 @@ const MODULES: &[(&str, Run)] = &[
     ("assemble", assemble::run),
     ("authorized_key", authorized_key::run),
     ("blockinfile", blockinfile::run),
+    ("composer", composer::run),
     ("copy", copy::run),
     ("cron", cron::run),
     ("deb822_repository", deb822_repository::run),
@@ -86,6 +90,8 @@ const MODULES: &[(&str, Run)] = &[
     ("make", make::run),
     ("modprobe", modprobe::run),
     ("mount", mount::run),
+    ("npm", npm::run),
+    ("openssh_keypair", openssh_keypair::run),
     ("package", apt::run_package),
     ("package_facts", package_facts::run),
     ("ping", ping::run),

@@ -283,8 +283,7 @@ fn read(stdout: &str) -> Result<(Map<String, Json>, Vec<String>), String> {
         ));
     }
     let text = lines[start..=end].join("\n");
-    // Python writes numbers that JSON does not have.
-    let parsed = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let parsed = updraft_wire::from_python(&text).map_err(|error| error.to_string())?;
     match parsed {
         Json::Object(object) => Ok((object, warnings)),
         _ => Err("it is no object".to_owned()),
@@ -389,6 +388,14 @@ mod tests {
         let result = told("{\"changed\": true}\nbye\n");
         let warnings = result.get("warnings").unwrap().to_json();
         assert_eq!(warnings, json!(["Module invocation had junk after the JSON data: bye"]));
+    }
+
+    #[test]
+    fn numbers_of_a_key_are_kept_to_the_last_digit() {
+        let modulus = "7".repeat(617);
+        let result = told(&format!("{{\"diff\": {{\"after\": {{\"modulus\": {modulus}}}}}}}\n"));
+        let result = Value::dict(result).to_json();
+        assert_eq!(result["diff"]["after"]["modulus"], modulus);
     }
 
     #[test]

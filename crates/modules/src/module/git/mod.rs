@@ -7,6 +7,7 @@ mod tool;
 
 use crate::args::Args;
 use crate::context::Context;
+use crate::discreet;
 use crate::mode::umask_of;
 use crate::outcome::{Done, Fault, OrFail, Outcome, fail};
 use crate::place;
@@ -14,7 +15,7 @@ use crate::process::Cmd;
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tool::{Git, fingerprint_of, hidden, home_of, said, version_of};
+use tool::{Git, fingerprint_of, home_of, said, version_of};
 
 pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     let program = match args.str("executable") {
@@ -379,9 +380,12 @@ impl Task<'_> {
         if ran.success() {
             return Ok(());
         }
-        let told = hidden(&format!("{} {}", ran.out(), ran.err()));
-        let cmd: Vec<String> =
-            [self.git.program.as_str()].iter().chain(words).map(|word| hidden(word)).collect();
+        let told = discreet::text(&format!("{} {}", ran.out(), ran.err()));
+        let cmd: Vec<String> = [self.git.program.as_str()]
+            .iter()
+            .chain(words)
+            .map(|word| discreet::text(word))
+            .collect();
         Err(fail!("Failed to download remote objects and refs: {told}").with("cmd", cmd))
     }
 
@@ -508,7 +512,7 @@ impl Task<'_> {
             return Err(fail!(
                 "Failed to init/update submodules: {}{}",
                 ran.out(),
-                hidden(&ran.err())
+                discreet::text(&ran.err())
             ));
         }
         Ok(())

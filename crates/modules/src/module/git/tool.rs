@@ -3,6 +3,7 @@
 //! Never here: the order in which a task asks.
 
 use crate::context::Context;
+use crate::discreet;
 use crate::outcome::{Fault, OrFail, fail};
 use crate::process::{Cmd, Ran, not_run};
 use std::collections::BTreeMap;
@@ -54,7 +55,7 @@ impl Git<'_> {
         if ran.success() {
             return Ok(ran.out());
         }
-        Err(said(hidden(ran.err().trim_end()), &ran).with("cmd", self.line(words)))
+        Err(said(discreet::text(ran.err().trim_end()), &ran).with("cmd", self.line(words)))
     }
 
     pub(super) fn must(&self, words: &[&str]) -> Result<String, Fault> {
@@ -63,8 +64,7 @@ impl Git<'_> {
 
     /// The command line without the passwords that urls may hold.
     pub(super) fn line(&self, words: &[&str]) -> String {
-        let words = words.iter().map(|word| hidden(word));
-        Cmd::new(&self.program).args(words).line()
+        Cmd::new(&self.program).args(words).shown()
     }
 
     /// The commit that `HEAD` is.
@@ -182,10 +182,10 @@ impl Git<'_> {
             if !ran.success() {
                 return Err(fail!(
                     "Failed to set a new url {} for {}: {} {}",
-                    hidden(self.repo),
+                    discreet::text(self.repo),
                     self.remote,
                     ran.out(),
-                    hidden(&ran.err())
+                    discreet::text(&ran.err())
                 ));
             }
         }
@@ -298,56 +298,9 @@ pub(super) fn fingerprint_of(told: &str) -> Option<&str> {
     lines.find_map(|mut words| words.next().filter(|word| *word == "VALIDSIG").and(words.next()))
 }
 
-/// A text in which what looks like `user:password@` has stars for the password.
-///
-/// It hides what Ansible hides in commands and messages, and not less.
-pub(super) fn hidden(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let (mut shown, mut end) = (String::new(), text.len());
-    'places: while let Some(at) = text[..end].rfind('@') {
-        let mut before = at;
-        loop {
-            let start = text[..before].rfind("://");
-            let from = start.unwrap_or(0) + 3;
-            let colon = bytes.get(from..at).and_then(|part| part.iter().position(|b| *b == b':'));
-            match (colon, start) {
-                (Some(colon), _) => {
-                    shown.insert_str(0, &text[at..end]);
-                    shown.insert_str(0, "********");
-                    shown.insert_str(0, &text[start.unwrap_or(0)..=from + colon]);
-                    end = start.unwrap_or(0);
-                    continue 'places;
-                }
-                (None, Some(start)) => before = start,
-                (None, None) => break 'places,
-            }
-        }
-    }
-    shown.insert_str(0, &text[..end]);
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn passwords_in_urls_are_hidden() {
-        for (text, shown) in [
-            ("https://ann:secret@x/y", "https://ann:********@x/y"),
-            (
-                "a https://b:c@d and https://e:f@g",
-                "a https://b:********@d and https://e:********@g",
-            ),
-            // What is hidden for nothing is hidden there too.
-            ("ssh://git@x:22/y", "ssh:********@x:22/y"),
-            ("git@x:y", "git@x:y"),
-            ("plain", "plain"),
-            ("é@", "é@"),
-        ] {
-            assert_eq!(hidden(text), shown);
-        }
-    }
 
     #[test]
     fn a_head_file_names_its_branch() {

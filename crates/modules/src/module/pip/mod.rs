@@ -210,7 +210,7 @@ impl Pip<'_> {
         if self.dir.is_dir() {
             cmd = cmd.dir(&self.dir);
         }
-        cmd.run(self.ctx).map_err(|error| not_run(cmd.line(), &error))
+        cmd.run(self.ctx).map_err(|error| not_run(cmd.shown(), &error))
     }
 
     fn command(&self, words: &[String]) -> Cmd {
