@@ -48,7 +48,7 @@ impl Account {
             }
             Event::TaskBegan { name, origin, .. } => self.task(name, origin.clone()),
             Event::Settled { task, action, origin, told } => {
-                let Some((host, result)) = result_of(action, told) else { return None };
+                let (host, result) = result_of(action, told)?;
                 let fits = |told: &TaskTold| {
                     told.name == *task
                         && told.origin.as_ref() == Some(origin)
@@ -164,7 +164,7 @@ fn result_of(action: &str, told: &Event) -> Option<(String, Json)> {
     };
     // What is not so is told of items alone.
     for name in ["failed", "skipped"] {
-        result.retain(|key, value| key != name || *value != Json::from(false));
+        result.retain(|key, value| key != name || *value != false);
     }
     if let Some(always) = result.get_mut(SHOW) {
         *always = Json::from(true);
