@@ -41,6 +41,7 @@ fn main() {
         ("keys_are_made_and_keep_what_they_are", keys),
         ("packages_of_node_come_with_their_versions", node),
         ("projects_of_php_get_what_they_need", php),
+        ("images_hold_filesystems_grow_and_are_blank_again", images),
     ];
     for (name, story) in stories {
         if filter.as_deref().is_none_or(|filter| name.contains(filter)) {
@@ -700,6 +701,35 @@ esac"#;
     debian.fails("composer", site("install", "broken"), "cannot resolve");
     debian.fails("composer", site("install now", ""), "Use the 'arguments' param");
     debian.fails("composer", json!({}), "all of the following are missing: working_dir");
+}
+
+/// Swap is the real thing; of ext2 stand-ins make and tell just enough for blkid and us.
+fn images(debian: &mut Debian) {
+    let image = fs::File::create(debian.path("/srv/disk")).unwrap();
+    image.set_len(1 << 20).unwrap();
+    let asked = |fstype: &str| json!({ "dev": "/srv/disk", "fstype": fstype });
+    debian.changes("filesystem", asked("swap"));
+    debian.fails("filesystem", asked("ext2"), "'/srv/disk' is already used as swap, use force");
+    let resized = |fstype: &str| json!({ "dev": "/srv/disk", "fstype": fstype, "resizefs": true });
+    debian.fails("filesystem", resized("swap"), "does not support resizing swap filesystem yet");
+    let blank = json!({ "dev": "/srv/disk", "state": "absent" });
+    debian.changes("filesystem", blank);
+    debian.stays("filesystem", json!({ "dev": "/srv/none", "state": "absent" }));
+    debian.fails("filesystem", json!({ "dev": "/srv/none", "fstype": "xfs" }), "not found");
+    debian.fails("filesystem", asked("f2fs"), "not supported");
+    debian.fails("filesystem", json!({ "dev": "/srv/disk" }), "fstype");
+
+    let bless = r#"test "$1" = -F && printf '\123\357' | dd of="$2" bs=1 seek=1080 conv=notrunc"#;
+    debian.program("/usr/sbin/mkfs.ext2", bless);
+    debian
+        .program("/usr/sbin/tune2fs", "echo Block count: `cat /srv/blocks`; echo Block size: 1024");
+    debian.program("/usr/sbin/resize2fs", "echo 2048 > /srv/blocks; echo grown");
+    fs::write(debian.path("/srv/blocks"), "1024\n").unwrap();
+    debian.changes("filesystem", asked("ext2"));
+    let whole = debian.stays("filesystem", resized("ext2"));
+    assert_eq!(whole["msg"], "Ext2 filesystem is using the whole device /srv/disk");
+    image.set_len(2 << 20).unwrap();
+    assert_eq!(debian.changes("filesystem", resized("ext2"))["msg"], "grown\n");
 }
 
 fn lists(debian: &mut Debian) {

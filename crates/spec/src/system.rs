@@ -112,6 +112,19 @@ pub(crate) const MOUNT_ARGS: &[Arg] = &[
         .required(),
 ];
 
+pub(crate) const FILESYSTEM_ARGS: &[Arg] = &[
+    arg("state", Kind::Str).choices(&["present", "absent"]).default(Preset::Str("present")),
+    arg("fstype", Kind::Str).aka(&["type"]).choices(&[
+        "bcachefs", "btrfs", "ext2", "ext3", "ext4", "ext4dev", "f2fs", "lvm", "ocfs2", "reiserfs",
+        "swap", "ufs", "vfat", "xfs",
+    ]),
+    arg("dev", Kind::Path).aka(&["device"]).required(),
+    arg("opts", Kind::Str),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("resizefs", Kind::Bool).default(Preset::Bool(false)),
+    arg("uuid", Kind::Str),
+];
+
 pub(crate) const TIMEZONE_ARGS: &[Arg] =
     &[arg("hwclock", Kind::Str).choices(&["local", "UTC"]).aka(&["rtc"]), arg("name", Kind::Str)];
 

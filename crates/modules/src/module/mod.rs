@@ -16,6 +16,7 @@ mod deb822_repository;
 mod debconf;
 mod dpkg_selections;
 mod file;
+mod filesystem;
 mod find;
 mod get_url;
 mod getent;
@@ -75,6 +76,7 @@ const MODULES: &[(&str, Run)] = &[
     ("debconf", debconf::run),
     ("dpkg_selections", dpkg_selections::run),
     ("file", file::run),
+    ("filesystem", filesystem::run),
     ("find", find::run),
     ("get_url", get_url::run),
     ("getent", getent::run),
