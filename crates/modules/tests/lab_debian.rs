@@ -42,6 +42,7 @@ fn main() {
         ("packages_of_node_come_with_their_versions", node),
         ("projects_of_php_get_what_they_need", php),
         ("images_hold_filesystems_grow_and_are_blank_again", images),
+        ("groups_of_volumes_get_and_lose_devices", groups),
     ];
     for (name, story) in stories {
         if filter.as_deref().is_none_or(|filter| name.contains(filter)) {
@@ -730,6 +731,53 @@ fn images(debian: &mut Debian) {
     assert_eq!(whole["msg"], "Ext2 filesystem is using the whole device /srv/disk");
     image.set_len(2 << 20).unwrap();
     assert_eq!(debian.changes("filesystem", resized("ext2"))["msg"], "grown\n");
+}
+
+/// A stand-in for lvm knows one group of files and of volumes that are named in two lists.
+fn groups(debian: &mut Debian) {
+    let script = r#"cd /srv/lvm
+case "${0##*/} $*" in
+*--help) ;;
+vgs*lv_count*) test ! -e group || echo "  data;$(wc -l < group);$(wc -l < volumes)" ;;
+vgs*lv_attr*data) sed 's/^/  /' volumes ;;
+pvs*) test ! -e group || sed 's/^/  /; s/$/;data/' group ;;
+"vgcreate -s 4 data "*) shift 3; printf '%s\n' "$@" > group; : > volumes ;;
+"vgextend data "*) shift; printf '%s\n' "$@" >> group ;;
+"vgreduce --force data "*) sed -i "\|^$3\$|d" group ;;
+"vgchange --activate y data") sed -i s/-wi-------/-wi-a-----/ volumes ;;
+"vgchange --activate n data") sed -i s/-wi-a-----/-wi-------/ volumes ;;
+"vgremove --force data") rm group volumes ;;
+"pvcreate -f /srv/two") test ! -e broken || { echo "no room" >&2; exit 5; } ;;
+"pvcreate -f "*) ;;
+*) echo "what is $0 $*?" >&2; exit 3 ;;
+esac"#;
+    fs::create_dir(debian.path("/srv/lvm")).unwrap();
+    for name in
+        ["pvs", "pvcreate", "vgs", "vgchange", "vgcreate", "vgextend", "vgreduce", "vgremove"]
+    {
+        debian.program(&format!("/usr/sbin/{name}"), script);
+    }
+    let on = |devices: &[&str]| json!({ "vg": "data", "pvs": devices });
+    debian.fails("lvg", json!({ "vg": "data" }), "No physical volumes given.");
+    debian.fails("lvg", on(&["/srv/one"]), "Device /srv/one not found.");
+    fs::write(debian.path("/srv/one"), "").unwrap();
+    fs::write(debian.path("/srv/two"), "").unwrap();
+    debian.changes("lvg", on(&["/srv/one"]));
+    fs::write(debian.path("/srv/lvm/broken"), "").unwrap();
+    debian.fails("lvg", on(&["/srv/one", "/srv/two"]), "physical volume '/srv/two' failed");
+    fs::remove_file(debian.path("/srv/lvm/broken")).unwrap();
+    debian.changes("lvg", on(&["/srv/one", "/srv/two"]));
+    let kept = json!({ "vg": "data", "pvs": ["/srv/two"], "remove_extra_pvs": false });
+    debian.stays("lvg", kept);
+    debian.changes("lvg", on(&["/srv/two"]));
+    assert_eq!(debian.read("/srv/lvm/group"), "/srv/two\n");
+
+    fs::write(debian.path("/srv/lvm/volumes"), "-wi-------\n-wi-a-----\n").unwrap();
+    debian.changes("lvg", json!({ "vg": "data", "state": "active" }));
+    debian.changes("lvg", json!({ "vg": "data", "state": "inactive" }));
+    let absent = |force: bool| json!({ "vg": "data", "state": "absent", "force": force });
+    debian.fails("lvg", absent(false), "Refuse to remove non-empty volume group data");
+    debian.changes("lvg", absent(true));
 }
 
 fn lists(debian: &mut Debian) {

@@ -331,6 +331,11 @@ pub const KNOWN: &[ModuleSpec] = &[
         &["backrefs", "search_string"],
     ]),
     module("locale_gen", system::LOCALE_GEN_ARGS).from("community.general").checks(),
+    module("lvg", system::LVG_ARGS).from("community.general").checks().required_if(&[(
+        "reset_pv_uuid",
+        "True",
+        &["pvs"],
+    )]),
     module("make", commands::MAKE_ARGS)
         .from("community.general")
         .checks()

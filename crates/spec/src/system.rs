@@ -125,6 +125,22 @@ pub(crate) const FILESYSTEM_ARGS: &[Arg] = &[
     arg("uuid", Kind::Str),
 ];
 
+pub(crate) const LVG_ARGS: &[Arg] = &[
+    arg("vg", Kind::Str).required(),
+    arg("pvs", Kind::List),
+    arg("pesize", Kind::Str).default(Preset::Str("4")),
+    arg("pv_options", Kind::Str).default(Preset::Str("")),
+    arg("pvresize", Kind::Bool).default(Preset::Bool(false)),
+    arg("vg_options", Kind::Str).default(Preset::Str("")),
+    arg("state", Kind::Str)
+        .choices(&["absent", "present", "active", "inactive"])
+        .default(Preset::Str("present")),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("reset_vg_uuid", Kind::Bool).default(Preset::Bool(false)),
+    arg("reset_pv_uuid", Kind::Bool).default(Preset::Bool(false)),
+    arg("remove_extra_pvs", Kind::Bool).default(Preset::Bool(true)),
+];
+
 pub(crate) const TIMEZONE_ARGS: &[Arg] =
     &[arg("hwclock", Kind::Str).choices(&["local", "UTC"]).aka(&["rtc"]), arg("name", Kind::Str)];
 

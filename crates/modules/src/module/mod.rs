@@ -29,6 +29,7 @@ mod iptables;
 mod known_hosts;
 mod lineinfile;
 mod locale_gen;
+mod lvg;
 mod make;
 mod modprobe;
 mod mount;
@@ -89,6 +90,7 @@ const MODULES: &[(&str, Run)] = &[
     ("known_hosts", known_hosts::run),
     ("lineinfile", lineinfile::run),
     ("locale_gen", locale_gen::run),
+    ("lvg", lvg::run),
     ("make", make::run),
     ("modprobe", modprobe::run),
     ("mount", mount::run),
