@@ -43,6 +43,7 @@ fn main() {
         ("projects_of_php_get_what_they_need", php),
         ("images_hold_filesystems_grow_and_are_blank_again", images),
         ("groups_of_volumes_get_and_lose_devices", groups),
+        ("volumes_grow_at_once_and_shrink_by_force", volumes),
     ];
     for (name, story) in stories {
         if filter.as_deref().is_none_or(|filter| name.contains(filter)) {
@@ -778,6 +779,48 @@ esac"#;
     let absent = |force: bool| json!({ "vg": "data", "state": "absent", "force": force });
     debian.fails("lvg", absent(false), "Refuse to remove non-empty volume group data");
     debian.changes("lvg", absent(true));
+}
+
+/// A stand-in for lvm knows one group with one volume and what is to be done to it.
+fn volumes(debian: &mut Debian) {
+    let script = r#"cd /srv/lvm
+case "${0##*/} $*" in
+"lvm version") echo "  LVM version:     2.03.16(2) (2022-05-18)" ;;
+*gone) exit 5 ;;
+vgs*" --units m "*data) echo "  data;1000.00;900.00;4.00" ;;
+lvs*" --units m "*data) cat list ;;
+*" --test "*) ;;
+"lvcreate --yes -n root -L 100m data") echo "root;100.00;-wi-a-----" > list ;;
+"lvextend -L 200m data/root") sed -i s/100.00/200.00/ list ;;
+"lvreduce --force --resizefs -L 48m data/root") sed -i s/200.00/48.00/ list ;;
+"lvextend -l 20%VG data/root") echo "does not fit" >&2; exit 5 ;;
+"lvchange -ay data/root") sed -i s/-wi-------/-wi-a-----/ list ;;
+"lvchange -an data/root") sed -i s/-wi-a-----/-wi-------/ list ;;
+"lvremove --force data/root") : > list ;;
+*) echo "what is $0 $*?" >&2; exit 3 ;;
+esac"#;
+    fs::create_dir(debian.path("/srv/lvm")).unwrap();
+    fs::write(debian.path("/srv/lvm/list"), "").unwrap();
+    for name in ["lvm", "lvs", "lvcreate", "lvextend", "lvreduce", "lvchange", "lvremove", "vgs"] {
+        debian.program(&format!("/usr/sbin/{name}"), script);
+    }
+    let gone = |state: &str| json!({ "vg": "gone", "lv": "root", "state": state, "size": 1 });
+    debian.fails("lvol", gone("present"), "Volume group gone does not exist.");
+    debian.stays("lvol", gone("absent"));
+    let sized = |size: &str| json!({ "vg": "data", "lv": "root", "size": size });
+    debian.changes("lvol", sized("100"));
+    assert_eq!(debian.changes("lvol", sized("200"))["size"], 100.0);
+    debian.fails("lvol", sized("48"), "Sorry, no shrinking of root without force=true.");
+    debian.stays("lvol", json!({ "vg": "data", "lv": "root", "size": 48, "shrink": false }));
+    let forced =
+        json!({ "vg": "data", "lv": "root", "size": "48m", "force": true, "resizefs": true });
+    debian.changes("lvol", forced);
+    debian.fails("lvol", sized("20%VG"), "Unable to resize root to 20%VG");
+    debian.changes("lvol", json!({ "vg": "data", "lv": "root", "active": false }));
+    let absent =
+        |force: bool| json!({ "vg": "data", "lv": "root", "state": "absent", "force": force });
+    debian.fails("lvol", absent(false), "no removal of logical volume root without force=true");
+    debian.changes("lvol", absent(true));
 }
 
 fn lists(debian: &mut Debian) {

@@ -336,6 +336,10 @@ pub const KNOWN: &[ModuleSpec] = &[
         "True",
         &["pvs"],
     )]),
+    module("lvol", system::LVOL_ARGS)
+        .from("community.general")
+        .checks()
+        .one_of(&[&["lv", "thinpool"]]),
     module("make", commands::MAKE_ARGS)
         .from("community.general")
         .checks()

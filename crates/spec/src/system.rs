@@ -141,6 +141,21 @@ pub(crate) const LVG_ARGS: &[Arg] = &[
     arg("remove_extra_pvs", Kind::Bool).default(Preset::Bool(true)),
 ];
 
+pub(crate) const LVOL_ARGS: &[Arg] = &[
+    arg("vg", Kind::Str).required(),
+    arg("lv", Kind::Str),
+    arg("size", Kind::Str),
+    arg("opts", Kind::Str),
+    arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("shrink", Kind::Bool).default(Preset::Bool(true)),
+    arg("active", Kind::Bool).default(Preset::Bool(true)),
+    arg("snapshot", Kind::Str),
+    arg("pvs", Kind::List),
+    arg("resizefs", Kind::Bool).default(Preset::Bool(false)),
+    arg("thinpool", Kind::Str),
+];
+
 pub(crate) const TIMEZONE_ARGS: &[Arg] =
     &[arg("hwclock", Kind::Str).choices(&["local", "UTC"]).aka(&["rtc"]), arg("name", Kind::Str)];
 

@@ -30,6 +30,7 @@ mod known_hosts;
 mod lineinfile;
 mod locale_gen;
 mod lvg;
+mod lvol;
 mod make;
 mod modprobe;
 mod mount;
@@ -91,6 +92,7 @@ const MODULES: &[(&str, Run)] = &[
     ("lineinfile", lineinfile::run),
     ("locale_gen", locale_gen::run),
     ("lvg", lvg::run),
+    ("lvol", lvol::run),
     ("make", make::run),
     ("modprobe", modprobe::run),
     ("mount", mount::run),
