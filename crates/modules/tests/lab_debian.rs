@@ -41,6 +41,9 @@ fn main() {
         ("keys_are_made_and_keep_what_they_are", keys),
         ("packages_of_node_come_with_their_versions", node),
         ("projects_of_php_get_what_they_need", php),
+        ("images_hold_filesystems_grow_and_are_blank_again", images),
+        ("groups_of_volumes_get_and_lose_devices", groups),
+        ("volumes_grow_at_once_and_shrink_by_force", volumes),
     ];
     for (name, story) in stories {
         if filter.as_deref().is_none_or(|filter| name.contains(filter)) {
@@ -700,6 +703,124 @@ esac"#;
     debian.fails("composer", site("install", "broken"), "cannot resolve");
     debian.fails("composer", site("install now", ""), "Use the 'arguments' param");
     debian.fails("composer", json!({}), "all of the following are missing: working_dir");
+}
+
+/// Swap is the real thing; of ext2 stand-ins make and tell just enough for blkid and us.
+fn images(debian: &mut Debian) {
+    let image = fs::File::create(debian.path("/srv/disk")).unwrap();
+    image.set_len(1 << 20).unwrap();
+    let asked = |fstype: &str| json!({ "dev": "/srv/disk", "fstype": fstype });
+    debian.changes("filesystem", asked("swap"));
+    debian.fails("filesystem", asked("ext2"), "'/srv/disk' is already used as swap, use force");
+    let resized = |fstype: &str| json!({ "dev": "/srv/disk", "fstype": fstype, "resizefs": true });
+    debian.fails("filesystem", resized("swap"), "does not support resizing swap filesystem yet");
+    let blank = json!({ "dev": "/srv/disk", "state": "absent" });
+    debian.changes("filesystem", blank);
+    debian.stays("filesystem", json!({ "dev": "/srv/none", "state": "absent" }));
+    debian.fails("filesystem", json!({ "dev": "/srv/none", "fstype": "xfs" }), "not found");
+    debian.fails("filesystem", asked("f2fs"), "not supported");
+    debian.fails("filesystem", json!({ "dev": "/srv/disk" }), "fstype");
+
+    let bless = r#"test "$1" = -F && printf '\123\357' | dd of="$2" bs=1 seek=1080 conv=notrunc"#;
+    debian.program("/usr/sbin/mkfs.ext2", bless);
+    debian
+        .program("/usr/sbin/tune2fs", "echo Block count: `cat /srv/blocks`; echo Block size: 1024");
+    debian.program("/usr/sbin/resize2fs", "echo 2048 > /srv/blocks; echo grown");
+    fs::write(debian.path("/srv/blocks"), "1024\n").unwrap();
+    debian.changes("filesystem", asked("ext2"));
+    let whole = debian.stays("filesystem", resized("ext2"));
+    assert_eq!(whole["msg"], "Ext2 filesystem is using the whole device /srv/disk");
+    image.set_len(2 << 20).unwrap();
+    assert_eq!(debian.changes("filesystem", resized("ext2"))["msg"], "grown\n");
+}
+
+/// A stand-in for lvm knows one group of files and of volumes that are named in two lists.
+fn groups(debian: &mut Debian) {
+    let script = r#"cd /srv/lvm
+case "${0##*/} $*" in
+*--help) ;;
+vgs*lv_count*) test ! -e group || echo "  data;$(wc -l < group);$(wc -l < volumes)" ;;
+vgs*lv_attr*data) sed 's/^/  /' volumes ;;
+pvs*) test ! -e group || sed 's/^/  /; s/$/;data/' group ;;
+"vgcreate -s 4 data "*) shift 3; printf '%s\n' "$@" > group; : > volumes ;;
+"vgextend data "*) shift; printf '%s\n' "$@" >> group ;;
+"vgreduce --force data "*) sed -i "\|^$3\$|d" group ;;
+"vgchange --activate y data") sed -i s/-wi-------/-wi-a-----/ volumes ;;
+"vgchange --activate n data") sed -i s/-wi-a-----/-wi-------/ volumes ;;
+"vgremove --force data") rm group volumes ;;
+"pvcreate -f /srv/two") test ! -e broken || { echo "no room" >&2; exit 5; } ;;
+"pvcreate -f "*) ;;
+*) echo "what is $0 $*?" >&2; exit 3 ;;
+esac"#;
+    fs::create_dir(debian.path("/srv/lvm")).unwrap();
+    for name in
+        ["pvs", "pvcreate", "vgs", "vgchange", "vgcreate", "vgextend", "vgreduce", "vgremove"]
+    {
+        debian.program(&format!("/usr/sbin/{name}"), script);
+    }
+    let on = |devices: &[&str]| json!({ "vg": "data", "pvs": devices });
+    debian.fails("lvg", json!({ "vg": "data" }), "No physical volumes given.");
+    debian.fails("lvg", on(&["/srv/one"]), "Device /srv/one not found.");
+    fs::write(debian.path("/srv/one"), "").unwrap();
+    fs::write(debian.path("/srv/two"), "").unwrap();
+    debian.changes("lvg", on(&["/srv/one"]));
+    fs::write(debian.path("/srv/lvm/broken"), "").unwrap();
+    debian.fails("lvg", on(&["/srv/one", "/srv/two"]), "physical volume '/srv/two' failed");
+    fs::remove_file(debian.path("/srv/lvm/broken")).unwrap();
+    debian.changes("lvg", on(&["/srv/one", "/srv/two"]));
+    let kept = json!({ "vg": "data", "pvs": ["/srv/two"], "remove_extra_pvs": false });
+    debian.stays("lvg", kept);
+    debian.changes("lvg", on(&["/srv/two"]));
+    assert_eq!(debian.read("/srv/lvm/group"), "/srv/two\n");
+
+    fs::write(debian.path("/srv/lvm/volumes"), "-wi-------\n-wi-a-----\n").unwrap();
+    debian.changes("lvg", json!({ "vg": "data", "state": "active" }));
+    debian.changes("lvg", json!({ "vg": "data", "state": "inactive" }));
+    let absent = |force: bool| json!({ "vg": "data", "state": "absent", "force": force });
+    debian.fails("lvg", absent(false), "Refuse to remove non-empty volume group data");
+    debian.changes("lvg", absent(true));
+}
+
+/// A stand-in for lvm knows one group with one volume and what is to be done to it.
+fn volumes(debian: &mut Debian) {
+    let script = r#"cd /srv/lvm
+case "${0##*/} $*" in
+"lvm version") echo "  LVM version:     2.03.16(2) (2022-05-18)" ;;
+*gone) exit 5 ;;
+vgs*" --units m "*data) echo "  data;1000.00;900.00;4.00" ;;
+lvs*" --units m "*data) cat list ;;
+*" --test "*) ;;
+"lvcreate --yes -n root -L 100m data") echo "root;100.00;-wi-a-----" > list ;;
+"lvextend -L 200m data/root") sed -i s/100.00/200.00/ list ;;
+"lvreduce --force --resizefs -L 48m data/root") sed -i s/200.00/48.00/ list ;;
+"lvextend -l 20%VG data/root") echo "does not fit" >&2; exit 5 ;;
+"lvchange -ay data/root") sed -i s/-wi-------/-wi-a-----/ list ;;
+"lvchange -an data/root") sed -i s/-wi-a-----/-wi-------/ list ;;
+"lvremove --force data/root") : > list ;;
+*) echo "what is $0 $*?" >&2; exit 3 ;;
+esac"#;
+    fs::create_dir(debian.path("/srv/lvm")).unwrap();
+    fs::write(debian.path("/srv/lvm/list"), "").unwrap();
+    for name in ["lvm", "lvs", "lvcreate", "lvextend", "lvreduce", "lvchange", "lvremove", "vgs"] {
+        debian.program(&format!("/usr/sbin/{name}"), script);
+    }
+    let gone = |state: &str| json!({ "vg": "gone", "lv": "root", "state": state, "size": 1 });
+    debian.fails("lvol", gone("present"), "Volume group gone does not exist.");
+    debian.stays("lvol", gone("absent"));
+    let sized = |size: &str| json!({ "vg": "data", "lv": "root", "size": size });
+    debian.changes("lvol", sized("100"));
+    assert_eq!(debian.changes("lvol", sized("200"))["size"], 100.0);
+    debian.fails("lvol", sized("48"), "Sorry, no shrinking of root without force=true.");
+    debian.stays("lvol", json!({ "vg": "data", "lv": "root", "size": 48, "shrink": false }));
+    let forced =
+        json!({ "vg": "data", "lv": "root", "size": "48m", "force": true, "resizefs": true });
+    debian.changes("lvol", forced);
+    debian.fails("lvol", sized("20%VG"), "Unable to resize root to 20%VG");
+    debian.changes("lvol", json!({ "vg": "data", "lv": "root", "active": false }));
+    let absent =
+        |force: bool| json!({ "vg": "data", "lv": "root", "state": "absent", "force": force });
+    debian.fails("lvol", absent(false), "no removal of logical volume root without force=true");
+    debian.changes("lvol", absent(true));
 }
 
 fn lists(debian: &mut Debian) {

@@ -295,6 +295,11 @@ pub const KNOWN: &[ModuleSpec] = &[
     module("debconf", packages::DEBCONF_ARGS).checks().together(&[&["question", "vtype", "value"]]),
     module("dpkg_selections", packages::DPKG_SELECTIONS_ARGS).checks(),
     module("file", files::FILE_ARGS).file_args().checks(),
+    module("filesystem", system::FILESYSTEM_ARGS)
+        .from("community.general")
+        .checks()
+        .exclusive(&[&["resizefs", "uuid"]])
+        .required_if(&[("state", "present", &["fstype"])]),
     module("find", files::FIND_ARGS).checks(),
     module("get_url", network::GET_URL_ARGS).file_args().checks(),
     module("getent", commands::GETENT_ARGS).checks(),
@@ -326,6 +331,15 @@ pub const KNOWN: &[ModuleSpec] = &[
         &["backrefs", "search_string"],
     ]),
     module("locale_gen", system::LOCALE_GEN_ARGS).from("community.general").checks(),
+    module("lvg", system::LVG_ARGS).from("community.general").checks().required_if(&[(
+        "reset_pv_uuid",
+        "True",
+        &["pvs"],
+    )]),
+    module("lvol", system::LVOL_ARGS)
+        .from("community.general")
+        .checks()
+        .one_of(&[&["lv", "thinpool"]]),
     module("make", commands::MAKE_ARGS)
         .from("community.general")
         .checks()

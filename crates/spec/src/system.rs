@@ -112,6 +112,50 @@ pub(crate) const MOUNT_ARGS: &[Arg] = &[
         .required(),
 ];
 
+pub(crate) const FILESYSTEM_ARGS: &[Arg] = &[
+    arg("state", Kind::Str).choices(&["present", "absent"]).default(Preset::Str("present")),
+    arg("fstype", Kind::Str).aka(&["type"]).choices(&[
+        "bcachefs", "btrfs", "ext2", "ext3", "ext4", "ext4dev", "f2fs", "lvm", "ocfs2", "reiserfs",
+        "swap", "ufs", "vfat", "xfs",
+    ]),
+    arg("dev", Kind::Path).aka(&["device"]).required(),
+    arg("opts", Kind::Str),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("resizefs", Kind::Bool).default(Preset::Bool(false)),
+    arg("uuid", Kind::Str),
+];
+
+pub(crate) const LVG_ARGS: &[Arg] = &[
+    arg("vg", Kind::Str).required(),
+    arg("pvs", Kind::List),
+    arg("pesize", Kind::Str).default(Preset::Str("4")),
+    arg("pv_options", Kind::Str).default(Preset::Str("")),
+    arg("pvresize", Kind::Bool).default(Preset::Bool(false)),
+    arg("vg_options", Kind::Str).default(Preset::Str("")),
+    arg("state", Kind::Str)
+        .choices(&["absent", "present", "active", "inactive"])
+        .default(Preset::Str("present")),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("reset_vg_uuid", Kind::Bool).default(Preset::Bool(false)),
+    arg("reset_pv_uuid", Kind::Bool).default(Preset::Bool(false)),
+    arg("remove_extra_pvs", Kind::Bool).default(Preset::Bool(true)),
+];
+
+pub(crate) const LVOL_ARGS: &[Arg] = &[
+    arg("vg", Kind::Str).required(),
+    arg("lv", Kind::Str),
+    arg("size", Kind::Str),
+    arg("opts", Kind::Str),
+    arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("shrink", Kind::Bool).default(Preset::Bool(true)),
+    arg("active", Kind::Bool).default(Preset::Bool(true)),
+    arg("snapshot", Kind::Str),
+    arg("pvs", Kind::List),
+    arg("resizefs", Kind::Bool).default(Preset::Bool(false)),
+    arg("thinpool", Kind::Str),
+];
+
 pub(crate) const TIMEZONE_ARGS: &[Arg] =
     &[arg("hwclock", Kind::Str).choices(&["local", "UTC"]).aka(&["rtc"]), arg("name", Kind::Str)];
 

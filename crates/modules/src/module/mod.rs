@@ -16,6 +16,7 @@ mod deb822_repository;
 mod debconf;
 mod dpkg_selections;
 mod file;
+mod filesystem;
 mod find;
 mod get_url;
 mod getent;
@@ -28,6 +29,8 @@ mod iptables;
 mod known_hosts;
 mod lineinfile;
 mod locale_gen;
+mod lvg;
+mod lvol;
 mod make;
 mod modprobe;
 mod mount;
@@ -75,6 +78,7 @@ const MODULES: &[(&str, Run)] = &[
     ("debconf", debconf::run),
     ("dpkg_selections", dpkg_selections::run),
     ("file", file::run),
+    ("filesystem", filesystem::run),
     ("find", find::run),
     ("get_url", get_url::run),
     ("getent", getent::run),
@@ -87,6 +91,8 @@ const MODULES: &[(&str, Run)] = &[
     ("known_hosts", known_hosts::run),
     ("lineinfile", lineinfile::run),
     ("locale_gen", locale_gen::run),
+    ("lvg", lvg::run),
+    ("lvol", lvol::run),
     ("make", make::run),
     ("modprobe", modprobe::run),
     ("mount", mount::run),
