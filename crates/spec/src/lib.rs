@@ -7,6 +7,7 @@
 
 mod accounts;
 mod commands;
+mod databases;
 mod files;
 mod network;
 mod packages;
@@ -352,6 +353,7 @@ pub const KNOWN: &[ModuleSpec] = &[
         .checks()
         .one_of(&[&["name", "requirements"]])
         .exclusive(&[&["name", "requirements"], &["executable", "virtualenv"]]),
+    module("postgresql_db", databases::POSTGRESQL_DB_ARGS).from("community.postgresql").checks(),
     module("replace", files::REPLACE_ARGS).file_args().checks(),
     module("service", system::SERVICE_ARGS).checks().one_of(&[&[
         "state",

@@ -36,6 +36,7 @@ mod openssh_keypair;
 mod package_facts;
 mod ping;
 mod pip;
+mod postgresql;
 mod replace;
 mod service;
 mod service_facts;
@@ -96,6 +97,7 @@ const MODULES: &[(&str, Run)] = &[
     ("package_facts", package_facts::run),
     ("ping", ping::run),
     ("pip", pip::run),
+    ("postgresql_db", postgresql::db::run),
     ("replace", replace::run),
     ("service", service::run),
     ("service_facts", service_facts::run),

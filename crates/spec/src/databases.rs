@@ -1,0 +1,54 @@
+//! Modules of databases and of who may use them.
+
+use crate::{Arg, Kind, Preset, arg};
+
+const SSL_MODES: &[&str] = &["allow", "disable", "prefer", "require", "verify-ca", "verify-full"];
+
+// How modules of PostgreSQL reach its server; user and port have defaults that the host's
+// environment may change.
+const PG_LOGIN_USER: Arg = arg("login_user", Kind::Str).aka(&["login"]);
+const PG_LOGIN_PASSWORD: Arg = arg("login_password", Kind::Str).secret().default(Preset::Str(""));
+const PG_LOGIN_HOST: Arg = arg("login_host", Kind::Str).aka(&["host"]).default(Preset::Str(""));
+const PG_LOGIN_UNIX_SOCKET: Arg =
+    arg("login_unix_socket", Kind::Str).aka(&["unix_socket"]).default(Preset::Str(""));
+const PG_LOGIN_PORT: Arg = arg("login_port", Kind::Int).aka(&["port"]);
+const PG_SSL_MODE: Arg =
+    arg("ssl_mode", Kind::Str).choices(SSL_MODES).default(Preset::Str("prefer"));
+const PG_CA_CERT: Arg = arg("ca_cert", Kind::Str).aka(&["ssl_rootcert"]);
+const PG_SSL_CERT: Arg = arg("ssl_cert", Kind::Path);
+const PG_SSL_KEY: Arg = arg("ssl_key", Kind::Path);
+const PG_CONNECT_PARAMS: Arg = arg("connect_params", Kind::Dict).default(Preset::Dict);
+
+pub(crate) const POSTGRESQL_DB_ARGS: &[Arg] = &[
+    PG_LOGIN_USER,
+    PG_LOGIN_PASSWORD,
+    PG_LOGIN_HOST,
+    PG_LOGIN_UNIX_SOCKET,
+    PG_LOGIN_PORT,
+    PG_SSL_MODE,
+    PG_CA_CERT,
+    PG_SSL_CERT,
+    PG_SSL_KEY,
+    PG_CONNECT_PARAMS,
+    arg("db", Kind::Str).aka(&["name"]).required(),
+    arg("owner", Kind::Str).default(Preset::Str("")),
+    arg("template", Kind::Str).default(Preset::Str("")),
+    arg("encoding", Kind::Str).default(Preset::Str("")),
+    arg("lc_collate", Kind::Str).default(Preset::Str("")),
+    arg("lc_ctype", Kind::Str).default(Preset::Str("")),
+    arg("icu_locale", Kind::Str).default(Preset::Str("")),
+    arg("locale_provider", Kind::Str).default(Preset::Str("")),
+    arg("state", Kind::Str)
+        .choices(&["absent", "dump", "present", "rename", "restore"])
+        .default(Preset::Str("present")),
+    arg("target", Kind::Path).default(Preset::Str("")),
+    arg("target_opts", Kind::Str).default(Preset::Str("")),
+    arg("maintenance_db", Kind::Str).default(Preset::Str("postgres")),
+    arg("session_role", Kind::Str),
+    arg("conn_limit", Kind::Str).default(Preset::Str("")),
+    arg("tablespace", Kind::Path).default(Preset::Str("")),
+    arg("dump_extra_args", Kind::Str),
+    arg("trust_input", Kind::Bool).default(Preset::Bool(true)),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("comment", Kind::Str),
+];
