@@ -354,6 +354,9 @@ pub const KNOWN: &[ModuleSpec] = &[
         .one_of(&[&["name", "requirements"]])
         .exclusive(&[&["name", "requirements"], &["executable", "virtualenv"]]),
     module("postgresql_db", databases::POSTGRESQL_DB_ARGS).from("community.postgresql").checks(),
+    module("postgresql_user", databases::POSTGRESQL_USER_ARGS)
+        .from("community.postgresql")
+        .checks(),
     module("replace", files::REPLACE_ARGS).file_args().checks(),
     module("service", system::SERVICE_ARGS).checks().one_of(&[&[
         "state",

@@ -6,6 +6,8 @@
 //! escaped and a server that does not answer what is asked are left to Ansible's module.
 
 pub(crate) mod db;
+mod password;
+pub(crate) mod user;
 
 use crate::args::Args;
 use crate::context::Context;
