@@ -458,7 +458,7 @@ pub(crate) fn text_of(value: &Value) -> String {
 }
 
 /// A value as Python's `repr` writes it.
-fn repr(value: &Value) -> String {
+pub(crate) fn repr(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),

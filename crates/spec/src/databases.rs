@@ -81,3 +81,53 @@ pub(crate) const POSTGRESQL_USER_ARGS: &[Arg] = &[
     arg("reset_unspecified_configuration", Kind::Bool).default(Preset::Bool(false)),
     arg("quote_configuration_values", Kind::Bool).default(Preset::Bool(true)),
 ];
+
+// How modules of MySQL and MariaDB reach their server.
+const MY_LOGIN_USER: Arg = arg("login_user", Kind::Str);
+const MY_LOGIN_PASSWORD: Arg = arg("login_password", Kind::Str).secret();
+const MY_LOGIN_HOST: Arg = arg("login_host", Kind::Str).default(Preset::Str("localhost"));
+const MY_LOGIN_PORT: Arg = arg("login_port", Kind::Int).default(Preset::Int(3306));
+const MY_LOGIN_UNIX_SOCKET: Arg = arg("login_unix_socket", Kind::Str);
+const MY_CONFIG_FILE: Arg = arg("config_file", Kind::Path).default(Preset::Str("~/.my.cnf"));
+const MY_CONNECT_TIMEOUT: Arg = arg("connect_timeout", Kind::Int).default(Preset::Int(30));
+const MY_CLIENT_CERT: Arg = arg("client_cert", Kind::Path).aka(&["ssl_cert"]);
+const MY_CLIENT_KEY: Arg = arg("client_key", Kind::Path).aka(&["ssl_key"]);
+const MY_CA_CERT: Arg = arg("ca_cert", Kind::Path).aka(&["ssl_ca"]);
+const MY_CHECK_HOSTNAME: Arg = arg("check_hostname", Kind::Bool);
+
+pub(crate) const MYSQL_DB_ARGS: &[Arg] = &[
+    MY_LOGIN_USER,
+    MY_LOGIN_PASSWORD,
+    MY_LOGIN_HOST,
+    MY_LOGIN_PORT,
+    MY_LOGIN_UNIX_SOCKET,
+    MY_CONFIG_FILE,
+    MY_CONNECT_TIMEOUT,
+    MY_CLIENT_CERT,
+    MY_CLIENT_KEY,
+    MY_CA_CERT,
+    MY_CHECK_HOSTNAME,
+    arg("name", Kind::List).aka(&["db"]).required(),
+    arg("encoding", Kind::Str).default(Preset::Str("")),
+    arg("collation", Kind::Str).default(Preset::Str("")),
+    arg("target", Kind::Path),
+    arg("state", Kind::Str)
+        .choices(&["absent", "dump", "import", "present"])
+        .default(Preset::Str("present")),
+    arg("single_transaction", Kind::Bool).default(Preset::Bool(false)),
+    arg("quick", Kind::Bool).default(Preset::Bool(true)),
+    arg("ignore_tables", Kind::List).default(Preset::List(&[])),
+    arg("hex_blob", Kind::Bool).default(Preset::Bool(false)),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("master_data", Kind::Int).choices(&["0", "1", "2"]).default(Preset::Int(0)),
+    arg("skip_lock_tables", Kind::Bool).default(Preset::Bool(false)),
+    arg("dump_extra_args", Kind::Str),
+    arg("use_shell", Kind::Bool).default(Preset::Bool(false)),
+    arg("unsafe_login_password", Kind::Bool).secret().default(Preset::Bool(false)),
+    arg("restrict_config_file", Kind::Bool).default(Preset::Bool(false)),
+    arg("check_implicit_admin", Kind::Bool).default(Preset::Bool(false)),
+    arg("config_overrides_defaults", Kind::Bool).default(Preset::Bool(false)),
+    arg("chdir", Kind::Path),
+    arg("pipefail", Kind::Bool).default(Preset::Bool(false)),
+    arg("sql_log_bin", Kind::Bool).default(Preset::Bool(true)),
+];

@@ -337,6 +337,7 @@ pub const KNOWN: &[ModuleSpec] = &[
         ("state", "present", &["src", "fstype"]),
         ("state", "ephemeral", &["src", "fstype"]),
     ]),
+    module("mysql_db", databases::MYSQL_DB_ARGS).from("community.mysql").checks(),
     module("npm", packages::NPM_ARGS).from("community.general").checks().required_if(&[(
         "state",
         "absent",

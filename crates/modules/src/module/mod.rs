@@ -31,6 +31,7 @@ mod locale_gen;
 mod make;
 mod modprobe;
 mod mount;
+mod mysql;
 mod npm;
 mod openssh_keypair;
 mod package_facts;
@@ -91,6 +92,7 @@ const MODULES: &[(&str, Run)] = &[
     ("make", make::run),
     ("modprobe", modprobe::run),
     ("mount", mount::run),
+    ("mysql_db", mysql::db::run),
     ("npm", npm::run),
     ("openssh_keypair", openssh_keypair::run),
     ("package", apt::run_package),
