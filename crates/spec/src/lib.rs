@@ -338,6 +338,10 @@ pub const KNOWN: &[ModuleSpec] = &[
         ("state", "ephemeral", &["src", "fstype"]),
     ]),
     module("mysql_db", databases::MYSQL_DB_ARGS).from("community.mysql").checks(),
+    module("mysql_user", databases::MYSQL_USER_ARGS)
+        .from("community.mysql")
+        .checks()
+        .exclusive(&[&["append_privs", "subtract_privs"]]),
     module("npm", packages::NPM_ARGS).from("community.general").checks().required_if(&[(
         "state",
         "absent",

@@ -93,6 +93,7 @@ const MODULES: &[(&str, Run)] = &[
     ("modprobe", modprobe::run),
     ("mount", mount::run),
     ("mysql_db", mysql::db::run),
+    ("mysql_user", mysql::user::run),
     ("npm", npm::run),
     ("openssh_keypair", openssh_keypair::run),
     ("package", apt::run_package),

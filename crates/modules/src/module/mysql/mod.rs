@@ -6,6 +6,8 @@
 //! what would have to be escaped are left to Ansible's module.
 
 pub(crate) mod db;
+mod privileges;
+pub(crate) mod user;
 
 use crate::accounts;
 use crate::args::{Args, repr};
