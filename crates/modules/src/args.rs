@@ -14,6 +14,8 @@ use updraft_spec::{Arg, Kind, ModuleSpec, Preset};
 pub(crate) struct Args {
     values: Map<String, Value>,
     ours: Map<String, Value>,
+    /// Names other than their own by which arguments were given.
+    aliases: Vec<String>,
     pub(crate) warnings: Vec<String>,
     pub(crate) secrets: Vec<String>,
 }
@@ -38,6 +40,9 @@ impl Args {
                 if alias && given.contains_key(arg.name) {
                     args.warnings
                         .push(format!("Both option {} and its alias {name} are set.", arg.name));
+                }
+                if alias {
+                    args.aliases.push(name.clone());
                 }
                 if alias || !args.values.contains_key(arg.name) {
                     args.values.insert(arg.name.to_owned(), value.clone());
@@ -231,6 +236,21 @@ impl Args {
     pub(crate) fn seconds(&self, name: &str) -> std::time::Duration {
         let seconds = self.int(name).unwrap_or(0).max(0);
         std::time::Duration::from_secs(seconds.unsigned_abs())
+    }
+
+    /// What is said of each of these names that was used and is to go from its collection.
+    pub(crate) fn deprecations(&self, names: &[&str], collection: &str, end: &str) -> Vec<Value> {
+        let used = names.iter().filter(|name| self.aliases.iter().any(|used| used == *name));
+        used.map(|name| {
+            serde_json::json!({
+                "msg": format!(
+                    "Alias '{name}' is deprecated. See the module docs for more information"
+                ),
+                "version": end,
+                "collection_name": collection,
+            })
+        })
+        .collect()
     }
 
     /// A list of texts; empty if not given.
@@ -438,7 +458,7 @@ pub(crate) fn text_of(value: &Value) -> String {
 }
 
 /// A value as Python's `repr` writes it.
-fn repr(value: &Value) -> String {
+pub(crate) fn repr(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod commands;
+mod databases;
 mod files;
 mod network;
 mod packages;
@@ -350,6 +351,11 @@ pub const KNOWN: &[ModuleSpec] = &[
         ("state", "present", &["src", "fstype"]),
         ("state", "ephemeral", &["src", "fstype"]),
     ]),
+    module("mysql_db", databases::MYSQL_DB_ARGS).from("community.mysql").checks(),
+    module("mysql_user", databases::MYSQL_USER_ARGS)
+        .from("community.mysql")
+        .checks()
+        .exclusive(&[&["append_privs", "subtract_privs"]]),
     module("npm", packages::NPM_ARGS).from("community.general").checks().required_if(&[(
         "state",
         "absent",
@@ -366,6 +372,10 @@ pub const KNOWN: &[ModuleSpec] = &[
         .checks()
         .one_of(&[&["name", "requirements"]])
         .exclusive(&[&["name", "requirements"], &["executable", "virtualenv"]]),
+    module("postgresql_db", databases::POSTGRESQL_DB_ARGS).from("community.postgresql").checks(),
+    module("postgresql_user", databases::POSTGRESQL_USER_ARGS)
+        .from("community.postgresql")
+        .checks(),
     module("replace", files::REPLACE_ARGS).file_args().checks(),
     module("service", system::SERVICE_ARGS).checks().one_of(&[&[
         "state",

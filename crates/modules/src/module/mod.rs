@@ -34,11 +34,13 @@ mod lvol;
 mod make;
 mod modprobe;
 mod mount;
+mod mysql;
 mod npm;
 mod openssh_keypair;
 mod package_facts;
 mod ping;
 mod pip;
+mod postgresql;
 mod replace;
 mod service;
 mod service_facts;
@@ -96,12 +98,16 @@ const MODULES: &[(&str, Run)] = &[
     ("make", make::run),
     ("modprobe", modprobe::run),
     ("mount", mount::run),
+    ("mysql_db", mysql::db::run),
+    ("mysql_user", mysql::user::run),
     ("npm", npm::run),
     ("openssh_keypair", openssh_keypair::run),
     ("package", apt::run_package),
     ("package_facts", package_facts::run),
     ("ping", ping::run),
     ("pip", pip::run),
+    ("postgresql_db", postgresql::db::run),
+    ("postgresql_user", postgresql::user::run),
     ("replace", replace::run),
     ("service", service::run),
     ("service_facts", service_facts::run),
