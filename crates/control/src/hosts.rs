@@ -133,6 +133,14 @@ impl Reacher {
         }
     }
 
+    /// Has the next conversation with a host begin with a login of its own, which knows the groups
+    /// that its user has by then. Conversations that go on are not cut off.
+    pub async fn log_in_anew(&self, way: &Way) {
+        if let (Way::Ssh(target), Some(keeper)) = (way, &self.keeper) {
+            keeper.forget(target).await;
+        }
+    }
+
     async fn local(&self) -> Result<Arc<dyn Session>, ReachError> {
         let path =
             agent_path(&self.settings).await.map_err(|error| ReachError::Local(Box::new(error)))?;
@@ -192,6 +200,8 @@ impl Reacher {
             Way::Ssh(target) => {
                 let text = updraft_remote::agent_removal();
                 self.exec_over_ssh(target, &text, &mut said, within).await?;
+                // The one that was kept runs though its file is gone.
+                self.log_in_anew(way).await;
             }
             Way::Local => return Ok(0),
             Way::Machine(party) => return Err(ReachError::PartOf(party.name.clone())),

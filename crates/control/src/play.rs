@@ -134,10 +134,7 @@ pub(crate) struct Hosts<'a> {
 #[async_trait]
 impl Reach for Hosts<'_> {
     async fn session(&self, host: &HostTarget) -> Result<Arc<dyn Session>, ReachError> {
-        let way = match self.machines.get(&host.name) {
-            Some(way) => way.clone(),
-            None => way_of(&host.name, &host.vars, self.settings),
-        };
+        let way = self.way(host);
         // Variables of a task may lead to the same host as somebody else, or elsewhere.
         let key = format!("{} {way:?}", host.name);
         // A machine of the site has one channel for everybody, which is kept elsewhere.
@@ -155,8 +152,20 @@ impl Reach for Hosts<'_> {
     }
 
     async fn forget(&self, host: &HostTarget) {
-        let way = way_of(&host.name, &host.vars, self.settings);
+        let way = self.way(host);
         self.open.lock().await.remove(&format!("{} {way:?}", host.name));
+    }
+
+    async fn log_in_anew(&self, host: &HostTarget) {
+        self.forget(host).await;
+        self.reacher.log_in_anew(&self.way(host)).await;
+    }
+}
+
+impl Hosts<'_> {
+    fn way(&self, host: &HostTarget) -> Way {
+        let machine = self.machines.get(&host.name).cloned();
+        machine.unwrap_or_else(|| way_of(&host.name, &host.vars, self.settings))
     }
 }
 

@@ -426,17 +426,40 @@ impl Session for AgentSession {
     }
 }
 
+/// A hello, and what tells it from others.
+pub(crate) fn greeting() -> (u64, Vec<u8>) {
+    // Two connections on one line must differ; nothing else hangs on it, so the keys of a hash
+    // map will do as a source of chance.
+    let nonce = std::hash::RandomState::new().build_hasher().finish();
+    let mut greeting = PREAMBLE.to_vec();
+    Frame::hello(&Hello { version: VERSION, nonce, peer: None }).encode(&mut greeting);
+    (nonce, greeting)
+}
+
+/// The answer to a hello, if it has come. What stands before it belongs to an earlier connection.
+pub(crate) fn answer_to(nonce: u64, decoder: &mut Decoder) -> Option<Hello> {
+    // A fault here is in such bytes, and skipped.
+    while let Some(found) = decoder.decode().transpose() {
+        let Ok(Decoded::Frame(frame)) = found else {
+            continue;
+        };
+        if frame.kind == Kind::Hello
+            && let Ok(hello) = frame.message::<Hello>()
+            && hello.nonce == nonce
+        {
+            return Some(hello);
+        }
+    }
+    None
+}
+
 /// Says hello until the agent answers it. Returns what tells this conversation from others, too.
 async fn greet(
     line: &Line,
     reader: &mut (impl AsyncRead + Unpin),
     decoder: &mut Decoder,
 ) -> Result<(u64, Hello), RemoteError> {
-    // Two connections on one line must differ; nothing else hangs on it, so the keys of a hash
-    // map will do as a source of chance.
-    let nonce = std::hash::RandomState::new().build_hasher().finish();
-    let mut greeting = PREAMBLE.to_vec();
-    Frame::hello(&Hello { version: VERSION, nonce, peer: None }).encode(&mut greeting);
+    let (nonce, greeting) = greeting();
     let mut pause = HELLO_AGAIN;
     let mut chunk = vec![0; 16 << 10];
     loop {
@@ -444,17 +467,8 @@ async fn greet(
         let again = Instant::now() + pause;
         pause = (pause * 2).min(HELLO_AGAIN * 4);
         loop {
-            // A fault here is in bytes of an earlier connection, and skipped.
-            while let Some(found) = decoder.decode().transpose() {
-                let Ok(Decoded::Frame(frame)) = found else {
-                    continue;
-                };
-                if frame.kind == Kind::Hello
-                    && let Ok(hello) = frame.message::<Hello>()
-                    && hello.nonce == nonce
-                {
-                    return Ok((nonce, hello));
-                }
+            if let Some(hello) = answer_to(nonce, decoder) {
+                return Ok((nonce, hello));
             }
             match timeout_at(again, reader.read(&mut chunk)).await {
                 Err(_) => break,

@@ -4,6 +4,10 @@
 //! for shell text to be run, or for a stream to an agent. It connects where nothing is kept yet,
 //! and ends when nobody has asked for a while. Who cannot reach it connects by itself.
 //!
+//! The agent that served a command stays for the next one. In between it is told hello, which ends
+//! all that belonged to the conversation before, and it has to answer another hello before it is
+//! handed on.
+//!
 //! A question is one line of JSON, and so is the answer. Behind the answer, an agent's bytes pass
 //! as they are, and when the connection below them ends, why it did comes last; a command's output
 //! and its end come in frames of the agent's protocol.
@@ -34,6 +38,14 @@ struct Question {
 
 #[derive(Serialize, Deserialize)]
 enum Want {
+    /// That something begins on the host.
+    Begin(Work),
+    /// That who comes next logs in anew.
+    Forget,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Work {
     /// A stream to an agent.
     Agent,
     /// Shell text to be run, and how long it may take.

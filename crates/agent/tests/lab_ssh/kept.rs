@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use updraft_base::Blamed as _;
+use updraft_base::{Blamed as _, Digest};
 use updraft_host::{Cmd, LocalHost};
 use updraft_remote::{Keeper, RemoteError, Session as _, SshTarget, keep};
-use updraft_wire::Exec;
+use updraft_wire::{Exec, Put};
 
 /// Long beside what a command takes, short enough to wait for.
 const IDLE: Duration = Duration::from_secs(2);
@@ -66,6 +66,101 @@ async fn commands_and_conversations_of_one_host_share_a_connection() {
     let soon = Some(Duration::from_millis(200));
     let exit = keeper(&socket).exec(&target, "sleep 100", &mut heard, soon).await.unwrap().unwrap();
     assert!(exit.timed_out);
+}
+
+/// The agent that serves a conversation.
+async fn agent_of(session: &updraft_remote::AgentSession) -> String {
+    let exec = Exec { argv: words(&["/bin/sh", "-c", "echo $PPID"]), ..Exec::default() };
+    let mut heard = Heard::default();
+    session.exec(exec, &mut heard).await.unwrap();
+    heard.out().trim().to_owned()
+}
+
+async fn conversation(asking: &Keeper, target: &SshTarget) -> updraft_remote::AgentSession {
+    asking.agent(target).await.expect("somebody who keeps").unwrap()
+}
+
+/// Waits until a process has ended.
+async fn gone(pid: &str) {
+    let gone = async {
+        while Path::new("/proc").join(pid).exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("its end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_serves_one_command_after_the_other_and_nothing_of_the_first_is_left() {
+    let server = Server::start().await;
+    let socket = server.home().join("kept");
+    let _keeping = kept(&server, &socket, LONG);
+    listening(&socket).await;
+    let (asking, target) = (keeper(&socket), server.target());
+
+    let first = conversation(&asking, &target).await;
+    let agent = agent_of(&first).await;
+    let content = b"of the first command";
+    let (size, digest) = (content.len() as u64, Digest::of(content));
+    let put = Put { path: None, size, digest, mode: 0o600, keep: false };
+    let staged = first.put(put, &mut &content[..]).await.unwrap();
+    assert!(Path::new(&staged).exists());
+    // A command of its that is cut off, whose output has filled the line.
+    let exec = Exec { argv: words(&["/bin/sh", "-c", "echo $$; exec yes"]), ..Exec::default() };
+    let mut heard = Heard::default();
+    let cut = tokio::time::timeout(Duration::from_millis(300), first.exec(exec, &mut heard)).await;
+    assert!(cut.is_err());
+    let yes = heard.out().lines().next().unwrap().to_owned();
+    drop(first);
+
+    gone(&yes).await;
+    let second = conversation(&asking, &target).await;
+    assert_eq!(agent_of(&second).await, agent);
+    assert!(!Path::new(&staged).exists());
+
+    // Meanwhile another needs one of its own, and one is kept of the two.
+    let third = conversation(&asking, &target).await;
+    let other = agent_of(&third).await;
+    assert_ne!(other, agent);
+    drop(second);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(third);
+    gone(&agent).await;
+    assert_eq!(agent_of(&conversation(&asking, &target).await).await, other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_has_ended_meanwhile_is_replaced() {
+    let server = Server::start().await;
+    let socket = server.home().join("kept");
+    let _keeping = kept(&server, &socket, LONG);
+    listening(&socket).await;
+    let (asking, target) = (keeper(&socket), server.target());
+    let first = conversation(&asking, &target).await;
+    let agent = agent_of(&first).await;
+    drop(first);
+    say(&asking, &target, &format!("kill -9 {agent}")).await.unwrap();
+    gone(&agent).await;
+    let second = conversation(&asking, &target).await;
+    assert_ne!(agent_of(&second).await, agent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_it_logs_in_anew() {
+    let server = Server::start().await;
+    let socket = server.home().join("kept");
+    let _keeping = kept(&server, &socket, LONG);
+    listening(&socket).await;
+    let (asking, target) = (keeper(&socket), server.target());
+    let first = conversation(&asking, &target).await;
+    let (agent, mine) = (agent_of(&first).await, "echo $SSH_CONNECTION");
+    let connection = say(&asking, &target, mine).await.unwrap();
+    drop(first);
+    asking.forget(&target).await;
+    let second = conversation(&asking, &target).await;
+    assert_ne!(agent_of(&second).await, agent);
+    gone(&agent).await;
+    assert_ne!(say(&asking, &target, mine).await.unwrap(), connection);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -286,6 +286,8 @@ impl Reach for ToNotes {
     }
 
     async fn forget(&self, _host: &HostTarget) {}
+
+    async fn log_in_anew(&self, _host: &HostTarget) {}
 }
 
 /// Nothing of a rehearsal is told.

@@ -230,6 +230,8 @@ impl FakeHost {
 pub(super) struct FakeNet {
     pub(super) hosts: Mutex<BTreeMap<String, Arc<FakeHost>>>,
     pub(super) targets: Mutex<Vec<HostTarget>>,
+    /// Those that have to be logged in to anew.
+    pub(super) logins: Mutex<Vec<HostTarget>>,
 }
 
 #[async_trait]
@@ -257,6 +259,10 @@ impl Reach for FakeNet {
     }
 
     async fn forget(&self, _host: &HostTarget) {}
+
+    async fn log_in_anew(&self, host: &HostTarget) {
+        self.logins.lock().unwrap().push(host.clone());
+    }
 }
 
 impl FakeNet {

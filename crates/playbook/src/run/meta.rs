@@ -1,5 +1,6 @@
 //! `meta`: what a play may ask of the run itself.
 
+use super::remote::target;
 use super::strategy::{Batch, Flow};
 use crate::output::{At, Event};
 use crate::parse::tree::Task;
@@ -106,8 +107,16 @@ impl Batch<'_> {
                     self.break_off(task, what);
                 }
             }
-            // Sessions are looked up for each task; there is nothing to reset or to do.
-            "noop" | "reset_connection" => {}
+            "noop" => {}
+            "reset_connection" => {
+                for index in meant.iter().copied() {
+                    let context = self.scope(index).for_task(task).context();
+                    // Where it cannot be told how to reach a host, the next task says so.
+                    if let Ok(host) = target(&self.names[index], &context) {
+                        self.crew.reach.log_in_anew(&host).await;
+                    }
+                }
+            }
             word => self.break_off(task, format!("invalid meta action requested: {word}")),
         }
     }

@@ -93,6 +93,10 @@ pub trait Reach: Send + Sync {
 
     /// The session with a host is no good any more: the next one is a new one.
     async fn forget(&self, host: &HostTarget);
+
+    /// The next session with a host begins with a login of its own, also where connections are kept
+    /// from run to run: what a login gives, such as groups, is another now.
+    async fn log_in_anew(&self, host: &HostTarget);
 }
 
 /// The person who runs a playbook, and the time they have.

@@ -413,6 +413,17 @@ fn become_environment_and_connection_reach_the_host() {
 }
 
 #[test]
+fn a_connection_that_is_reset_is_logged_in_to_anew() {
+    let ran = Case::new("- hosts: all\n  gather_facts: false\n  tasks:\n    - command: echo x\n    - meta: reset_connection\n      vars: {ansible_user: other}\n    - command: echo y\n")
+        .hosts("h1 ansible_user=me\nh2 ansible_user=me\n")
+        .options(|options| options.limit = Some("h2".to_owned()))
+        .run();
+    let logins = ran.net.logins.lock().unwrap();
+    let told: Vec<_> = logins.iter().map(|host| (host.name.as_str(), host.user())).collect();
+    assert_eq!(told, [("h2", Some("other".to_owned()))]);
+}
+
+#[test]
 fn hosts_that_are_gone_leave_the_others_to_go_on() {
     let ran = Case::new("- hosts: all\n  tasks:\n    - debug: msg=\"{{ ansible_play_hosts | join(',') }}\"\n    - command: exit 1\n      when: inventory_hostname == 'h2'\n    - debug: msg=last\n- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: msg=second\n")
         .hosts("h1\nh2\nh3 ansible_host=dead\n")

@@ -84,6 +84,8 @@ impl Reach for Everywhere {
     }
 
     async fn forget(&self, _host: &HostTarget) {}
+
+    async fn log_in_anew(&self, _host: &HostTarget) {}
 }
 
 /// Nobody answers.

@@ -1,6 +1,6 @@
 //! Asking the keeper, who is started when there is none.
 
-use super::{Answer, Question, Want, is_ours, read_line, write_line};
+use super::{Answer, Question, Want, Work, is_ours, read_line, write_line};
 use crate::agent::STARTS_WITHIN;
 use crate::{AgentSession, Output, RemoteError, SshTarget, Stream};
 use std::path::{Path, PathBuf};
@@ -51,8 +51,8 @@ impl Keeper {
         output: &mut dyn Output,
         within: Option<Duration>,
     ) -> Option<Result<Exit, RemoteError>> {
-        let want = Want::Exec { shell: shell.to_owned(), within };
-        let mut line = match self.ask(target, want).await? {
+        let work = Work::Exec { shell: shell.to_owned(), within };
+        let mut line = match self.ask(target, work).await? {
             Ok(line) => line,
             Err(refused) => return Some(Err(refused)),
         };
@@ -87,19 +87,32 @@ impl Keeper {
 
     /// Begins a conversation as [`crate::SshConnection::agent`] does. `None`: connect yourself.
     pub async fn agent(&self, target: &SshTarget) -> Option<Result<AgentSession, RemoteError>> {
-        match self.ask(target, Want::Agent).await? {
+        match self.ask(target, Work::Agent).await? {
             Ok(line) => Some(AgentSession::start(&target.name, line, STARTS_WITHIN).await),
             Err(refused) => Some(Err(refused)),
         }
     }
 
+    /// Has whoever comes next log in anew. Where nothing is kept, that is so already.
+    pub async fn forget(&self, target: &SshTarget) {
+        if let Some(mut line) = self.connect().await
+            && write_line(&mut line, &Question { target: target.clone(), want: Want::Forget })
+                .await
+                .is_ok()
+        {
+            // Who has gone keeps nothing.
+            read_line::<Answer>(&mut line).await.ok();
+        }
+    }
+
     /// A line on which what was asked for follows.
-    async fn ask(&self, target: &SshTarget, want: Want) -> Option<Result<UnixStream, RemoteError>> {
+    async fn ask(&self, target: &SshTarget, work: Work) -> Option<Result<UnixStream, RemoteError>> {
         let mut line = match self.connect().await {
             Some(line) => line,
             None if *self.started.get_or_init(|| self.start()).await => self.connect().await?,
             None => return None,
         };
+        let want = Want::Begin(work);
         write_line(&mut line, &Question { target: target.clone(), want }).await.ok()?;
         match read_line(&mut line).await.ok()? {
             Answer::Ready => Some(Ok(line)),

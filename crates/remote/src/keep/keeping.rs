@@ -1,7 +1,7 @@
 //! Keeping connections for commands that come and go.
 
-use super::{Answer, Question, Refusal, Want, is_ours, read_line, write_line};
-use crate::agent::LINE;
+use super::{Answer, Question, Refusal, Want, Work, is_ours, read_line, write_line};
+use crate::agent::{LINE, answer_to, greeting};
 use crate::ssh::{AgentStream, Running, SharedConnection};
 use crate::{AgentBinary, Output, RemoteError, Ssh, SshTarget, Stream};
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use updraft_wire::{Failure, FailureKind, Frame, OutputTag, PREAMBLE, Response};
+use updraft_wire::{Decoder, Failure, FailureKind, Frame, OutputTag, PREAMBLE, Response};
 
 /// How often is looked for connections that nobody has used for long enough.
 const LOOK: Duration = Duration::from_secs(1);
@@ -27,6 +27,9 @@ const ALIVE: Duration = Duration::from_secs(3);
 
 /// Chunks of output on their way to a command.
 const WAITING: usize = 16;
+
+/// Largest read.
+const CHUNK: usize = 64 << 10;
 
 /// What is kept.
 struct Kept {
@@ -45,7 +48,15 @@ struct Slot {
 
 struct Used {
     connection: Arc<SharedConnection>,
+    /// An agent on it that serves nobody now.
+    agent: Option<AgentStream>,
     last: Instant,
+}
+
+impl Used {
+    fn new(connection: Arc<SharedConnection>) -> Self {
+        Self { connection, agent: None, last: Instant::now() }
+    }
 }
 
 /// Keeps connections for who asks at `socket`, until nobody has for as long as `idle`. Connections
@@ -117,8 +128,16 @@ async fn listen(socket: &Path) -> io::Result<Option<UnixListener>> {
 impl Kept {
     async fn serve(&self, mut line: UnixStream) -> io::Result<()> {
         let Question { target, want } = read_line(&mut line).await?;
+        let work = match want {
+            Want::Begin(work) => work,
+            Want::Forget => {
+                // Who still uses the connection holds it.
+                drop(self.slot(&target).connection.lock().await.take());
+                return write_line(&mut line, &Answer::Ready).await;
+            }
+        };
         // The connection is in use for as long as we hold it.
-        let (begun, _connection) = match self.begin(&target, &want).await {
+        let (begun, connection) = match self.begin(&target, &work).await {
             Ok(Some(begun)) => begun,
             Ok(None) => return write_line(&mut line, &Answer::Direct).await,
             Err(error) => {
@@ -128,8 +147,57 @@ impl Kept {
         write_line(&mut line, &Answer::Ready).await?;
         match begun {
             Begun::Shell(running, within) => pass(running, line, within).await,
-            Begun::Agent(stream) => converse(line, stream).await,
+            Begun::Agent(mut agent) => {
+                if converse(line, &mut agent).await {
+                    self.put_by(&target, &connection, agent).await;
+                }
+                Ok(())
+            }
         }
+    }
+
+    /// Keeps an agent that has served a command for the next one.
+    async fn put_by(
+        &self,
+        target: &SshTarget,
+        connection: &Arc<SharedConnection>,
+        mut agent: AgentStream,
+    ) {
+        // Another hello ends what belonged to the command, other users' agents among it. Its answer
+        // is for who comes next to read.
+        let (_, hello) = greeting();
+        if !matches!(timeout(ALIVE, tell(&mut agent, &hello)).await, Ok(Ok(()))) {
+            return;
+        }
+        let slot = self.slot(target);
+        let mut held = slot.connection.lock().await;
+        let before = match &mut *held {
+            Some(used) if Arc::ptr_eq(&used.connection, connection) => {
+                used.last = Instant::now();
+                used.agent.replace(agent)
+            }
+            _ => Some(agent),
+        };
+        drop(held);
+        if let Some(mut agent) = before {
+            // It ends with its input, and if that cannot be closed, with the connection.
+            timeout(ALIVE, agent.shutdown()).await.ok();
+        }
+    }
+
+    /// An agent that was kept, if it still answers.
+    async fn agent(&self, target: &SshTarget) -> Option<(Begun, Arc<SharedConnection>)> {
+        let slot = self.slot(target);
+        let (mut agent, connection) = {
+            let mut held = slot.connection.lock().await;
+            let used = held.as_mut()?;
+            (used.agent.take()?, Arc::clone(&used.connection))
+        };
+        let answered = timeout(ALIVE, answers(&mut agent)).await;
+        if !matches!(answered, Ok(Ok(()))) {
+            return None;
+        }
+        Some((Begun::Agent(agent), connection))
     }
 
     /// Begins what is wanted on a connection to the host. Where a kept one has gone, or takes no
@@ -137,16 +205,21 @@ impl Kept {
     async fn begin(
         &self,
         target: &SshTarget,
-        want: &Want,
+        work: &Work,
     ) -> Result<Option<(Begun, Arc<SharedConnection>)>, RemoteError> {
+        if matches!(work, Work::Agent)
+            && let Some(begun) = self.agent(target).await
+        {
+            return Ok(Some(begun));
+        }
         let Some((connection, was_kept)) = self.connection(target).await? else { return Ok(None) };
-        match self.begin_on(&connection, want).await {
+        match self.begin_on(&connection, work).await {
             Err(RemoteError::Lost { .. } | RemoteError::Deadline { .. }) if was_kept => {
                 *self.slot(target).connection.lock().await = None;
                 let Some((connection, _)) = self.connection(target).await? else {
                     return Ok(None);
                 };
-                self.begin_on(&connection, want).await.map(|begun| Some((begun, connection)))
+                self.begin_on(&connection, work).await.map(|begun| Some((begun, connection)))
             }
             begun => begun.map(|begun| Some((begun, connection))),
         }
@@ -155,13 +228,13 @@ impl Kept {
     async fn begin_on(
         &self,
         connection: &SharedConnection,
-        want: &Want,
+        work: &Work,
     ) -> Result<Begun, RemoteError> {
-        match want {
-            Want::Exec { shell, within } => {
+        match work {
+            Work::Exec { shell, within } => {
                 Ok(Begun::Shell(connection.begin(shell).await?, *within))
             }
-            Want::Agent => Ok(Begun::Agent(connection.agent_stream(&self.agents).await?)),
+            Work::Agent => Ok(Begun::Agent(connection.agent_stream(&self.agents).await?)),
         }
     }
 
@@ -187,7 +260,7 @@ impl Kept {
         }
         let Some(connection) = self.ssh.connect(target).await?.shared() else { return Ok(None) };
         let connection = Arc::new(connection);
-        *held = Some(Used { connection: Arc::clone(&connection), last: Instant::now() });
+        *held = Some(Used::new(Arc::clone(&connection)));
         Ok(Some((connection, false)))
     }
 
@@ -271,35 +344,64 @@ async fn pass(mut running: Running, line: UnixStream, within: Option<Duration>) 
     to.write_all(&Frame::response(0, &response).to_bytes()).await
 }
 
-/// Passes bytes between a command and an agent until both have ended. When the connection below the
-/// agent ends, its reason is the last that the command hears.
-async fn converse(line: UnixStream, agent: impl AsyncRead + AsyncWrite) -> io::Result<()> {
+/// Passes bytes between a command and an agent until one of them has ended; whether the agent has
+/// not. When the connection below the agent ends, its reason is the last that the command hears.
+async fn converse(line: UnixStream, agent: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool {
     let (mut asked, mut to_command) = line.into_split();
     let (mut said, mut to_agent) = tokio::io::split(agent);
     let up = async {
-        // When nothing can be written any more, nothing will be read either, and that says why.
-        tokio::io::copy(&mut asked, &mut to_agent).await.ok();
-        to_agent.shutdown().await.ok();
+        let mut chunk = vec![0; CHUNK];
+        while let Ok(length @ 1..) = asked.read(&mut chunk).await {
+            // When nothing can be written any more, nothing will be read either, and that says why.
+            if tell(&mut to_agent, &chunk[..length]).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     };
     let down = async {
-        let mut chunk = vec![0; 64 << 10];
+        let mut chunk = vec![0; CHUNK];
         loop {
             match said.read(&mut chunk).await {
-                Ok(0) => break,
-                Ok(length) => to_command.write_all(&chunk[..length]).await?,
+                Ok(0) => return false,
+                Ok(length) => {
+                    if to_command.write_all(&chunk[..length]).await.is_err() {
+                        return true;
+                    }
+                }
                 Err(fault) => {
                     // The agent's last frame may have been cut off: the preamble begins anew.
                     let mut bytes = PREAMBLE.to_vec();
                     Frame::response(LINE, &failed(fault.to_string())).encode(&mut bytes);
-                    to_command.write_all(&bytes).await?;
-                    break;
+                    to_command.write_all(&bytes).await.ok();
+                    return false;
                 }
             }
         }
-        to_command.shutdown().await
     };
-    let ((), ended) = tokio::join!(up, down);
-    ended
+    tokio::select! {
+        () = up => true,
+        goes_on = down => goes_on,
+    }
+}
+
+async fn tell(agent: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    agent.write_all(bytes).await?;
+    agent.flush().await
+}
+
+/// Says hello to an agent and waits for its answer, past whatever it said to others.
+async fn answers(agent: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
+    let (nonce, hello) = greeting();
+    tell(agent, &hello).await?;
+    let mut decoder = Decoder::new();
+    let mut chunk = vec![0; CHUNK];
+    while answer_to(nonce, &mut decoder).is_none() {
+        match agent.read(&mut chunk).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            length => decoder.push(&chunk[..length]),
+        }
+    }
+    Ok(())
 }
 
 fn failed(message: String) -> Response {
@@ -355,11 +457,11 @@ mod tests {
         let mut sent = PREAMBLE.to_vec();
         sent.extend(&frame[..frame.len() / 2]);
         let (line, mut command) = UnixStream::pair().unwrap();
-        let passing = tokio::spawn(converse(line, Breaking(Some(sent))));
+        let passing = tokio::spawn(async move { converse(line, &mut Breaking(Some(sent))).await });
         let mut heard = Vec::new();
         command.read_to_end(&mut heard).await.unwrap();
         drop(command);
-        passing.await.unwrap().unwrap();
+        assert!(!passing.await.unwrap(), "nobody else may use it");
         let mut decoder = Decoder::new();
         decoder.push(&heard);
         let mut frames = Vec::new();
