@@ -15,7 +15,7 @@ use crate::peer;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{ErrorKind, Read, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -40,8 +40,23 @@ pub(crate) struct Users(Mutex<HashMap<Key, Arc<Slot>>>);
 /// Method, user, program, flags.
 type Key = (String, String, Vec<String>, Vec<String>);
 
-/// Locked while the agent is being started, so that it is started once.
-type Slot = Mutex<Option<Arc<Child>>>;
+/// Locked while the agent is being started, so that it is started once. Beside it, the accounts as
+/// they were then: a process never learns of groups that its user has been given since.
+type Slot = Mutex<Option<(Arc<Child>, Accounts)>>;
+
+/// Tells one state of the files that name users and groups from another.
+#[derive(PartialEq, Eq)]
+struct Accounts([Option<(u64, i64, i64)>; 2]);
+
+impl Accounts {
+    fn now(connection: &Connection) -> Self {
+        Self(["/etc/passwd", "/etc/group"].map(|path| {
+            // Whoever changes them puts a new file in their place.
+            let meta = fs::metadata(connection.root.at(path)).ok()?;
+            Some((meta.ino(), meta.mtime(), meta.mtime_nsec()))
+        }))
+    }
+}
 
 /// An agent of another user.
 pub(crate) struct Child {
@@ -92,11 +107,18 @@ impl Users {
         let key = (method.clone(), user.clone(), exe.clone(), flags.clone());
         let slot = Arc::clone(lock(&self.0).entry(key).or_default());
         let mut slot = lock(&slot);
-        if let Some(child) = slot.as_ref().filter(|child| !child.gone.load(Ordering::SeqCst)) {
+        let accounts = Accounts::now(connection);
+        if let Some((child, known)) = &*slot
+            && !child.gone.load(Ordering::SeqCst)
+            && (*known == accounts || child.is_busy())
+        {
             return Ok(Arc::clone(child));
         }
+        if let Some((old, _)) = slot.take() {
+            old.end();
+        }
         let child = start(connection, wanted)?;
-        *slot = Some(Arc::clone(&child));
+        *slot = Some((Arc::clone(&child), accounts));
         Ok(child)
     }
 
@@ -109,14 +131,25 @@ impl Users {
     pub(crate) fn end(&self) {
         let slots: Vec<Arc<Slot>> = lock(&self.0).drain().map(|(_, slot)| slot).collect();
         for slot in slots {
-            if let Some(child) = lock(&slot).take() {
-                lock(&child.stdin).take();
+            if let Some((child, _)) = lock(&slot).take() {
+                child.end();
             }
         }
     }
 }
 
 impl Child {
+    /// Whether anybody has asked something of it, or is about to. We hold it, and the thread that
+    /// reads what it says.
+    fn is_busy(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 2
+    }
+
+    /// Lets it finish what must not be cut off, and stop.
+    fn end(&self) {
+        lock(&self.stdin).take();
+    }
+
     /// Hands a request on. The answer goes to the controller without passing here.
     pub(crate) fn forward(&self, id: u32, request: &Request) -> Result<(), Failure> {
         lock(&self.open).insert(id);

@@ -52,6 +52,10 @@ struct Served {
 
 impl Served {
     async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(more: &[&std::ffi::OsStr]) -> Self {
         let bin = tempfile::tempdir().expect("a temporary directory");
         let sudo = bin.path().join("sudo");
         std::fs::write(&sudo, SUDO).expect("a script");
@@ -59,6 +63,7 @@ impl Served {
         let path = format!("{}:/usr/bin:/bin", bin.path().display());
         let mut child = Command::new(env!("CARGO_BIN_EXE_updraft-agent"))
             .args(["serve", "--stdio"])
+            .args(more)
             .env("PATH", path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -130,6 +135,26 @@ fn wish(user: &str, password: Option<&str>) -> Become {
         flags: Vec::new(),
         password: password.map(str::to_owned),
     }
+}
+
+#[tokio::test]
+async fn groups_that_a_user_is_given_count_from_the_next_task_on() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let etc = root.path().join("etc");
+    std::fs::create_dir(&etc).expect("a directory");
+    std::fs::write(etc.join("group"), "docker:x:999:\n").expect("a file");
+    let served = Served::start_with(&["--root".as_ref(), root.path().as_os_str()]).await;
+    let who = || served.shell("echo $PPID", wish("app", None));
+    let first = who().await.unwrap();
+    assert_eq!(who().await.unwrap(), first);
+    // As usermod does it.
+    std::fs::write(etc.join("group+"), "docker:x:999:app\n").expect("a file");
+    std::fs::rename(etc.join("group+"), etc.join("group")).expect("a rename");
+    let second = who().await.unwrap();
+    assert_ne!(second, first, "it knows its groups from its start");
+    eventually_gone(&first).await;
+    assert_eq!(who().await.unwrap(), second);
+    assert_eq!(served.calls().len(), 2);
 }
 
 #[tokio::test]
