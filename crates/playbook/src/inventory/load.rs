@@ -98,12 +98,18 @@ fn one(inventory: &mut Inventory, source: &str, reading: &Reading<'_>) -> Result
             if !plugin.wants(source, reading) {
                 continue;
             }
+            if plugin == Plugin::Yaml
+                && text(path, reading).is_ok_and(|text| begins_with_a_section(&text))
+            {
+                failures.push((plugin, None));
+                continue;
+            }
             match plugin.read(inventory, source, reading) {
                 Ok(()) => {
                     read = true;
                     break;
                 }
-                Err(faults) => failures.push((plugin, Faults(faults))),
+                Err(faults) => failures.push((plugin, Some(faults))),
             }
         }
     }
@@ -111,7 +117,8 @@ fn one(inventory: &mut Inventory, source: &str, reading: &Reading<'_>) -> Result
         return Ok(read);
     }
     for (plugin, faults) in failures {
-        let name = plugin.name();
+        let faults = faults.or_else(|| plugin.read(inventory, source, reading).err());
+        let (name, faults) = (plugin.name(), Faults(faults.unwrap_or_default()));
         inventory.warn(format!("Failed to parse inventory with '{name}' plugin: {faults}"));
     }
     if *config.inventory_any_unparsed_fails {
@@ -122,6 +129,21 @@ fn one(inventory: &mut Inventory, source: &str, reading: &Reading<'_>) -> Result
     }
     inventory.warn(format!("Unable to parse {source} as an inventory source"));
     Ok(false)
+}
+
+/// Whether a text begins with `[name]` and goes on: that is INI. For YAML the list would be all there
+/// is. It takes YAML's reader as long as all the rest to find that out in a text of 10,000 hosts.
+fn begins_with_a_section(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim_end).filter(|line| {
+        let line = line.trim_start();
+        !(line.is_empty() || line.starts_with('#'))
+    });
+    let is_section = |line: &str| {
+        let name = line.strip_prefix('[').and_then(|line| line.strip_suffix(']'));
+        name.is_some_and(|name| !name.contains(['[', ']', '#', '"', '\'']))
+    };
+    lines.next().is_some_and(is_section)
+        && lines.next().is_some_and(|line| !line.starts_with("---") && !line.starts_with("..."))
 }
 
 /// What may be inventories in a directory, in order.

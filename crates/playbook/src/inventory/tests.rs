@@ -167,6 +167,29 @@ fn a_source_that_cannot_be_read_is_told_and_passed_over() {
 }
 
 #[test]
+fn what_begins_with_a_section_is_ini_and_its_faults_are_told_for_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let hosts = dir.path().join("hosts").display().to_string();
+    let warnings = |text: &str| {
+        std::fs::write(&hosts, text).unwrap();
+        let inventory = load(&[&hosts]);
+        let names: Vec<String> = inventory.hosts().map(str::to_owned).collect();
+        (names, inventory.warnings.iter().cloned().collect::<Vec<String>>())
+    };
+    let (names, told) = warnings("# mine\n\n[web]  \na\nb # c\n");
+    assert_eq!((names, told), (vec!["a".to_owned(), "b".to_owned()], vec![]));
+    for text in ["[web:odd]\na\n", "[web]\n---\na\n"] {
+        let (_, told) = warnings(text);
+        assert!(told[0].contains("with 'yaml' plugin"), "{told:?}");
+        assert!(told[1].contains("with 'ini' plugin"), "{told:?}");
+        assert!(told[2].starts_with("Unable to parse"), "{told:?}");
+    }
+    // All there is may be a list, which YAML's reader says.
+    let (_, told) = warnings("[web]\n");
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[test]
 fn a_file_of_variables_may_be_a_list_of_dicts() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("v.yml");
