@@ -10,7 +10,7 @@ use super::outcome::{Outcome, failed, put};
 use crate::fault::Cause;
 use crate::output::offending_line;
 use crate::parse::tree::Task;
-use crate::template::{Dialect, Fault, IN_CONDITION};
+use crate::template::{Dialect, Fault, IN_CONDITION, LAZY};
 use crate::value::{Dict, Value};
 use crate::yaml::Origin;
 use updraft_wire::NOT_FOUND;
@@ -352,6 +352,10 @@ fn undefined(why: &str) -> String {
             }
             _ => format!("'{kind} object' has no {rest}"),
         };
+    }
+    if let Some(rest) = why.strip_prefix(LAZY) {
+        let (class, rest) = rest.split_at(4);
+        return class.to_lowercase() + rest;
     }
     match why.strip_prefix("hostvars[") {
         Some(_) => format!("\"{why}\" is undefined"),

@@ -496,13 +496,9 @@ impl<'a> Interp<'a> {
             }),
             other => match (other.as_dict(), other.as_list()) {
                 (Some(entries), _) => Key::of(key).and_then(|key| entries.get(&key).cloned()),
-                (None, Some(items)) => {
-                    let wanted = match key {
-                        Value::Str(text) => text.parse().ok(),
-                        other => other.as_int(),
-                    };
-                    wanted.and_then(|index| items.get(ops::index(index, items.len())?).cloned())
-                }
+                (None, Some(items)) => key
+                    .as_int()
+                    .and_then(|index| items.get(ops::index(index, items.len())?).cloned()),
                 (None, None) => None,
             },
         };
@@ -511,14 +507,14 @@ impl<'a> Interp<'a> {
             None if base.type_name() == "HostVars" => {
                 Ok(Value::undefined(format!("hostvars[{}]", key.repr())))
             }
-            None => Ok(Value::undefined(match key {
-                Value::Str(key) => {
-                    format!("object of type '{}' has no attribute '{key}'", base.type_name())
+            None => match key {
+                Value::Str(name)
+                    if !matches!(base, Value::Object(_)) && super::methods::has(base, name) =>
+                {
+                    Ok(super::methods::bound(base.clone(), name))
                 }
-                key => {
-                    format!("object of type '{}' has no attribute {}", base.type_name(), key.repr())
-                }
-            })),
+                _ => Ok(Value::undefined(has_no(base, key))),
+            },
         }
     }
 
@@ -555,6 +551,29 @@ impl<'a> Interp<'a> {
         self.frames[frame].insert(Arc::clone(name), value);
     }
 }
+
+/// What is said of an item or attribute that is not there.
+fn has_no(base: &Value, key: &Value) -> String {
+    let kind = base.type_name();
+    if let Value::Str(name) = key {
+        return format!("object of type '{kind}' has no attribute '{name}'");
+    }
+    let key = key.repr();
+    // Of what is empty Jinja2 itself tells, by the name of the class.
+    let class = match (base.as_dict(), base.as_list()) {
+        (Some(entries), _) => entries.is_empty().then(|| format!("{LAZY}Dict")),
+        (None, Some(items)) if kind == "list" => items.is_empty().then(|| format!("{LAZY}List")),
+        (None, Some(items)) => items.is_empty().then(|| kind.to_owned()),
+        (None, None) => (!base.is_true()).then(|| kind.to_owned()),
+    };
+    match class {
+        Some(class) => format!("{class} object has no element {key}"),
+        None => format!("object of type '{kind}' has no attribute {key}"),
+    }
+}
+
+/// How the classes of containers in variables are called (ansible-core 2.19).
+pub(crate) const LAZY: &str = "ansible._internal._templating._lazy_containers._AnsibleLazyTemplate";
 
 /// The newlines at the end of a template are at the end of its text too, unless the text brings
 /// its own. A value that is no text stays what it is.

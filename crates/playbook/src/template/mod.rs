@@ -43,6 +43,7 @@ pub use env::{Context, NoScope, Outside, Ran, Scope, World};
 pub(crate) use filters::{
     combine_dicts, encode, expand_user, human_to_bytes, md5_hex, plain, sha1_hex,
 };
+pub(crate) use interp::LAZY;
 pub use interp::{Frame, Home, Interp};
 pub use lex::SyntaxFault;
 pub(crate) use lookups::{find_file, not_found, run as run_lookup};

@@ -139,6 +139,30 @@ fn variables_are_rendered_when_they_are_used() {
 }
 
 #[test]
+fn numbers_and_names_in_brackets_are_different_keys() {
+    check(&[
+        ("{{ list.0 }} {{ list[-1] }} {{ list['1'] | default('D') }}", "'3 2 D'"),
+        (
+            "{{ {'0': 1}.0 | default('D') }} {{ {1: 2}.1 }} {{ {1: 2}['1'] | default('D') }}",
+            "'D 2 D'",
+        ),
+        ("{{ [list] | map(attribute='1') | list }}", "[1]"),
+        ("{{ [{'0': 1}] | map(attribute='0', default='D') | list }}", "['D']"),
+        ("{{ text['upper']() }} {{ list['index'] is defined }}", "'HELLO True'"),
+    ]);
+    let class = "ansible._internal._templating._lazy_containers._AnsibleLazyTemplate";
+    for (text, what) in [
+        ("{{ list[7] }}", "object of type 'list' has no attribute 7"),
+        ("{{ [][0] }}", &*format!("{class}List object has no element 0")),
+        ("{{ {}[0] }}", &format!("{class}Dict object has no element 0")),
+        ("{{ {}['a'] }}", "object of type 'dict' has no attribute 'a'"),
+        ("{{ ''[0] }}", "str object has no element 0"),
+    ] {
+        assert_eq!(give(text).unwrap_err().what, what);
+    }
+}
+
+#[test]
 fn results_are_never_rendered_again() {
     check(&[
         ("{{ '{{ one }}' }}", "'{{ one }}'"),

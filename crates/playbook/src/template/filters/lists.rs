@@ -341,12 +341,7 @@ pub(super) fn path(cx: &mut Interp<'_>, item: &Value, name: &Value) -> Result<Va
     let mut value = item.clone();
     for part in name.split('.') {
         let key = part.parse().map_or_else(|_| Value::str(part), Value::Int);
-        let found = cx.item(&value, &key)?;
-        value = if found.is_undefined() && matches!(key, Value::Int(_)) {
-            cx.item(&value, &Value::str(part))?
-        } else {
-            found
-        };
+        value = cx.item(&value, &key)?;
     }
     cx.deep(&value)
 }
