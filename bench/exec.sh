@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How long `uptime` takes on twenty hosts over SSH: ours, pyinfra and ansible in turn; then ours on
-# connections that were kept.
+# connections that were kept, by each host's shell and by the command module.
 #
 #   bench/exec.sh [HOSTS] [ROUNDS]
 #
@@ -35,4 +35,7 @@ bench/measure.py --title "uptime on $hosts hosts" --rounds "$rounds" --warm 1 --
   --of "ansible, raw" "$ctl $peers/ansible -i $inventory all -m raw -a uptime" || missed=1
 bench/measure.py --title "uptime on $hosts hosts, connections kept" --rounds "$rounds" --warm 1 --out bench/out/exec-kept.json \
   --agreed 0.06 --of updraft "$ctl $updraft exec -i $inventory all -- uptime" || missed=1
+bench/measure.py --title "the command module on $hosts hosts, connections kept" --rounds "$rounds" --warm 1 \
+  --out bench/out/exec-kept-module.json \
+  --agreed 0.06 --of updraft "$ctl $updraft exec -i $inventory all -m command -a uptime" || missed=1
 [ $missed = 0 ]

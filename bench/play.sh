@@ -66,6 +66,9 @@ measure first --title "21 tasks on 10 new hosts" --rounds 2 --warm 0 --agreed 1.
   --before "$PWD/lab/fleet.sh --dir $fleet reset $(seq -s ' ' 10)" "${contestants[@]}"
 measure second --title "21 tasks on 10 hosts, nothing to change" --rounds 2 --agreed 0.4 "${contestants[@]}"
 
+measure kept --title "the same on connections that were kept" --rounds 5 \
+  --of updraft "$ctl UPDRAFT_KEEP=1m $updraft play -i $inventory --limit all --forks 10 site.yml"
+
 run_by_all files bench-1
 measure files --title "20 files on 1 host, nothing to change" --rounds 5 --beyond 0.04 \
   "${contestants[@]:0:3}" --of "updraft, one task" "$ctl $updraft play -i $inventory --limit bench-1 file.yml" \
