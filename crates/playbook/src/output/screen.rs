@@ -491,7 +491,11 @@ const NO_DEPRECATIONS: &str =
 /// What people are shown of a result of `debug`.
 pub(crate) fn of_debug(result: &Value) -> Value {
     let entries = result.as_dict().into_iter().flatten();
-    let kept = entries.filter(|(key, _)| !HIDDEN_IN_DEBUG.contains(&key.to_json_key().as_str()));
+    let only_msg = result.as_dict().is_some_and(|entries| entries.contains_key("msg"));
+    let kept = entries.filter(|(key, _)| match &*key.to_json_key() {
+        "msg" | "exception" | "warnings" | "deprecations" => true,
+        key => !only_msg && !HIDDEN_IN_DEBUG.contains(&key) || key.starts_with('_'),
+    });
     Value::dict(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 

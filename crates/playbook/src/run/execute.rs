@@ -130,7 +130,7 @@ impl<'r> Crew<'r> {
 
     pub(super) fn tell(&self, task: &Task, scope: &TaskScope, told: &Told, item: Option<String>) {
         let mut event = self.event_of(task, scope, told, item);
-        if let Event::Skipped { result, .. } = &mut event
+        if let Event::Skipped { result, .. } | Event::Failed { result, .. } = &mut event
             && task.module() == Some("debug")
         {
             *result = of_debug(result);

@@ -27,7 +27,7 @@ impl Interp<'_> {
     }
 
     /// What pieces of output are together: a single one keeps its type.
-    fn native(&mut self, mut pieces: Vec<Value>) -> Result<Value, Fault> {
+    pub(crate) fn native(&mut self, mut pieces: Vec<Value>) -> Result<Value, Fault> {
         pieces.retain(|piece| !piece.is_none());
         match pieces.len() {
             0 => Ok(Value::None),
@@ -346,7 +346,7 @@ impl Interp<'_> {
         let tree = self.load(&name)?;
         let tree = tree.ok_or_else(|| Fault::new(format!("template `{name}` was not found")))?;
         let mut inner = self.beside(seeing, |inner| inner.run(&tree).map(|_| ()))?;
-        Ok(Module::new(inner.frames.swap_remove(0), inner.outside))
+        Ok(Module::new(inner.frames.swap_remove(0), inner.outside, inner.out))
     }
 
     /// Runs another template on its own. It sees the names of this one, or only functions.

@@ -287,16 +287,16 @@ impl Home {
     }
 }
 
-/// What an imported template exports.
-pub(crate) struct Module(Arc<OnceLock<Home>>);
+/// What an imported template exports, and what it puts out.
+pub(crate) struct Module(Arc<OnceLock<Home>>, Vec<Value>);
 
 impl Module {
-    pub(crate) fn new(names: Frame, outside: Outside) -> Self {
+    pub(crate) fn new(names: Frame, outside: Outside, out: Vec<Value>) -> Self {
         let cell = Arc::new(OnceLock::new());
         // Each exported macro sees the others through the shared cell.
         let names = names.into_iter().map(|(name, value)| (name, share(value, &cell))).collect();
         drop(cell.set(Home { outside, names }));
-        Self(cell)
+        Self(cell, out)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Value> {
@@ -334,6 +334,14 @@ impl Object for Module {
 
     fn attr(&self, _cx: &mut Interp<'_>, name: &Value) -> Result<Option<Value>, Fault> {
         Ok(name.as_str().and_then(|name| self.get(name)))
+    }
+
+    fn finished(&self, cx: &mut Interp<'_>) -> Result<Option<Value>, Fault> {
+        cx.native(self.1.clone()).map(Some)
+    }
+
+    fn text(&self) -> String {
+        self.1.iter().map(Value::to_text).collect()
     }
 }
 
