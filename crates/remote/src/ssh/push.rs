@@ -10,21 +10,29 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use updraft_wire::PREAMBLE;
 
 /// A host that takes longer to look for the agent, or to start it, is not well.
 const START: Duration = Duration::from_secs(30);
 
-/// Bytes written at once, and how long one such piece may take.
-const PIECE: usize = 64 << 10;
+/// Bytes written at once, as many as a packet takes, and how long one such piece may take.
+const PIECE: usize = 32 << 10;
 const STALL: Duration = Duration::from_secs(30);
 
 /// To so many hosts at once the agent is sent. What a host has not taken yet waits in our memory, up
-/// to the 2 MiB of its window, and twice while it is encrypted: all of two hundred hosts at once
-/// took 250 MB and more.
+/// to the 2 MiB of its window.
 const AT_ONCE: usize = 16;
 static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
+
+/// The rest after each piece. russh encrypts all that waits before it sends any of it, and keeps as
+/// much memory for the next time: without a rest that was 2 MiB of each connection until its end,
+/// 496 MB for two hundred new hosts, and twice the time for ten.
+const REST: Duration = Duration::from_micros(500);
+
+/// The rest while all turns are taken: nobody is kept waiting by it then, since the processors are
+/// busy, and whoever sends comes to its turn later than it should.
+const REST_OF_MANY: Duration = Duration::from_millis(2);
 
 /// More text than this before the agent speaks is not a login message.
 const MOST_NOISE: usize = 256 << 10;
@@ -164,6 +172,7 @@ async fn send(
             within: STALL,
         })?;
         written.map_err(|fault| lost(name, &[], Some(&fault)))?;
+        sleep(if TURNS.available_permits() == 0 { REST_OF_MANY } else { REST }).await;
     }
     stream.flush().await.map_err(|fault| lost(name, &[], Some(&fault)))
 }
