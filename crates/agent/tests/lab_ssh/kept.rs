@@ -72,12 +72,12 @@ async fn commands_and_conversations_of_one_host_share_a_connection() {
 async fn agent_of(session: &updraft_remote::AgentSession) -> String {
     let exec = Exec { argv: words(&["/bin/sh", "-c", "echo $PPID"]), ..Exec::default() };
     let mut heard = Heard::default();
-    session.exec(exec, &mut heard).await.unwrap();
+    session.exec(exec, &mut heard).await.expect("a command that runs");
     heard.out().trim().to_owned()
 }
 
 async fn conversation(asking: &Keeper, target: &SshTarget) -> updraft_remote::AgentSession {
-    asking.agent(target).await.expect("somebody who keeps").unwrap()
+    asking.agent(target).await.expect("somebody who keeps").expect("an agent")
 }
 
 /// Waits until a process has ended.

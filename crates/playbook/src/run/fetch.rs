@@ -1,20 +1,31 @@
 //! `fetch`: a file of a host is brought here.
 
 use super::actions::done;
+use super::content::{Here, checksums_of};
 use super::execute::{Call, Crew};
 use super::outcome::{failed, flag, put};
-use crate::template::{Interp, expand_user, md5_hex, sha1_hex};
+use crate::template::{Checksums, Interp, checksums, expand_user};
 use crate::value::{Dict, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::fs;
+use std::io::{self, Seek as _};
 use std::path::{Component, Path, PathBuf};
 
 /// A file of a host.
 struct Source {
-    /// Its full name there.
+    /// What it is called, which decides where it goes here.
     path: String,
-    content: Vec<u8>,
+    content: Far,
+}
+
+/// What is in a file of a host.
+enum Far {
+    /// The module has read it.
+    Read(Vec<u8>),
+    /// It is there for the session to read, under its full name; and its checksum, where the host
+    /// tells.
+    There(String, Option<String>),
 }
 
 impl Crew<'_> {
@@ -40,9 +51,66 @@ impl Crew<'_> {
             Err(result) => return result,
         };
         match self.place(call, &dest, &source.path) {
-            Ok(place) => kept(&source, &place),
+            Ok(place) => match self.kept(call, &source, &place).await {
+                Ok(result) | Err(result) => result,
+            },
             Err(why) => failed(why),
         }
+    }
+
+    /// Has the file here, and says so.
+    async fn kept(&self, call: &Call<'_>, source: &Source, place: &Path) -> Result<Dict, Dict> {
+        let cannot = |error: io::Error| {
+            failed(format!("Failed to fetch the file: {}: {error}", place.display()))
+        };
+        let here = checksums_of(place).ok();
+        let there = match &source.content {
+            Far::There(_, Some(sum)) if here.as_ref().is_some_and(|here| here.sha1 == *sum) => {
+                here.clone()
+            }
+            Far::There(path, _) => {
+                let session = self.session(call).await?;
+                let folder = place.parent().unwrap_or(Path::new("/"));
+                fs::create_dir_all(folder).map_err(cannot)?;
+                // What is here stays until all of the other has come.
+                let mut part = tempfile::tempfile_in(folder).map_err(cannot)?;
+                let copy = part.try_clone().map_err(cannot)?;
+                let got = session.get(path, &mut Here(copy)).await;
+                got.map_err(|error| failed(updraft_base::chain(&error)))?;
+                part.rewind().map_err(cannot)?;
+                let there = checksums(&part).map_err(cannot)?;
+                if here.as_ref() != Some(&there) {
+                    part.rewind().map_err(cannot)?;
+                    let written =
+                        fs::File::create(place).and_then(|mut file| io::copy(&mut part, &mut file));
+                    written.map_err(cannot)?;
+                }
+                Some(there)
+            }
+            Far::Read(content) => {
+                let there = checksums(content.as_slice()).map_err(cannot)?;
+                if here.as_ref() != Some(&there) {
+                    let folder = place.parent().map_or(Ok(()), fs::create_dir_all);
+                    folder.and_then(|()| fs::write(place, content)).map_err(cannot)?;
+                }
+                Some(there)
+            }
+        };
+        let same = here == there;
+        let mut result = done(!same);
+        put(&mut result, "dest", Value::from(place.display().to_string()));
+        if let Some(Checksums { sha1, md5 }) = there {
+            put(&mut result, "checksum", Value::from(sha1.clone()));
+            put(&mut result, "md5sum", Value::from(md5));
+            if !same {
+                put(&mut result, "remote_checksum", Value::from(sha1));
+                put(&mut result, "remote_md5sum", Value::None);
+            }
+        }
+        if same {
+            put(&mut result, "file", Value::str(&source.path));
+        }
+        Ok(result)
     }
 
     /// What is in a file of the host; or the result that says why it cannot be had.
@@ -61,12 +129,9 @@ impl Crew<'_> {
             }
             if is("exists") && is("readable") {
                 let there = stat.get("path").and_then(Value::as_str).unwrap_or(src);
-                let session = self.session(call).await?;
-                let mut content = Vec::new();
-                return match session.get(there, &mut content).await {
-                    Ok(_) => Ok(Source { path: named(src, there), content }),
-                    Err(error) => Err(failed(updraft_base::chain(&error))),
-                };
+                let sum = stat.get("checksum").and_then(Value::as_str).map(str::to_owned);
+                let path = named(src, there);
+                return Ok(Source { path, content: Far::There(there.to_owned(), sum) });
             }
         }
         let mut args = Dict::new();
@@ -95,7 +160,7 @@ impl Crew<'_> {
             .decode(text.as_str().unwrap_or_default().as_bytes())
             .map_err(|error| failed(format!("slurp answered something else: {error}")))?;
         let there = slurped.get("source").and_then(Value::as_str).unwrap_or(src);
-        Ok(Source { path: named(src, there), content })
+        Ok(Source { path: named(src, there), content: Far::Read(content) })
     }
 
     /// What `stat` says of a file, links followed.
@@ -105,7 +170,7 @@ impl Crew<'_> {
         put(&mut args, "follow", true);
         put(&mut args, "get_mime", false);
         put(&mut args, "get_attributes", false);
-        put(&mut args, "get_checksum", false);
+        put(&mut args, "get_checksum", true);
         let stat = self.module(call, "stat", &args).await;
         if flag(&stat, "unreachable") {
             return Err(stat);
@@ -164,33 +229,6 @@ fn directory(must: bool) -> Dict {
     }
     let mut result = done(false);
     put(&mut result, "msg", Value::from(format!("{msg}, not transferring, ignored")));
-    result
-}
-
-/// Has the file here, and says so.
-fn kept(source: &Source, place: &Path) -> Dict {
-    let sums = |content: &[u8]| [("checksum", sha1_hex(content)), ("md5sum", md5_hex(content))];
-    let same = fs::read(place).is_ok_and(|old| old == source.content);
-    if !same {
-        let written = place
-            .parent()
-            .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| fs::write(place, &source.content));
-        if let Err(error) = written {
-            return failed(format!("Failed to fetch the file: {}: {error}", place.display()));
-        }
-    }
-    let mut result = done(!same);
-    put(&mut result, "dest", Value::from(place.display().to_string()));
-    for (name, sum) in sums(&source.content) {
-        put(&mut result, name, Value::from(sum));
-    }
-    if same {
-        put(&mut result, "file", Value::str(&source.path));
-    } else {
-        put(&mut result, "remote_checksum", Value::from(sha1_hex(&source.content)));
-        put(&mut result, "remote_md5sum", Value::None);
-    }
     result
 }
 

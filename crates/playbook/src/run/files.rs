@@ -1,21 +1,16 @@
 //! Actions that bring files to hosts: `template` and `copy`.
 
 use super::actions::done;
+use super::content::Content;
 use super::execute::{Call, Crew};
 use super::failure::unrendered;
 use super::outcome::{UNEXPECTED, failed, flag, put};
 use super::tree::Tree;
-use crate::template::{Context, Dialect, Interp, Syntax, encode, find_file, not_found, sha1_hex};
+use crate::template::{Context, Dialect, Interp, Syntax, encode, find_file, not_found};
 use crate::value::{Dict, Key, Value};
-use crate::vault::CANNOT_OPEN;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use updraft_base::Digest;
-use updraft_remote::Session;
-use updraft_wire::{Put, SAME, SEND};
-
-/// Text up to this many bytes travels inside the request; more of it is sent as a file.
-const INLINE: usize = 64 * 1024;
+use updraft_wire::{SAME, SEND};
 
 /// Arguments of `template` that are ours alone.
 const OURS: &[&str] = &[
@@ -60,7 +55,7 @@ impl Crew<'_> {
 
     pub(super) async fn template(&self, call: &Call<'_>) -> Dict {
         match self.rendered(call) {
-            Ok((content, args)) => self.deliver(call, &content, args).await,
+            Ok((content, args)) => self.deliver(call, &Content::Whole(content.into()), args).await,
             Err(result) => result,
         }
     }
@@ -120,9 +115,8 @@ impl Crew<'_> {
     }
 
     /// Has a file written on the host.
-    pub(super) async fn deliver(&self, call: &Call<'_>, content: &[u8], mut args: Dict) -> Dict {
-        let inline = std::str::from_utf8(content).ok().filter(|_| content.len() <= INLINE);
-        if let Some(text) = inline {
+    pub(super) async fn deliver(&self, call: &Call<'_>, content: &Content, mut args: Dict) -> Dict {
+        if let Some(text) = content.inline() {
             put(&mut args, "content", Value::str(text));
             if call.check {
                 name_file(&mut args);
@@ -131,7 +125,7 @@ impl Crew<'_> {
             return content_only(if call.check { foreseen(call, result, text) } else { result });
         }
         // It travels only where the file does not hold it yet.
-        put(&mut args, SAME, Digest::of(content).to_string());
+        put(&mut args, SAME, content.digest().to_string());
         let mut result = self.module(call, "copy", &args).await;
         if result.shift_remove(SEND).is_none() {
             return content_only(result);
@@ -141,7 +135,7 @@ impl Crew<'_> {
             Ok(session) => session,
             Err(result) => return result,
         };
-        match staged(session.as_ref(), content, 0o600).await {
+        match content.staged(session.as_ref(), 0o600).await {
             Ok(path) => put(&mut args, "_updraft_staged", Value::from(path)),
             Err(result) => return result,
         }
@@ -175,7 +169,7 @@ impl Crew<'_> {
                 };
                 let mut args = call.args.clone();
                 args.shift_remove("content");
-                self.deliver(call, text.as_bytes(), args).await
+                self.deliver(call, &Content::Whole(text.into_bytes().into()), args).await
             }
             (None, Some(_)) if remote => {
                 let args = call.args.clone();
@@ -201,22 +195,9 @@ impl Crew<'_> {
     async fn copy_file(&self, call: &Call<'_>, path: &Path, name: &Path, mut args: Dict) -> Dict {
         // A file that is encrypted here is put there as what is in it, unless it is told otherwise.
         let decrypt = args.shift_remove("decrypt").and_then(|value| value.as_boolean());
-        let content = if decrypt.unwrap_or(true) {
-            call.scope.shared.world.vault.read(path)
-        } else {
-            std::fs::read(path)
-                .map_err(|error| format!("cannot read `{}`: {error}", path.display()))
-        };
-        let vault = &call.scope.shared.world.vault;
-        let content = match content {
+        let content = match Content::of(call, path, decrypt.unwrap_or(true)) {
             Ok(content) => content,
-            Err(what) if what.starts_with(CANNOT_OPEN) && vault.passwords().is_empty() => {
-                return failed(format!(
-                    "A vault password or secret must be specified to decrypt {}",
-                    path.display()
-                ));
-            }
-            Err(what) => return failed(what),
+            Err(result) => return result,
         };
         args.shift_remove("src");
         args.shift_remove("local_follow");
@@ -227,7 +208,12 @@ impl Crew<'_> {
         if let Some(wanted) =
             args.shift_remove("checksum").map(|sum| sum.to_text()).filter(|sum| !sum.is_empty())
         {
-            let found = sha1_hex(&content);
+            let found = match content.checksums() {
+                Ok(found) => found.sha1,
+                Err(error) => {
+                    return failed(format!("cannot read `{}`: {error}", path.display()));
+                }
+            };
             if wanted != found {
                 return failed(format!(
                     "the file has the checksum {found}, `checksum` says {wanted}"
@@ -284,23 +270,6 @@ impl Crew<'_> {
         }
         result
     }
-}
-
-/// Brings content to the host for as long as the connection lasts; where it lies there.
-pub(super) async fn staged(
-    session: &dyn Session,
-    content: &[u8],
-    mode: u32,
-) -> Result<String, Dict> {
-    let put = Put {
-        path: None,
-        size: content.len() as u64,
-        digest: Digest::of(content),
-        mode,
-        keep: false,
-    };
-    let mut reader = content;
-    session.put(put, &mut reader).await.map_err(|error| failed(updraft_base::chain(&error)))
 }
 
 /// Where the content changes Ansible shows that alone and not how mode and owner follow.

@@ -10,6 +10,7 @@ mod actions;
 mod ahead;
 mod args;
 mod cache;
+mod content;
 mod count;
 mod debugger;
 mod execute;
@@ -242,6 +243,7 @@ impl Playbook {
             talk: tokio::sync::Mutex::default(),
             turns: Turns::new(options.forks),
             changes: Mutex::default(),
+            digests: content::Digests::default(),
             cache,
         });
         let mut runner = plays::Runner {

@@ -1,8 +1,8 @@
 //! Actions that are programs of the playbook's own: `raw` and `script`.
 
 use super::actions::done;
+use super::content::Content;
 use super::execute::{Call, Crew};
-use super::files::staged;
 use super::outcome::{failed, flag, put};
 use super::remote::unreachable;
 use crate::parse::split;
@@ -108,15 +108,15 @@ impl Crew<'_> {
         session: &dyn Session,
         path: &Path,
     ) -> Result<String, Dict> {
-        let content = std::fs::read(path)
-            .map_err(|error| failed(format!("cannot read `{}`: {error}", path.display())))?;
+        let decrypt = call.args.get("decrypt").and_then(Value::as_boolean).unwrap_or(true);
+        let content = Content::of(call, path, decrypt)?;
         let (_, context) = self.worker(call);
         let other = self
             .become_user(call, &context)
             .map_err(|fault| failed(format!("Task failed: {}", fault.what)))?;
         // Whoever runs it must be able to read it; its name cannot be guessed.
         let mode = if other.is_some() { 0o755 } else { 0o700 };
-        staged(session, &content, mode).await
+        content.staged(session, mode).await
     }
 
     async fn exists(&self, call: &Call<'_>, path: &str) -> Result<bool, Dict> {

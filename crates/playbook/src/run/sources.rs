@@ -1,8 +1,8 @@
 //! Modules that this side prepares: `unarchive`, `assemble` and `uri`, whose source may lie here, and
 //! `package`, which is another one on each system.
 
+use super::content::Content;
 use super::execute::{Call, Crew};
-use super::files::staged;
 use super::outcome::{failed, flag, put};
 use crate::value::{Dict, Value};
 use std::path::Path;
@@ -19,7 +19,7 @@ impl Crew<'_> {
             return failed("parameters are mutually exclusive: ('copy', 'remote_src')");
         }
         let mut args = call.args.clone();
-        args.shift_remove("decrypt");
+        let decrypt = args.shift_remove("decrypt").and_then(|value| value.as_boolean());
         if truth("remote_src").or_else(|| truth("copy").map(|copy| !copy)).unwrap_or(false) {
             return self.module(call, "unarchive", &args).await;
         }
@@ -28,7 +28,7 @@ impl Crew<'_> {
                 "Unsupported option, an URI src ({src}) is only supported when remote_src is True"
             ));
         }
-        self.with_staged(call, "unarchive", &src, args).await
+        self.with_staged(call, "unarchive", &src, args, decrypt.unwrap_or(true)).await
     }
 
     /// Runs the module of the host's package manager.
@@ -143,26 +143,35 @@ impl Crew<'_> {
         let remote = call.args.get("remote_src").and_then(Value::as_boolean).unwrap_or(false);
         let src = call.args.get("src").filter(|src| !src.is_none()).map(Value::to_text);
         match src {
-            Some(src) if !remote => self.with_staged(call, "uri", &src, call.args.clone()).await,
+            Some(src) if !remote => {
+                self.with_staged(call, "uri", &src, call.args.clone(), false).await
+            }
             _ => self.run_module(call, None, "uri", &call.args).await,
         }
     }
 
     /// Runs a module with a file of this side as its source.
-    async fn with_staged(&self, call: &Call<'_>, name: &str, src: &str, mut args: Dict) -> Dict {
+    async fn with_staged(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+        src: &str,
+        mut args: Dict,
+        decrypt: bool,
+    ) -> Dict {
         let path = match self.local(call, "files", src) {
             Ok(path) => path,
             Err(result) => return result,
         };
-        let content = match std::fs::read(&path) {
+        let content = match Content::of(call, &path, decrypt) {
             Ok(content) => content,
-            Err(error) => return failed(format!("cannot read `{}`: {error}", path.display())),
+            Err(result) => return result,
         };
         let session = match self.session(call).await {
             Ok(session) => session,
             Err(result) => return result,
         };
-        match staged(session.as_ref(), &content, 0o600).await {
+        match content.staged(session.as_ref(), 0o600).await {
             Ok(place) => put(&mut args, "_updraft_staged", Value::from(place)),
             Err(result) => return result,
         }
@@ -206,7 +215,7 @@ impl Crew<'_> {
         for name in ["src", "remote_src", "regexp", "delimiter", "ignore_hidden", "decrypt"] {
             args.shift_remove(name);
         }
-        let mut result = self.deliver(call, &content, args).await;
+        let mut result = self.deliver(call, &Content::Whole(content.into()), args).await;
         // There is one file, and Ansible tells its difference as one.
         if let Some([only]) = result.get("diff").and_then(Value::as_list) {
             let only = only.clone();

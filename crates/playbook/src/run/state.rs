@@ -3,6 +3,7 @@
 use super::RunOptions;
 use super::ahead::Ahead;
 use super::cache::FactCache;
+use super::content::Digests;
 use crate::foreign::Modules;
 use crate::inventory::{Inventory, VarsDir, is_localhost};
 use crate::output::{Counts, Recap};
@@ -104,6 +105,8 @@ pub(crate) struct Shared {
     pub(crate) cache: Option<FactCache>,
     /// What was done to the inventory while running.
     pub(crate) changes: Mutex<Vec<Change>>,
+    /// What large files of this side hold.
+    pub(crate) digests: Digests,
 }
 
 /// Something done to an inventory, to be repeated.

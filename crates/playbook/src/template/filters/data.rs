@@ -443,9 +443,30 @@ pub(crate) fn sha1_hex(bytes: &[u8]) -> String {
     digest("sha1", bytes).unwrap_or_default()
 }
 
-/// MD5 as Ansible gives it for files.
-pub(crate) fn md5_hex(bytes: &[u8]) -> String {
-    digest("md5", bytes).unwrap_or_default()
+/// What Ansible tells of the content of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Checksums {
+    pub(crate) sha1: String,
+    pub(crate) md5: String,
+}
+
+/// The checksums of what can be read, piece by piece.
+pub(crate) fn checksums(mut from: impl std::io::Read) -> std::io::Result<Checksums> {
+    let (mut sha1, mut md5) = (sha1::Sha1::new(), md5::Md5::new());
+    let mut piece = vec![0; 128 << 10];
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => break,
+            Ok(length) => {
+                sha1.update(&piece[..length]);
+                md5.update(&piece[..length]);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Checksums { sha1: hex(&sha1.finalize()), md5: hex(&md5.finalize()) })
 }
 
 /// A UUID of version 5 (RFC 9562 section 5.5).
