@@ -5,7 +5,7 @@
 
 use crate::shlex;
 
-const MASK: &str = "********";
+pub(crate) const MASK: &str = "********";
 
 /// A command line as a shell would take it, without the values of options that are called
 /// `pass…`, and without passwords in addresses.

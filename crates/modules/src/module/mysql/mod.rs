@@ -6,6 +6,7 @@
 //! what would have to be escaped are left to Ansible's module.
 
 pub(crate) mod db;
+mod dump;
 mod privileges;
 pub(crate) mod user;
 
@@ -28,6 +29,13 @@ const GROUP: &str = "[client]";
 struct Server {
     client: PathBuf,
     options: Scratch,
+}
+
+/// Whether it is a server whose tables and answers are known: MariaDB since 10.4.
+fn is_known(version: &str) -> bool {
+    let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let known = (numbers.next(), numbers.next()) >= (Some(10), Some(4));
+    known && version.to_lowercase().contains("mariadb")
 }
 
 /// What a server does not do, in its own words.
@@ -464,5 +472,19 @@ mod tests {
         assert!(text.contains("\npassword=\"a\\\"b\\\\c\"\n"), "{text}");
         assert!(text.contains("\nprotocol=tcp\nhost=\"db\"\nport=3307\n"), "{text}");
         assert!(Login { user: "a\nb".to_owned(), ..login }.render().is_none());
+    }
+
+    #[test]
+    fn servers_that_are_known_are_told_from_others() {
+        for (version, known) in [
+            ("10.11.6-MariaDB-0+deb12u1", true),
+            ("11.8.3-MariaDB-0+deb13u1 from Debian", true),
+            ("10.4.0-MariaDB", true),
+            ("10.3.39-MariaDB-0+deb10u1", false),
+            ("8.0.36-0ubuntu0.22.04.1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_known(version), known, "{version}");
+        }
     }
 }
