@@ -26,6 +26,9 @@ pub(crate) struct Asked {
     /// Its variables are seen outside of it; `None` leaves that to `ansible.cfg`.
     pub(crate) public: Option<bool>,
     pub(crate) allow_duplicates: bool,
+    /// Tags and conditions of an entry of `roles:` or `dependencies:`, without those around it: with
+    /// others it is not the same role again.
+    pub(crate) apart: String,
 }
 
 impl Reader<'_> {
@@ -79,6 +82,8 @@ impl Reader<'_> {
             return None;
         };
         let name = self.known_text(&name, node, place, "the name of a role")?;
+        let when: Vec<_> = own.when.iter().map(Condition::source).collect();
+        asked.apart = format!("{:?}|{when:?}", own.tags);
         let common = Arc::new(own.within(outer));
         self.check_common(&common, node);
         self.role(&name, asked, &common, node, place)
@@ -192,13 +197,12 @@ impl Reader<'_> {
         known.insert(Key::str("role_path"), Value::from(path.display().to_string()));
         known.insert(Key::str("role_name"), Value::str(&short));
         let fingerprint = format!(
-            "{}|{:?}|{:?}|{:?}|{:?}|{:?}",
+            "{}|{:?}|{:?}|{:?}|{}",
             path.display(),
             asked.tasks_from,
             asked.params,
             asked.given,
-            common.tags,
-            common.when.iter().map(Condition::source).collect::<Vec<_>>()
+            asked.apart,
         );
         let role = Arc::new(Role {
             name: short,
@@ -374,6 +378,7 @@ impl Reader<'_> {
             vars_from: text(self, "vars_from"),
             defaults_from: text(self, "defaults_from"),
             handlers_from: text(self, "handlers_from"),
+            apart: String::new(),
             params: task.common.params.clone(),
             given: Dict::new(),
             pulled: true,

@@ -12,8 +12,8 @@ impl Batch<'_> {
     /// Remembers who notified a handler.
     pub(super) fn notify(&mut self, task: &Task, name: &str, targets: &[usize]) {
         let Some(&first) = targets.first() else { return };
-        let context = self.scope(first).for_task(task).context();
-        let notified = self.handlers.notify(name, targets, &context, self.flushing);
+        let scope = self.scope(first);
+        let notified = self.handlers.notify(name, targets, &scope, self.flushing);
         for text in self.handlers.unusable.drain(..) {
             self.crew.sink.event(Event::Warning(text));
         }

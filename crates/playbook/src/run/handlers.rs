@@ -1,7 +1,7 @@
 //! Handlers: who was notified, and what runs next.
 
+use super::vars::TaskScope;
 use crate::parse::tree::{Node, Task};
-use crate::template::Context;
 use crate::value::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,8 +25,9 @@ pub(super) struct Handlers {
     /// Handlers whose names could not be rendered when they were looked for, and why; told once.
     pub(super) unusable: Vec<String>,
     told: BTreeSet<usize>,
-    /// Names that were notified since the last flush, for whom, and what they were rendered in.
-    pending: Vec<(String, BTreeSet<usize>, Context)>,
+    /// Names that were notified since the last flush, for whom, and where names of handlers are
+    /// rendered.
+    pending: Vec<(String, BTreeSet<usize>, TaskScope)>,
 }
 
 impl Handlers {
@@ -73,28 +74,28 @@ impl Handlers {
         &mut self,
         name: &str,
         hosts: &[usize],
-        context: &Context,
+        scope: &TaskScope,
         flushing: bool,
     ) -> Result<(), String> {
-        if self.meant(name, context).is_empty() {
+        if self.meant(name, scope).is_empty() {
             return Err(format!(
                 "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list"
             ));
         }
-        self.pending.push((name.to_owned(), hosts.iter().copied().collect(), context.clone()));
+        self.pending.push((name.to_owned(), hosts.iter().copied().collect(), scope.clone()));
         if flushing {
             self.resolve();
         }
         Ok(())
     }
 
-    fn look_for_unusable(&mut self, context: &Context) {
+    fn look_for_unusable(&mut self, scope: &TaskScope) {
         for (index, Handler { task, .. }) in self.list.iter().enumerate() {
             let Some(name) = task.name.as_ref().filter(|name| name.is_lazy()) else { continue };
             if !task.listen.is_empty() || self.told.contains(&index) {
                 continue;
             }
-            if let Err(fault) = context.text(name) {
+            if let Err(fault) = scope.for_task(task).context().text(name) {
                 self.told.insert(index);
                 self.unusable.push(format!(
                     "Handler '{}' is unusable because it has no listen topics and the name could not be templated (host-specific variables are not supported in handler names). The error: {}",
@@ -107,13 +108,17 @@ impl Handlers {
 
     /// The handler of a name, and those of a topic. Of several of one name the one in the last
     /// list counts, and within a list the first.
-    fn meant(&mut self, name: &str, context: &Context) -> BTreeSet<usize> {
-        self.look_for_unusable(context);
+    fn meant(&mut self, name: &str, scope: &TaskScope) -> BTreeSet<usize> {
+        self.look_for_unusable(scope);
         let mut order: Vec<usize> = (0..self.list.len()).collect();
         order.sort_by_key(|index| (std::cmp::Reverse(self.list[*index].list), *index));
         let name_of = |task: &Task| -> Option<String> {
             let own = task.name.as_ref()?;
-            context.text(own).ok()
+            // With the variables of its own role: another entry of the same role names another.
+            match own.is_lazy() {
+                true => scope.for_task(task).context().text(own).ok(),
+                false => Some(own.to_text()),
+            }
         };
         let named = |task: &Task| -> bool {
             let Some(own) = name_of(task) else { return false };
@@ -152,8 +157,8 @@ impl Handlers {
 
     /// Decides which handlers are meant by what was notified.
     pub(super) fn resolve(&mut self) {
-        for (name, hosts, context) in std::mem::take(&mut self.pending) {
-            for index in self.meant(&name, &context) {
+        for (name, hosts, scope) in std::mem::take(&mut self.pending) {
+            for index in self.meant(&name, &scope) {
                 self.list[index].marks.extend(&hosts);
             }
         }

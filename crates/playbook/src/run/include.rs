@@ -251,6 +251,7 @@ impl Batch<'_> {
             vars_from: text("vars_from"),
             defaults_from: text("defaults_from"),
             handlers_from: text("handlers_from"),
+            apart: String::new(),
             params: asked.vars.clone(),
             given: Dict::new(),
             pulled: true,

@@ -6,7 +6,7 @@ use super::tags;
 use crate::fault::Faults;
 use crate::inventory::Inventory;
 use crate::parse::tree::{Node, Play, RoleUse, Task};
-use crate::parse::{Playbook, in_order};
+use crate::parse::Playbook;
 use crate::template::Context;
 use crate::value::Value;
 use std::collections::BTreeSet;
@@ -118,8 +118,7 @@ impl Told<'_> {
     fn tasks(&self) -> Vec<&Task> {
         let mut found = Vec::new();
         collect(&self.play.pre_tasks, &mut found);
-        let roles: Vec<&RoleUse> = in_order(&self.play.roles);
-        roles.iter().for_each(|used| collect(&used.tasks, &mut found));
+        self.play.roles.iter().for_each(|used| collect_role(used, &mut found));
         collect(&self.play.tasks, &mut found);
         collect(&self.play.post_tasks, &mut found);
         found
@@ -138,6 +137,13 @@ impl Told<'_> {
         }
         words
     }
+}
+
+/// The tasks of a role after those of what it depends on. Whether something has run already shows
+/// when it runs.
+fn collect_role<'n>(used: &'n RoleUse, found: &mut Vec<&'n Task>) {
+    used.dependencies.iter().for_each(|needed| collect_role(needed, found));
+    collect(&used.tasks, found);
 }
 
 /// The tasks of a list; what a block does after a failure or in the end is not told.
