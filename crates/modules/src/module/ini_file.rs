@@ -1,7 +1,7 @@
 //! `ini_file`: an option of a section has these values, or is not there.
 
 use crate::args::Args;
-use crate::attributes::{Attributes, Diff};
+use crate::attributes::Attributes;
 use crate::context::Context;
 use crate::outcome::{Done, OrFail, Outcome, fail};
 use crate::place::{self, Rewrite};
@@ -42,8 +42,16 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     } else {
         String::new()
     };
-    let (after, message) = wanted.apply(&before);
-    let mut changed = after != before;
+    // As community.general's: an empty file has an empty line, and a last line without an end gets
+    // one, which is a change.
+    let whole = match before.strip_suffix('\n') {
+        Some(_) => before.clone(),
+        None => format!("{before}\n"),
+    };
+    let (after, message) = wanted.apply(&whole);
+    let message = if after == whole { "OK" } else { message };
+    let mut changed = after != whole || !before.is_empty() && whole != before;
+    let after = if changed { after } else { before.clone() };
     let mut backup = None;
     if changed && !ctx.check {
         let dir = place::parent(path);
@@ -55,11 +63,9 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
         };
         backup = place::rewrite(path, after.as_bytes(), &rewrite, ctx)?;
     }
-    let mut diff = Diff::default();
     if path.exists() {
-        changed |= Attributes::asked(args).ensure(path, Some(&mut diff), ctx)?;
+        changed |= Attributes::asked(args).ensure(path, None, ctx)?;
     }
-    let message = if after == before { "OK" } else { message };
     let outcome = Outcome::changed(changed)
         .with("path", shown)
         .with("msg", message)
@@ -69,7 +75,7 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
             "before_header": format!("{shown} (content)"), "after_header": format!("{shown} (content)"),
             "before": before, "after": after,
         });
-        outcome.with("diff", json!([content, diff.under(shown)]))
+        outcome.with("diff", content)
     } else {
         outcome
     })
