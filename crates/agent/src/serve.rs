@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use updraft_wire::{Decoded, Decoder, Frame, Hello, Kind, PREAMBLE, VERSION};
 
@@ -29,7 +30,8 @@ pub(crate) fn stdio(root: Root, announce: bool) {
     if announce {
         greet(&outbox, &root, 0);
     }
-    let end = serve(&root, &outbox, |into| {
+    let mut ending = Vec::new();
+    let end = serve(&root, &outbox, &mut ending, |into| {
         loop {
             match rustix::io::read(rustix::stdio::stdin(), &mut *into) {
                 Err(Errno::INTR) => {}
@@ -39,6 +41,10 @@ pub(crate) fn stdio(root: Root, announce: bool) {
     });
     if let Err(fault) = end {
         tell(&format!("updraft-agent: cannot read requests: {fault}\n"));
+    }
+    // Work that must not be cut off may be that of an earlier connection.
+    for earlier in ending {
+        drop(earlier.join());
     }
 }
 
@@ -57,7 +63,8 @@ pub(crate) fn port(root: Root, path: &Path) -> Result<(), String> {
                 // Whoever still waits for the agent before this one learns that it is gone: the
                 // line itself does not end when a machine restarts.
                 greet(&outbox, &root, 0);
-                let end = serve(&root, &outbox, |into| reader.read(into));
+                // We go on whatever becomes of the line, and so do they.
+                let end = serve(&root, &outbox, &mut Vec::new(), |into| reader.read(into));
                 if let Err(fault) = end {
                     tell(&format!("updraft-agent: lost `{}`: {fault}\n", path.display()));
                 }
@@ -92,10 +99,12 @@ fn settle_before_the_end(root: Root) {
     });
 }
 
-/// Serves a line until it ends. A preamble on it begins a new connection and ends the old one.
+/// Serves a line until it ends. A preamble on it begins a new connection and ends the old one, which
+/// is among those that are `ending` while it has something to wait for.
 fn serve(
     root: &Root,
     outbox: &Outbox,
+    ending: &mut Vec<JoinHandle<()>>,
     mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
 ) -> io::Result<()> {
     let mut decoder = Decoder::new();
@@ -113,7 +122,7 @@ fn serve(
                 Ok(None) => break,
                 Ok(Some(Decoded::Preamble)) => {}
                 Ok(Some(Decoded::Frame(frame))) if frame.kind == Kind::Hello => {
-                    greeted(root, outbox, &frame, &mut current);
+                    greeted(root, outbox, &frame, &mut current, ending);
                 }
                 Ok(Some(Decoded::Frame(frame))) => {
                     if let Some((_, connection)) = &current {
@@ -139,6 +148,7 @@ fn greeted(
     outbox: &Outbox,
     frame: &Frame,
     current: &mut Option<(u64, Arc<Connection>)>,
+    ending: &mut Vec<JoinHandle<()>>,
 ) {
     let Ok(hello) = frame.message::<Hello>() else {
         return;
@@ -152,7 +162,10 @@ fn greeted(
             match current.take() {
                 Some((_, old)) if old.is_idle() => old.end(),
                 // It may have to wait for a module that must not be cut off.
-                Some((_, old)) => drop(std::thread::spawn(move || old.end())),
+                Some((_, old)) => {
+                    ending.retain(|earlier| !earlier.is_finished());
+                    ending.push(std::thread::spawn(move || old.end()));
+                }
                 None => {}
             }
             greet(&outbox, root, hello.nonce);

@@ -1,11 +1,13 @@
 //! The real agent on its standard streams, spoken to by the real controller side.
 
-use crate::{SOON, Served, eventually};
+use crate::{SOON, Served, begin, eventually};
 use std::path::{Path, PathBuf};
+use tokio::io::AsyncWriteExt as _;
 use updraft_base::Digest;
 use updraft_remote::{Output, RemoteError, Session as _, Stream};
 use updraft_wire::{
-    Exec, Exit, FailureKind, ModuleRequest, Observed, Probe, ProbeTarget, Put, Request, Response,
+    Exec, Exit, FailureKind, Frame, Hello, ModuleRequest, Observed, PREAMBLE, Probe, ProbeTarget,
+    Put, Request, Response, VERSION,
 };
 
 impl Served {
@@ -291,4 +293,34 @@ async fn a_socket_is_spoken_to_until_it_closes() {
     let answer = served.ask(Request::Socket { path, send: "show info".to_owned() }).await;
     server.await.unwrap();
     assert_eq!(answer, Response::Text { text: "show infoand more".to_owned() });
+}
+
+#[tokio::test]
+async fn work_of_an_earlier_conversation_goes_on_to_its_end_though_the_line_ends() {
+    let root = tempfile::tempdir().unwrap();
+    let mut child = begin(root.path());
+    let mut to_agent = child.stdin.take().unwrap();
+    let (begun, done) = (root.path().join("begun"), root.path().join("done"));
+    let shell = format!("touch {}; sleep 1; touch {}", begun.display(), done.display());
+    let request = ModuleRequest {
+        name: "shell".to_owned(),
+        args: serde_json::json!({ "_raw_params": shell }).as_object().unwrap().clone(),
+        ..ModuleRequest::default()
+    };
+    let hello = |nonce| {
+        let mut bytes = PREAMBLE.to_vec();
+        Frame::hello(&Hello { version: VERSION, nonce, peer: None }).encode(&mut bytes);
+        bytes
+    };
+    to_agent.write_all(&hello(1)).await.unwrap();
+    let request = Frame::request(1, &Request::Module(request)).to_bytes();
+    to_agent.write_all(&request).await.unwrap();
+    to_agent.flush().await.unwrap();
+    eventually("the module runs", || begun.exists()).await;
+    // Whoever asked has left, another has come and gone, and nobody keeps the agent.
+    to_agent.write_all(&hello(2)).await.unwrap();
+    to_agent.flush().await.unwrap();
+    drop(to_agent);
+    tokio::time::timeout(SOON, child.wait()).await.expect("its end").unwrap();
+    assert!(done.exists());
 }
