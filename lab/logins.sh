@@ -38,6 +38,8 @@ refused() {
 }
 
 mkdir -p "$(dirname "$fleet")"
+# Nothing of a run that was cut off.
+run down
 run --name login --net 10.74 up 2 >/dev/null
 mkdir -p "$fleet/home"
 password=$(head -c 12 /dev/urandom | base64)

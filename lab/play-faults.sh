@@ -52,6 +52,8 @@ cat >"$scratch/site.yml" <<'YAML'
 YAML
 
 claim "a fleet of five is there; one has a small disk"
+# Nothing of a run that was cut off.
+run down
 run --name troubl --net 10.74 up 5 >/dev/null
 for host in 1 2 3 4 5; do
   inside "$host" mkdir -p /srv/small

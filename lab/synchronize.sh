@@ -13,6 +13,8 @@ run() { lab/fleet.sh --dir "$fleet" "$@"; }
 trap 'run down' EXIT
 
 mkdir -p "$(dirname "$fleet")"
+# Nothing of a run that was cut off.
+run down
 run --name sync --net 10.76 up 2 >/dev/null
 mkdir -p "$fleet"/{home,tree/deep}
 echo one >"$fleet/tree/one"
