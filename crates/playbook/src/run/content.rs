@@ -4,7 +4,7 @@
 
 use super::execute::Call;
 use super::outcome::failed;
-use crate::template::{Checksums, Dialect, checksums};
+use crate::template::{Checksums, Dialect, checksums, in_pieces};
 use crate::value::Dict;
 use crate::vault::{CANNOT_OPEN, is_encrypted};
 use std::collections::HashMap;
@@ -23,9 +23,6 @@ use updraft_wire::Put;
 
 /// Text up to this many bytes travels inside a request. Longer files are read as they are sent.
 pub(super) const INLINE: usize = 64 * 1024;
-
-/// How much of a file is read at once.
-const PIECE: usize = 128 << 10;
 
 /// What is brought to a host.
 #[derive(Clone, Debug)]
@@ -65,25 +62,12 @@ impl Digests {
             return Ok(digest);
         }
         let mut hasher = Hasher::default();
-        block_in_place(|| in_pieces(path, |piece| hasher.update(piece)))?;
+        let file = File::open(path)?;
+        block_in_place(|| in_pieces(file, |piece| hasher.update(piece)))?;
         let digest = hasher.finish();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(path.to_owned(), (now, digest));
         Ok(digest)
-    }
-}
-
-/// Reads a file without keeping it.
-fn in_pieces(path: &Path, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-    let mut file = File::open(path)?;
-    let mut piece = vec![0; PIECE];
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => return Ok(()),
-            Ok(length) => each(&piece[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 

@@ -64,11 +64,9 @@ impl Crew<'_> {
             failed(format!("Failed to fetch the file: {}: {error}", place.display()))
         };
         let here = checksums_of(place).ok();
-        let there = match &source.content {
-            Far::There(_, Some(sum)) if here.as_ref().is_some_and(|here| here.sha1 == *sum) => {
-                here.clone()
-            }
-            Far::There(path, _) => {
+        let there = match (&source.content, &here) {
+            (Far::There(_, Some(sum)), Some(here)) if here.sha1 == *sum => here.clone(),
+            (Far::There(path, _), _) => {
                 let session = self.session(call).await?;
                 let folder = place.parent().unwrap_or(Path::new("/"));
                 fs::create_dir_all(folder).map_err(cannot)?;
@@ -85,30 +83,28 @@ impl Crew<'_> {
                         fs::File::create(place).and_then(|mut file| io::copy(&mut part, &mut file));
                     written.map_err(cannot)?;
                 }
-                Some(there)
+                there
             }
-            Far::Read(content) => {
+            (Far::Read(content), _) => {
                 let there = checksums(content.as_slice()).map_err(cannot)?;
                 if here.as_ref() != Some(&there) {
                     let folder = place.parent().map_or(Ok(()), fs::create_dir_all);
                     folder.and_then(|()| fs::write(place, content)).map_err(cannot)?;
                 }
-                Some(there)
+                there
             }
         };
-        let same = here == there;
+        let same = here.as_ref() == Some(&there);
         let mut result = done(!same);
         put(&mut result, "dest", Value::from(place.display().to_string()));
-        if let Some(Checksums { sha1, md5 }) = there {
-            put(&mut result, "checksum", Value::from(sha1.clone()));
-            put(&mut result, "md5sum", Value::from(md5));
-            if !same {
-                put(&mut result, "remote_checksum", Value::from(sha1));
-                put(&mut result, "remote_md5sum", Value::None);
-            }
-        }
+        let Checksums { sha1, md5 } = there;
+        put(&mut result, "checksum", Value::from(sha1.clone()));
+        put(&mut result, "md5sum", Value::from(md5));
         if same {
             put(&mut result, "file", Value::str(&source.path));
+        } else {
+            put(&mut result, "remote_checksum", Value::from(sha1));
+            put(&mut result, "remote_md5sum", Value::None);
         }
         Ok(result)
     }

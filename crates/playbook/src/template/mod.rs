@@ -41,7 +41,7 @@ pub(crate) use dialect::fact;
 pub use dialect::{Dialect, Difference, Differences};
 pub use env::{Context, NoScope, Outside, Ran, Scope, World};
 pub(crate) use filters::{
-    Checksums, checksums, combine_dicts, encode, expand_user, human_to_bytes, plain,
+    Checksums, checksums, combine_dicts, encode, expand_user, human_to_bytes, in_pieces, plain,
 };
 pub(crate) use interp::LAZY;
 pub use interp::{Frame, Home, Interp};

@@ -450,21 +450,29 @@ pub(crate) struct Checksums {
     pub(crate) md5: String,
 }
 
-/// The checksums of what can be read, piece by piece.
-pub(crate) fn checksums(mut from: impl std::io::Read) -> std::io::Result<Checksums> {
-    let (mut sha1, mut md5) = (sha1::Sha1::new(), md5::Md5::new());
+/// Reads to the end and keeps nothing.
+pub(crate) fn in_pieces(
+    mut from: impl std::io::Read,
+    mut each: impl FnMut(&[u8]),
+) -> std::io::Result<()> {
     let mut piece = vec![0; 128 << 10];
     loop {
         match from.read(&mut piece) {
-            Ok(0) => break,
-            Ok(length) => {
-                sha1.update(&piece[..length]);
-                md5.update(&piece[..length]);
-            }
+            Ok(0) => return Ok(()),
+            Ok(length) => each(&piece[..length]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The checksums of what can be read, piece by piece.
+pub(crate) fn checksums(from: impl std::io::Read) -> std::io::Result<Checksums> {
+    let (mut sha1, mut md5) = (sha1::Sha1::new(), md5::Md5::new());
+    in_pieces(from, |piece| {
+        sha1.update(piece);
+        md5.update(piece);
+    })?;
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Checksums { sha1: hex(&sha1.finalize()), md5: hex(&md5.finalize()) })
 }

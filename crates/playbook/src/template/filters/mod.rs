@@ -9,7 +9,7 @@ mod text;
 mod urlize;
 mod vault;
 
-pub(crate) use data::{Checksums, checksums, decode, encode, plain, sha1_hex};
+pub(crate) use data::{Checksums, checksums, decode, encode, in_pieces, plain, sha1_hex};
 pub(crate) use dicts::combine_dicts;
 pub(crate) use lists::{product, sorted};
 pub(crate) use numbers::human_to_bytes;
