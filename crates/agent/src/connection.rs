@@ -47,7 +47,7 @@ pub(crate) struct Connection {
     pub(crate) root: Root,
     tasks: Mutex<HashMap<u32, Arc<Task>>>,
     finished: Condvar,
-    pub(crate) staging: Staging,
+    pub(crate) staging: Arc<Staging>,
     pub(crate) blobs: Blobs,
     pub(crate) zygotes: Zygotes,
     users: Users,
@@ -131,7 +131,7 @@ impl Connection {
             root,
             tasks: Mutex::default(),
             finished: Condvar::new(),
-            staging: Staging::default(),
+            staging: Arc::default(),
             blobs: Blobs::default(),
             zygotes: Zygotes::default(),
             users: Users::default(),
@@ -267,7 +267,7 @@ impl Connection {
             Request::Module(request) => match &request.foreign {
                 _ if let Some(wanted) = &request.job => job::begin(self, &request, wanted),
                 Some(module) => foreign::run(self, task, &request, module),
-                None => module::run(self, task, &request),
+                None => Ok(module::run(self, task, &request)),
             },
             Request::Chain(chain) => self.chain(task, chain.modules),
             Request::Exec(command) => exec::run(self, task, &command),
@@ -300,7 +300,7 @@ impl Connection {
             }
             let wanted = request.become_user.take();
             let response = match wanted.filter(|wanted| !self.users.is_self(&wanted.user)) {
-                None => module::run(self, task, &request)?,
+                None => module::run(self, task, &request),
                 Some(wanted) => self.ask_as(task, request, &wanted)?,
             };
             let goes_on = matches!(&response, Response::Module(result) if result.goes_on());

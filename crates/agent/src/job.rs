@@ -162,7 +162,7 @@ fn carry_out(request: &ModuleRequest) -> Map<String, Value> {
     let task = Task::alone();
     let outcome = match &request.foreign {
         Some(module) => foreign::run(&connection, &task, request, module),
-        None => module::run(&connection, &task, request),
+        None => Ok(module::run(&connection, &task, request)),
     };
     connection.end();
     let failed = |msg: String| json!({ "failed": true, "msg": msg });

@@ -54,6 +54,12 @@ impl Staging {
         }
     }
 
+    /// [`Staging::private`] for modules. Where it cannot be made they are told where that was tried
+    /// first: what they write goes through the same refusal, and its reason is theirs to tell.
+    pub(crate) fn for_modules(&self) -> PathBuf {
+        self.private().unwrap_or_else(|_| PathBuf::from(PARENTS[0]))
+    }
+
     /// A directory whose files others can read when they are told their names.
     pub(crate) fn shared(&self, name: &str) -> Result<PathBuf, Failure> {
         let directory = self.directory()?.join(name);

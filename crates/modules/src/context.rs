@@ -5,9 +5,10 @@
 
 use crate::outcome::{Fault, fail};
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use updraft_base::Timestamp;
 
@@ -78,8 +79,35 @@ pub struct Context {
     pub cancel: Arc<AtomicBool>,
     /// Reading of [`Time::steady`] at which the module stops as if cancelled.
     pub deadline: Option<Duration>,
-    /// Directory for files of passing interest; it exists and is private to the user.
-    pub staging: PathBuf,
+    /// Directory for files of passing interest, private to the user.
+    pub staging: StagingDir,
+}
+
+/// A directory that is made when a module first asks where it is; most never do.
+#[derive(Clone)]
+pub struct StagingDir(Arc<LazyLock<PathBuf, Make>>);
+
+type Make = Box<dyn FnOnce() -> PathBuf + Send>;
+
+impl StagingDir {
+    /// `make` returns the directory that it made.
+    pub fn new(make: impl FnOnce() -> PathBuf + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(make))))
+    }
+}
+
+impl From<PathBuf> for StagingDir {
+    fn from(there: PathBuf) -> Self {
+        Self::new(|| there)
+    }
+}
+
+impl Deref for StagingDir {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
 }
 
 impl Context {
@@ -98,7 +126,7 @@ impl Context {
             time: Arc::new(SystemTime::start()),
             cancel: Arc::default(),
             deadline: None,
-            staging: PathBuf::from("/tmp"),
+            staging: PathBuf::from("/tmp").into(),
         }
     }
 

@@ -30,7 +30,7 @@ mod properties;
 mod shlex;
 mod systemctl;
 
-pub use context::{Context, SystemTime, Time};
+pub use context::{Context, StagingDir, SystemTime, Time};
 
 use args::Args;
 use outcome::{Done, Fault};

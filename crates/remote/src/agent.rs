@@ -12,7 +12,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -87,6 +87,25 @@ struct Waiting {
 }
 
 impl Line {
+    /// What requests share of a stream, and the half of it that is read.
+    fn over<S>(host: String, stream: S) -> (Arc<Self>, ReadHalf<S>)
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let (reader, writer) = tokio::io::split(stream);
+        let (out, frames) = mpsc::channel(WAITING_OUT);
+        // Ends when the last sender is gone or the stream no longer takes bytes.
+        tokio::spawn(write(writer, frames));
+        let line = Self {
+            host,
+            out,
+            waiting: Mutex::default(),
+            next: AtomicU32::new(1),
+            taken: AtomicU64::new(0),
+        };
+        (Arc::new(line), reader)
+    }
+
     fn waiting<T>(&self, act: impl FnOnce(&mut Waiting) -> T) -> T {
         act(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -213,23 +232,39 @@ impl AgentSession {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let host = host.into();
-        let (mut reader, writer) = tokio::io::split(stream);
-        let (out, frames) = mpsc::channel(WAITING_OUT);
-        // Ends when the last sender is gone or the stream no longer takes bytes.
-        tokio::spawn(write(writer, frames));
-        let line = Arc::new(Line {
-            host,
-            out,
-            waiting: Mutex::default(),
-            next: AtomicU32::new(1),
-            taken: AtomicU64::new(0),
-        });
+        let (line, mut reader) = Line::over(host.into(), stream);
         let mut decoder = Decoder::new();
         let greeting = greet(&line, &mut reader, &mut decoder);
-        let (nonce, hello) = timeout(within, greeting).await.map_err(|_| {
-            RemoteError::Deadline { host: line.host.clone(), what: "the agent's hello", within }
+        let hello = timeout(within, greeting).await.map_err(|_| RemoteError::Deadline {
+            host: line.host.clone(),
+            what: "the agent's hello",
+            within,
         })??;
+        Self::of(line, reader, decoder, hello)
+    }
+
+    /// Goes on with a conversation in which the agent has said this hello to another process of
+    /// ours, and nothing since.
+    pub(crate) fn greeted<S>(host: &str, stream: S, hello: Hello) -> Result<Self, RemoteError>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let (line, reader) = Line::over(host.to_owned(), stream);
+        let mut decoder = Decoder::new();
+        // The other process has read it.
+        decoder.push(&PREAMBLE);
+        Self::of(line, reader, decoder, hello)
+    }
+
+    fn of<R>(
+        line: Arc<Line>,
+        reader: R,
+        decoder: Decoder,
+        hello: Hello,
+    ) -> Result<Self, RemoteError>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+    {
         if hello.version != VERSION {
             return Err(RemoteError::Version {
                 host: line.host.clone(),
@@ -238,7 +273,7 @@ impl AgentSession {
             });
         }
         let peer = hello.peer.ok_or_else(|| line.nonsense())?;
-        let task = read(Arc::clone(&line), reader, decoder, nonce);
+        let task = read(Arc::clone(&line), reader, decoder, hello.nonce);
         Ok(Self { line, peer, reader: tokio::spawn(task) })
     }
 
@@ -453,12 +488,12 @@ pub(crate) fn answer_to(nonce: u64, decoder: &mut Decoder) -> Option<Hello> {
     None
 }
 
-/// Says hello until the agent answers it. Returns what tells this conversation from others, too.
+/// Says hello until the agent answers it.
 async fn greet(
     line: &Line,
     reader: &mut (impl AsyncRead + Unpin),
     decoder: &mut Decoder,
-) -> Result<(u64, Hello), RemoteError> {
+) -> Result<Hello, RemoteError> {
     let (nonce, greeting) = greeting();
     let mut pause = HELLO_AGAIN;
     let mut chunk = vec![0; 16 << 10];
@@ -468,7 +503,7 @@ async fn greet(
         pause = (pause * 2).min(HELLO_AGAIN * 4);
         loop {
             if let Some(hello) = answer_to(nonce, decoder) {
-                return Ok((nonce, hello));
+                return Ok(hello);
             }
             match timeout_at(again, reader.read(&mut chunk)).await {
                 Err(_) => break,

@@ -6,10 +6,10 @@
 //!
 //! The agent that served a command stays for the next one. In between it is told hello, which ends
 //! all that belonged to the conversation before, and it has to answer another hello before it is
-//! handed on.
+//! handed on. That answer is handed on with it, so that nobody has to ask a third time.
 //!
-//! A question is one line of JSON, and so is the answer. Behind the answer, an agent's bytes pass
-//! as they are, and when the connection below them ends, why it did comes last; a command's output
+//! A question is JSON behind its length, and so is the answer. Behind the answer, an agent's bytes
+//! pass as they are, and when the connection below them ends, why it did comes last; a command's output
 //! and its end come in frames of the agent's protocol.
 
 mod asking;
@@ -25,9 +25,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use updraft_base::{Blame, Blamed as _};
+use updraft_wire::Hello;
 
-/// The longest line: a target with its words and shell text.
-const MOST_LINE: usize = 1 << 20;
+/// The longest message in bytes: a target with its words and shell text.
+const MOST: usize = 1 << 20;
 
 /// What is asked for.
 #[derive(Serialize, Deserialize)]
@@ -56,6 +57,8 @@ enum Work {
 enum Answer {
     /// What was asked for follows.
     Ready,
+    /// An agent follows that has said this hello.
+    Greeted(Hello),
     /// Only the user's own `ssh` can reach this host.
     Direct,
     /// It could not be done.
@@ -105,26 +108,47 @@ fn is_ours(line: &UnixStream) -> bool {
     line.peer_cred().is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw())
 }
 
-async fn write_line(
-    to: &mut (impl AsyncWrite + Unpin),
-    message: &impl Serialize,
-) -> io::Result<()> {
-    let mut line = serde_json::to_vec(message)?;
-    line.push(b'\n');
-    to.write_all(&line).await?;
+/// Writes one message: its length in four bytes, the highest first, and then its JSON.
+async fn tell(to: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
+    let json = serde_json::to_vec(message)?;
+    let length = u32::try_from(json.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut bytes = length.to_be_bytes().to_vec();
+    bytes.extend(json);
+    to.write_all(&bytes).await?;
     to.flush().await
 }
 
-/// Reads one line and nothing behind it.
-async fn read_line<T: for<'a> Deserialize<'a>>(
-    from: &mut (impl AsyncRead + Unpin),
-) -> io::Result<T> {
-    let mut line = Vec::new();
-    loop {
-        match from.read_u8().await? {
-            b'\n' => return Ok(serde_json::from_slice(&line)?),
-            _ if line.len() == MOST_LINE => return Err(io::ErrorKind::InvalidData.into()),
-            byte => line.push(byte),
-        }
+/// Reads one message and nothing behind it.
+async fn hear<T: for<'a> Deserialize<'a>>(from: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
+    let length = from.read_u32().await? as usize;
+    if length > MOST {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut json = vec![0; length];
+    from.read_exact(&mut json).await?;
+    Ok(serde_json::from_slice(&json)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_message_is_heard_and_nothing_behind_it() {
+        let (mut here, mut there) = UnixStream::pair().unwrap();
+        tell(&mut here, &Answer::Direct).await.unwrap();
+        here.write_all(b"more").await.unwrap();
+        assert!(matches!(hear(&mut there).await.unwrap(), Answer::Direct));
+        let mut more = [0; 4];
+        there.read_exact(&mut more).await.unwrap();
+        assert_eq!(&more, b"more");
+    }
+
+    #[tokio::test]
+    async fn a_length_that_no_message_has_is_refused_before_anything_is_read() {
+        let (mut here, mut there) = UnixStream::pair().unwrap();
+        here.write_u32(u32::MAX).await.unwrap();
+        let fault = hear::<Answer>(&mut there).await.err().unwrap();
+        assert_eq!(fault.kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -82,8 +82,12 @@ async fn conversation(asking: &Keeper, target: &SshTarget) -> updraft_remote::Ag
 
 /// Waits until a process has ended.
 async fn gone(pid: &str) {
+    vanished(&Path::new("/proc").join(pid)).await;
+}
+
+async fn vanished(path: &Path) {
     let gone = async {
-        while Path::new("/proc").join(pid).exists() {
+        while path.exists() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -114,9 +118,10 @@ async fn an_agent_serves_one_command_after_the_other_and_nothing_of_the_first_is
     drop(first);
 
     gone(&yes).await;
+    // The agent removes it when it is told that nobody needs it: it waits for the next by then.
+    vanished(Path::new(&staged)).await;
     let second = conversation(&asking, &target).await;
     assert_eq!(agent_of(&second).await, agent);
-    assert!(!Path::new(&staged).exists());
 
     // Meanwhile another needs one of its own, and one is kept of the two.
     let third = conversation(&asking, &target).await;

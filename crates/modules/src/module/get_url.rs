@@ -211,7 +211,7 @@ fn plain_request(url: &str, validate_certs: bool, ctx: &Context) -> Request {
         ca_path: None,
         client_cert: None,
         client_key: None,
-        into: ctx.staging.clone(),
+        into: ctx.staging.to_path_buf(),
     }
 }
 
@@ -243,7 +243,7 @@ pub(crate) fn request(args: &Args, url: &str, ctx: &Context) -> Result<Request, 
             return Err(fail!("{dir} is a file but should be a directory."));
         }
         Some(dir) => return Err(fail!("{dir} directory does not exist.")),
-        None => ctx.staging.clone(),
+        None => ctx.staging.to_path_buf(),
     };
     Ok(Request {
         method: "GET".to_owned(),

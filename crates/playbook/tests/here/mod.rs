@@ -31,7 +31,7 @@ impl Session for Here {
             check: request.check,
             diff: request.diff,
             env: request.env.clone(),
-            staging: self.staging.path().to_path_buf(),
+            staging: self.staging.path().to_path_buf().into(),
             ..Context::system()
         };
         let result = updraft_modules::run(&request.name, &request.args, &context);

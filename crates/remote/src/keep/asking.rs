@@ -1,6 +1,6 @@
 //! Asking the keeper, who is started when there is none.
 
-use super::{Answer, Question, Want, Work, is_ours, read_line, write_line};
+use super::{Answer, Question, Want, Work, hear, is_ours, tell};
 use crate::agent::STARTS_WITHIN;
 use crate::{AgentSession, Output, RemoteError, SshTarget, Stream};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 use updraft_host::{Cmd, Host};
-use updraft_wire::{Decoded, Decoder, Exit, Kind, OutputTag, Response};
+use updraft_wire::{Decoded, Decoder, Exit, Hello, Kind, OutputTag, Response};
 
 /// How long a keeper may take to listen; it has nothing else to do first.
 const START: Duration = Duration::from_secs(2);
@@ -52,8 +52,8 @@ impl Keeper {
         within: Option<Duration>,
     ) -> Option<Result<Exit, RemoteError>> {
         let work = Work::Exec { shell: shell.to_owned(), within };
-        let mut line = match self.ask(target, work).await? {
-            Ok(line) => line,
+        let (mut line, _) = match self.ask(target, work).await? {
+            Ok(begun) => begun,
             Err(refused) => return Some(Err(refused)),
         };
         let mut decoder = Decoder::new();
@@ -88,7 +88,8 @@ impl Keeper {
     /// Begins a conversation as [`crate::SshConnection::agent`] does. `None`: connect yourself.
     pub async fn agent(&self, target: &SshTarget) -> Option<Result<AgentSession, RemoteError>> {
         match self.ask(target, Work::Agent).await? {
-            Ok(line) => Some(AgentSession::start(&target.name, line, STARTS_WITHIN).await),
+            Ok((line, Some(hello))) => Some(AgentSession::greeted(&target.name, line, hello)),
+            Ok((line, None)) => Some(AgentSession::start(&target.name, line, STARTS_WITHIN).await),
             Err(refused) => Some(Err(refused)),
         }
     }
@@ -96,26 +97,31 @@ impl Keeper {
     /// Has whoever comes next log in anew. Where nothing is kept, that is so already.
     pub async fn forget(&self, target: &SshTarget) {
         if let Some(mut line) = self.connect().await
-            && write_line(&mut line, &Question { target: target.clone(), want: Want::Forget })
+            && tell(&mut line, &Question { target: target.clone(), want: Want::Forget })
                 .await
                 .is_ok()
         {
             // Who has gone keeps nothing.
-            read_line::<Answer>(&mut line).await.ok();
+            hear::<Answer>(&mut line).await.ok();
         }
     }
 
-    /// A line on which what was asked for follows.
-    async fn ask(&self, target: &SshTarget, work: Work) -> Option<Result<UnixStream, RemoteError>> {
+    /// A line on which what was asked for follows, and the hello of an agent that has said it.
+    async fn ask(
+        &self,
+        target: &SshTarget,
+        work: Work,
+    ) -> Option<Result<(UnixStream, Option<Hello>), RemoteError>> {
         let mut line = match self.connect().await {
             Some(line) => line,
             None if *self.started.get_or_init(|| self.start()).await => self.connect().await?,
             None => return None,
         };
         let want = Want::Begin(work);
-        write_line(&mut line, &Question { target: target.clone(), want }).await.ok()?;
-        match read_line(&mut line).await.ok()? {
-            Answer::Ready => Some(Ok(line)),
+        tell(&mut line, &Question { target: target.clone(), want }).await.ok()?;
+        match hear(&mut line).await.ok()? {
+            Answer::Ready => Some(Ok((line, None))),
+            Answer::Greeted(hello) => Some(Ok((line, Some(hello)))),
             Answer::Direct => None,
             Answer::Refused(refusal) => Some(Err(refusal.into_error(&target.name))),
         }

@@ -1,6 +1,6 @@
 //! Keeping connections for commands that come and go.
 
-use super::{Answer, Question, Refusal, Want, Work, is_ours, read_line, write_line};
+use super::{Answer, Question, Refusal, Want, Work, hear, is_ours, tell};
 use crate::agent::{LINE, answer_to, greeting};
 use crate::ssh::{AgentStream, Running, SharedConnection};
 use crate::{AgentBinary, Output, RemoteError, Ssh, SshTarget, Stream};
@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use updraft_wire::{Decoder, Failure, FailureKind, Frame, OutputTag, PREAMBLE, Response};
+use updraft_wire::{Decoder, Failure, FailureKind, Frame, Hello, OutputTag, PREAMBLE, Response};
 
 /// How often is looked for connections that nobody has used for long enough.
 const LOOK: Duration = Duration::from_secs(1);
@@ -127,27 +127,30 @@ async fn listen(socket: &Path) -> io::Result<Option<UnixListener>> {
 
 impl Kept {
     async fn serve(&self, mut line: UnixStream) -> io::Result<()> {
-        let Question { target, want } = read_line(&mut line).await?;
+        let Question { target, want } = hear(&mut line).await?;
         let work = match want {
             Want::Begin(work) => work,
             Want::Forget => {
                 // Who still uses the connection holds it.
                 drop(self.slot(&target).connection.lock().await.take());
-                return write_line(&mut line, &Answer::Ready).await;
+                return tell(&mut line, &Answer::Ready).await;
             }
         };
         // The connection is in use for as long as we hold it.
         let (begun, connection) = match self.begin(&target, &work).await {
             Ok(Some(begun)) => begun,
-            Ok(None) => return write_line(&mut line, &Answer::Direct).await,
+            Ok(None) => return tell(&mut line, &Answer::Direct).await,
             Err(error) => {
-                return write_line(&mut line, &Answer::Refused(Refusal::of(&error))).await;
+                return tell(&mut line, &Answer::Refused(Refusal::of(&error))).await;
             }
         };
-        write_line(&mut line, &Answer::Ready).await?;
         match begun {
-            Begun::Shell(running, within) => pass(running, line, within).await,
-            Begun::Agent(mut agent) => {
+            Begun::Shell(running, within) => {
+                tell(&mut line, &Answer::Ready).await?;
+                pass(running, line, within).await
+            }
+            Begun::Agent(mut agent, hello) => {
+                tell(&mut line, &hello.map_or(Answer::Ready, Answer::Greeted)).await?;
                 if converse(line, &mut agent).await {
                     self.put_by(&target, &connection, agent).await;
                 }
@@ -166,7 +169,7 @@ impl Kept {
         // Another hello ends what belonged to the command, other users' agents among it. Its answer
         // is for who comes next to read.
         let (_, hello) = greeting();
-        if !matches!(timeout(ALIVE, tell(&mut agent, &hello)).await, Ok(Ok(()))) {
+        if !matches!(timeout(ALIVE, say(&mut agent, &hello)).await, Ok(Ok(()))) {
             return;
         }
         let slot = self.slot(target);
@@ -193,11 +196,8 @@ impl Kept {
             let used = held.as_mut()?;
             (used.agent.take()?, Arc::clone(&used.connection))
         };
-        let answered = timeout(ALIVE, answers(&mut agent)).await;
-        if !matches!(answered, Ok(Ok(()))) {
-            return None;
-        }
-        Some((Begun::Agent(agent), connection))
+        let hello = timeout(ALIVE, greet(&mut agent)).await.ok()?.ok()?;
+        Some((Begun::Agent(agent, Some(hello)), connection))
     }
 
     /// Begins what is wanted on a connection to the host. Where a kept one has gone, or takes no
@@ -234,7 +234,7 @@ impl Kept {
             Work::Exec { shell, within } => {
                 Ok(Begun::Shell(connection.begin(shell).await?, *within))
             }
-            Work::Agent => Ok(Begun::Agent(connection.agent_stream(&self.agents).await?)),
+            Work::Agent => Ok(Begun::Agent(connection.agent_stream(&self.agents).await?, None)),
         }
     }
 
@@ -293,7 +293,8 @@ impl Kept {
 /// What runs on a host for a command.
 enum Begun {
     Shell(Running, Option<Duration>),
-    Agent(AgentStream),
+    /// One that was kept has said hello; a new one waits for it.
+    Agent(AgentStream, Option<Hello>),
 }
 
 /// Output on its way to a command.
@@ -353,7 +354,7 @@ async fn converse(line: UnixStream, agent: &mut (impl AsyncRead + AsyncWrite + U
         let mut chunk = vec![0; CHUNK];
         while let Ok(length @ 1..) = asked.read(&mut chunk).await {
             // When nothing can be written any more, nothing will be read either, and that says why.
-            if tell(&mut to_agent, &chunk[..length]).await.is_err() {
+            if say(&mut to_agent, &chunk[..length]).await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
@@ -384,24 +385,26 @@ async fn converse(line: UnixStream, agent: &mut (impl AsyncRead + AsyncWrite + U
     }
 }
 
-async fn tell(agent: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+async fn say(agent: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
     agent.write_all(bytes).await?;
     agent.flush().await
 }
 
 /// Says hello to an agent and waits for its answer, past whatever it said to others.
-async fn answers(agent: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
+async fn greet(agent: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Hello> {
     let (nonce, hello) = greeting();
-    tell(agent, &hello).await?;
+    say(agent, &hello).await?;
     let mut decoder = Decoder::new();
     let mut chunk = vec![0; CHUNK];
-    while answer_to(nonce, &mut decoder).is_none() {
+    loop {
+        if let Some(hello) = answer_to(nonce, &mut decoder) {
+            return Ok(hello);
+        }
         match agent.read(&mut chunk).await? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             length => decoder.push(&chunk[..length]),
         }
     }
-    Ok(())
 }
 
 fn failed(message: String) -> Response {

@@ -255,7 +255,7 @@ mod tests {
         }
         let mut ctx = Context::system();
         ctx.env.insert("PATH".to_owned(), dir.path().display().to_string());
-        ctx.staging = dir.path().to_owned();
+        ctx.staging = dir.path().to_owned().into();
         (dir, ctx)
     }
 
