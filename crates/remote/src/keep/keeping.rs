@@ -150,7 +150,8 @@ impl Kept {
                 pass(running, line, within).await
             }
             Begun::Agent(mut agent, hello) => {
-                tell(&mut line, &hello.map_or(Answer::Ready, Answer::Greeted)).await?;
+                tell(&mut line, &hello.map_or(Answer::Ready, |hello| Answer::Greeted(*hello)))
+                    .await?;
                 if converse(line, &mut agent).await {
                     self.put_by(&target, &connection, agent).await;
                 }
@@ -197,7 +198,7 @@ impl Kept {
             (used.agent.take()?, Arc::clone(&used.connection))
         };
         let hello = timeout(ALIVE, greet(&mut agent)).await.ok()?.ok()?;
-        Some((Begun::Agent(agent, Some(hello)), connection))
+        Some((Begun::Agent(agent, Some(Box::new(hello))), connection))
     }
 
     /// Begins what is wanted on a connection to the host. Where a kept one has gone, or takes no
@@ -294,7 +295,7 @@ impl Kept {
 enum Begun {
     Shell(Running, Option<Duration>),
     /// One that was kept has said hello; a new one waits for it.
-    Agent(AgentStream, Option<Hello>),
+    Agent(AgentStream, Option<Box<Hello>>),
 }
 
 /// Output on its way to a command.
