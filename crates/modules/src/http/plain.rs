@@ -86,7 +86,7 @@ fn connect(
     url: &Url,
     ctx: &Context,
 ) -> Result<(Box<dyn Stream>, String), String> {
-    let told = |error: io::Error| format!("Request failed: <urlopen error {}>", plain(&error));
+    let told = |error: io::Error| format!("Request failed: <urlopen error {}>", numbered(&error));
     if let Some(socket) = &request.unix_socket {
         let stream = UnixStream::connect(socket).map_err(told)?;
         stream.set_read_timeout(Some(TICK)).map_err(told)?;
@@ -229,6 +229,15 @@ impl Connection<'_> {
             self.exactly(size, file)?;
             self.line()?;
         }
+    }
+}
+
+/// An error of the operating system as Python writes it.
+fn numbered(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => format!("[Errno {number}] {}", plain(error)),
+        None if error.kind() == io::ErrorKind::TimedOut => "timed out".to_owned(),
+        None => plain(error),
     }
 }
 

@@ -129,9 +129,16 @@ impl Crew<'_> {
                 task.word.ends_with("gather_facts") && OF_GATHER_FACTS.contains(&name.as_str());
             if foreign.is_none() && !of_gatherer && !catalog::takes(module, &name) {
                 *foreign = self.shared.modules.core_knows(module, &name);
-                if foreign.is_none() && catalog::find_control(module).is_some() {
-                    let what = format!("Task failed: `{module}` has no argument `{key}`");
-                    return Err(Failure::from(failed(what)));
+                // What `fetch` does not know it does not look at either.
+                let looks = module != "fetch" && catalog::find_control(module).is_some();
+                if foreign.is_none() && looks {
+                    let names = given.keys().map(Key::to_json_key);
+                    let mut unknown: Vec<_> =
+                        names.filter(|name| !catalog::takes(module, name)).collect();
+                    if !unknown.contains(&name) {
+                        unknown.push(name);
+                    }
+                    return Err(Failure::from(unknown_arguments(task, module, unknown)));
                 }
             }
             Ok(())
@@ -186,4 +193,42 @@ impl Crew<'_> {
         }
         Ok((args, foreign))
     }
+}
+
+/// What a task fails of that gives an action arguments it does not know, as ansible-core says it:
+/// some actions have a specification, and others a list of names.
+fn unknown_arguments(task: &Task, module: &str, mut unknown: Vec<String>) -> Dict {
+    let supported = match module {
+        "assert" => Some("fail_msg, quiet, success_msg, that (msg)"),
+        "async_status" => Some("jid, mode"),
+        "debug" => Some("msg, var, verbosity"),
+        "pause" => Some("echo, minutes, prompt, seconds"),
+        "script" => Some("_raw_params, chdir, cmd, creates, executable, removes"),
+        _ => None,
+    };
+    let mut result = failed(match (module, supported) {
+        (_, Some(supported)) => {
+            unknown.sort_unstable();
+            let called = match task.word.starts_with("ansible.builtin.") {
+                true => format!("ansible_collections.ansible.builtin.plugins.action.{module}"),
+                false => module.to_owned(),
+            };
+            format!(
+                "Unsupported parameters for ({called}) module: {}. Supported parameters include: {supported}.",
+                unknown.join(", ")
+            )
+        }
+        ("include_vars", _) => {
+            unknown.sort_unstable();
+            format!("Task failed: {} is not a valid option in include_vars", unknown[0])
+        }
+        ("fail" | "group_by" | "reboot" | "set_stats" | "wait_for_connection", _) => {
+            format!("Invalid options for {}: {}", task.word, unknown.join(","))
+        }
+        _ => format!("Task failed: `{module}` has no argument `{}`", unknown[0]),
+    });
+    if module != "debug" {
+        put(&mut result, "changed", false);
+    }
+    result
 }

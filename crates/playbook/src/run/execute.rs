@@ -548,9 +548,10 @@ impl<'r> Crew<'r> {
 
 /// One sentence on why a task failed.
 fn verdict(task: &Task, outcome: &Outcome) -> String {
-    let on_host = task
-        .module()
-        .is_some_and(|name| catalog::find_control(name).is_none_or(|one| one.name == "template"));
+    let on_host = task.module().is_some_and(|name| {
+        catalog::find_control(name)
+            .is_none_or(|one| matches!(one.name, "template" | "async_status"))
+    });
     let cause = outcome.causes.first().map(|cause| cause.what.clone());
     cause.unwrap_or_else(|| why(&outcome.result, on_host))
 }

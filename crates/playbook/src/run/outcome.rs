@@ -97,6 +97,24 @@ impl Outcome {
 /// What stands before a reason that the action has no words of its own for (ansible-core 2.19).
 pub(crate) const UNEXPECTED: &str = "Unexpected AnsibleActionFail error: ";
 
+/// How reasons begin that an action raises in place of a result: nothing stands before them
+/// (ansible-core 2.19).
+const RAISED: &[&str] = &[
+    "Invalid options for ",
+    "Unsupported parameters for (async_status)",
+    "No key/value pairs provided",
+    "name, host or hostname needs to be provided",
+    "one of the following is required: _raw_params, cmd",
+    "src (or content) and dest are required",
+    "src and dest are required",
+];
+
+/// The same of what modules say, too, when they refuse their arguments.
+const RAISED_HERE: &[&str] = &["Unsupported parameters for ", "missing required arguments: "];
+
+/// What an action says before its module has begun.
+const BEFORE: &[&str] = &["src (or content) is required", "dest is required"];
+
 /// One sentence on why a result is a failure, as ansible-core 2.19 begins it.
 pub(crate) fn why(result: &Dict, on_host: bool) -> String {
     let msg = result.get("msg").map(Value::to_text).unwrap_or_default();
@@ -109,9 +127,41 @@ pub(crate) fn why(result: &Dict, on_host: bool) -> String {
     if msg.starts_with("Task failed") {
         return msg;
     }
-    if msg.starts_with(UNEXPECTED) {
+    let begins = |with: &[&str]| with.iter().any(|start| msg.starts_with(start));
+    if msg.starts_with(UNEXPECTED) || begins(RAISED) || !on_host && begins(RAISED_HERE) {
         return format!("Task failed: {msg}");
     }
-    let kind = if on_host { "Module failed" } else { "Action failed" };
+    let kind =
+        if on_host && !BEFORE.contains(&msg.as_str()) { "Module failed" } else { "Action failed" };
     format!("Task failed: {kind}: {msg}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_says_who_gave_it_unless_it_was_raised() {
+        for (msg, on_host, said) in [
+            ("no such group", true, "Task failed: Module failed: no such group"),
+            ("could not find job", false, "Task failed: Action failed: could not find job"),
+            ("", true, "Task failed: Module failed."),
+            ("Task failed: late", true, "Task failed: late"),
+            ("Invalid options for fail: a", false, "Task failed: Invalid options for fail: a"),
+            ("src and dest are required", false, "Task failed: src and dest are required"),
+            (
+                "Unsupported parameters for (debug) module: a.",
+                false,
+                "Task failed: Unsupported parameters for (debug) module: a.",
+            ),
+            (
+                "Unsupported parameters for (file) module: a.",
+                true,
+                "Task failed: Module failed: Unsupported parameters for (file) module: a.",
+            ),
+            ("dest is required", true, "Task failed: Action failed: dest is required"),
+        ] {
+            assert_eq!(why(&failed(msg), on_host), said);
+        }
+    }
 }

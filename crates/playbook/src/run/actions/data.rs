@@ -179,7 +179,11 @@ impl Crew<'_> {
     pub(super) fn assert(&self, call: &Call<'_>) -> Dict {
         let text = |name: &str| call.args.get(name).filter(|value| !value.is_none()).cloned();
         let quiet = text("quiet").and_then(|value| value.as_boolean()).unwrap_or(false);
-        let that = call.args.get("that").cloned().unwrap_or_default();
+        let classic = call.context.world.dialect == Dialect::Core214;
+        let that = match call.args.get("that") {
+            None if !classic => return failed("missing required arguments: that"),
+            that => that.cloned().unwrap_or_default(),
+        };
         // A template that stands for a list: its elements are conditions, not values.
         let that = match that.as_str().filter(|text| that.is_lazy() && is_whole_template(text)) {
             Some(_) => match call.context.container(&that) {

@@ -112,7 +112,8 @@ impl Crew<'_> {
             _ => return failed("parameters are mutually exclusive: minutes|seconds"),
         };
         let seconds = match seconds {
-            Ok(seconds) => seconds,
+            // Ansible pauses for a second at least.
+            Ok(seconds) => seconds.map(|seconds| seconds.max(1.0)),
             Err(fault) => return failed(fault.what),
         };
         let prompt = call.args.get("prompt").map(Value::to_text);
@@ -124,7 +125,7 @@ impl Crew<'_> {
                     (None, seconds) => format!("Pausing for {} seconds", seconds as i64),
                 };
                 self.sink.event(Event::Said(text));
-                self.operator.sleep(Duration::from_secs_f64(seconds.clamp(0.0, 1e9))).await;
+                self.operator.sleep(Duration::from_secs_f64(seconds.min(1e9))).await;
                 put(&mut result, "delta", Value::Int(seconds as i64));
             }
             (None, prompt) => {
