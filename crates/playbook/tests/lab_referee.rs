@@ -446,6 +446,11 @@ fn plugins_in_python_give_and_fail_alike() {
 }
 
 #[test]
+fn arguments_are_refused_in_the_same_words() {
+    compare("refused.yml", &[PLAIN]);
+}
+
+#[test]
 fn names_of_handlers_and_roles_mean_the_same() {
     compare("names.yml", &[PLAIN]);
 }
@@ -633,6 +638,7 @@ fn tasks_that_are_sent_together_tell_and_leave_the_same() {
         "private.yml",
         "roles.yml",
         "sections.yml",
+        "refused.yml",
         "specs.yml",
         "tags.yml",
         "tries.yml",
