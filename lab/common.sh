@@ -13,7 +13,28 @@ repository=$PWD
 updraft=${UPDRAFT:-$repository/target/release/updraft}
 [ -x "$updraft" ] || { echo "there is no $updraft: run make build" >&2 && exit 1; }
 
+# Which process this is, so that no later one of the same id is taken for it.
+process() { [ ! -e "/proc/$1/stat" ] || echo "$1 since $(sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 20)"; }
+
+# A story that was killed could not clear away what it made, and its network would be taken for
+# every one after it.
+clear_after_killed() {
+  local past config
+  for past in "${TMPDIR:-/tmp}"/updraft-lab.*; do
+    [ -s "$past/owner" ] || continue
+    [ "$(process "$(cut -d ' ' -f 1 "$past/owner")")" != "$(cat "$past/owner")" ] || continue
+    echo "clearing away what a killed run left in $past" >&2
+    find "$past" -maxdepth 4 -name updraft.yaml | while read -r config; do
+      [ ! -d "${config%/*}/.updraft" ] || "$updraft" -C "${config%/*}" destroy --yes >&2 </dev/null
+    done
+    findmnt -rno TARGET | grep "^$past/" | sort -r | xargs -r umount
+    rm -rf "$past"
+  done
+}
+clear_after_killed
+
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/updraft-lab.XXXXXX")
+process $$ >"$scratch/owner"
 site=$scratch/hello
 last_claim=
 claim_started=0
@@ -178,5 +199,6 @@ clean_up() {
     "$updraft" -C "$site" destroy --yes >"$scratch/destroy.log" 2>&1 ||
       echo "destroy failed: $(tail -n 5 "$scratch/destroy.log")" >&2
   fi
+  rm -f "$scratch/owner"
   if [ "$code" = 0 ]; then rm -rf "$scratch"; else echo "left for a look: $scratch" >&2; fi
 }
