@@ -27,7 +27,7 @@ clear_after_killed() {
     find "$past" -maxdepth 4 -name updraft.yaml | while read -r config; do
       [ ! -d "${config%/*}/.updraft" ] || "$updraft" -C "${config%/*}" destroy --yes >&2 </dev/null
     done
-    findmnt -rno TARGET | grep "^$past/" | sort -r | xargs -r umount
+    findmnt -rno TARGET | awk -v under="$past/" 'index($0, under) == 1' | sort -r | xargs -r umount
     rm -rf "$past"
   done
 }
