@@ -349,13 +349,9 @@ pub fn targets(
                 .to_owned(),
         );
     }
-    if *config.host_pattern_mismatch == "warning" {
-        let parts = limit.into_iter().chain([pattern]).flat_map(|part| inventory.unmatched(part));
-        warnings.extend(
-            parts
-                .filter(|part| !part.starts_with('@'))
-                .map(|part| format!("Could not match supplied host pattern, ignoring: {part}")),
-        );
+    for part in limit.into_iter().chain([pattern]) {
+        let said = inventory.mismatches(part, &config.host_pattern_mismatch).map_err(broken)?;
+        warnings.extend(said);
     }
     Ok((hosts, warnings))
 }

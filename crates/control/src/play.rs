@@ -451,7 +451,7 @@ pub fn extra_vars(texts: &[String], vault: &Vault) -> Result<Dict, ControlError>
                 })?);
             }
             None => {
-                let fault = |what| LoadFault { at: None, what };
+                let fault = |what: String| LoadFault::bare(what);
                 let pairs = updraft_playbook::key_values(text)
                     .map_err(|what| ControlError::Playbook(fault(what).into()))?;
                 all.extend(pairs);

@@ -93,3 +93,12 @@ pub(crate) fn plain(error: &std::io::Error) -> String {
         None => text,
     }
 }
+
+/// An error of the operating system as Python writes it.
+pub(crate) fn numbered(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => format!("[Errno {number}] {}", plain(error)),
+        None if error.kind() == std::io::ErrorKind::TimedOut => "timed out".to_owned(),
+        None => plain(error),
+    }
+}

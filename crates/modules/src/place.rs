@@ -4,7 +4,7 @@
 
 use crate::context::Context;
 use crate::outcome::{Fault, OrFail, fail};
-use crate::process::Cmd;
+use crate::process::{Cmd, not_run};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use sha1::Digest as _;
 use std::fs::{self, File};
@@ -344,7 +344,7 @@ pub(crate) fn validate(
         .map_err(|error| fail!("cannot read the validate command `{command}`: {error}"))?;
     let words: Vec<_> = words.iter().map(|word| expand(word, ctx)).collect();
     let cmd = Cmd::argv(&words).ok_or_else(|| fail!("the validate command is empty"))?;
-    cmd.run(ctx).or_fail(format!("cannot run the validate command `{line}`"))
+    cmd.run(ctx).map_err(|error| not_run(cmd.shown(), &error))
 }
 
 /// Replaces a text file's content, with backup and validation as the editing modules have them.

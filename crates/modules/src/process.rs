@@ -5,7 +5,7 @@
 
 use crate::context::Context;
 use crate::discreet;
-use crate::outcome::{Fault, fail};
+use crate::outcome::{Fault, fail, numbered};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -17,6 +17,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
+use updraft_spec::CAUSE;
 
 /// A program to run.
 #[derive(Clone, Debug)]
@@ -311,9 +312,11 @@ impl Cmd {
 /// The fault of a program that could not be run, as Ansible's own modules tell it; `line` is what
 /// is shown of the command.
 pub(crate) fn not_run(line: String, error: &io::Error) -> Fault {
+    let program = crate::shlex::split(&line).ok().and_then(|words| words.into_iter().next());
+    let cause = format!("{}: b'{}'", numbered(error), program.unwrap_or_default());
     let fault = fail!("Error executing command.").with("cmd", line);
-    let fault = fault.with("stdout", "").with("stderr", "");
-    fault.with("rc", error.raw_os_error().unwrap_or(-1))
+    let fault = fault.with("stdout", "").with("stderr", "").with(CAUSE, cause);
+    fault.with("rc", error.raw_os_error().unwrap_or(257))
 }
 
 fn never_block(pipe: &impl AsFd) -> io::Result<()> {

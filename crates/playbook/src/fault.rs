@@ -11,15 +11,18 @@ pub struct LoadFault {
     pub at: Option<Origin>,
     /// One sentence, lowercase, no full stop.
     pub what: String,
+    /// What can be done about it.
+    pub help: Option<&'static str>,
 }
 
 impl LoadFault {
     pub(crate) fn at(at: Origin, what: impl Into<String>) -> Self {
-        Self { at: Some(at), what: what.into() }
+        Self { at: Some(at), what: what.into(), help: None }
     }
 
-    pub(crate) fn bare(what: impl Into<String>) -> Self {
-        Self { at: None, what: what.into() }
+    /// A fault of no place.
+    pub fn bare(what: impl Into<String>) -> Self {
+        Self { at: None, what: what.into(), help: None }
     }
 }
 
@@ -54,6 +57,15 @@ pub struct Cause {
     pub at: Option<Origin>,
     /// What can be done about it.
     pub help: Option<String>,
+    /// Is it told apart from what it caused, though it has no place of its own?
+    pub apart: bool,
+}
+
+impl Cause {
+    /// What went wrong at a place.
+    pub(crate) fn new(what: impl Into<String>, at: Option<Origin>) -> Self {
+        Self { what: what.into(), at, help: None, apart: false }
+    }
 }
 
 /// Everything that is wrong, found before anything was changed.

@@ -607,12 +607,19 @@ fn variables_of_roles_and_facts_are_seen_where_ansible_sees_them() {
 /// Unlike the stories above to the letter: these are the texts that people look for.
 #[test]
 fn failures_are_told_in_the_words_of_the_dialect() {
-    let root = tempfile::tempdir().unwrap();
-    let flags = Flags { dialect: Dialect::Core214, ..PLAIN };
-    let (ours, code) = ours("words_214.yml", root.path(), flags);
-    let (theirs, expected) = theirs("words_214.yml", root.path(), flags);
-    assert_eq!(ours, theirs);
-    assert_eq!(code, expected);
+    for (name, dialect) in
+        [("words_214.yml", Dialect::Core214), ("words_219.yml", Dialect::Core219)]
+    {
+        let root = tempfile::tempdir().unwrap();
+        let flags = Flags { dialect, ..PLAIN };
+        let (ours, code) = ours(name, root.path(), flags);
+        let (theirs, expected) = theirs(name, root.path(), flags);
+        for (at, (our, their)) in ours.lines().zip(theirs.lines()).enumerate() {
+            assert_eq!(our, their, "{name}, line {}", at + 1);
+        }
+        assert_eq!(ours, theirs, "{name}");
+        assert_eq!(code, expected, "{name}");
+    }
 }
 
 /// Hosts that are not this computer are sent several tasks at once. That is seen by nobody.

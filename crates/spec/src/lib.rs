@@ -257,6 +257,10 @@ pub const FILE_ARGS_COMMON: &[Arg] = &[
     arg("unsafe_writes", Kind::Bool).default(Preset::Bool(false)),
 ];
 
+/// What a result calls the reason behind its `msg`, an error of the operating system as Python
+/// writes it. It is for whoever tells people why a task failed, and no part of the result.
+pub const CAUSE: &str = "_updraft_cause";
+
 /// Every module there is, sorted by name.
 pub const KNOWN: &[ModuleSpec] = &[
     module("acl", files::ACL_ARGS).from("ansible.posix").checks(),

@@ -120,10 +120,9 @@ fn refresh(
         updraft_control::load_inventory(&sources, &settings, &extra_vars).map_err(|error| {
             match error {
                 ControlError::Playbook(faults) => faults,
-                other => updraft_control::Faults::from(updraft_control::LoadFault {
-                    at: None,
-                    what: other.to_string(),
-                }),
+                other => updraft_control::Faults::from(updraft_control::LoadFault::bare(
+                    other.to_string(),
+                )),
             }
         })
     })
@@ -349,7 +348,7 @@ fn no_playbook(file: &Utf8Path) -> Option<LoadFault> {
         Ok(found) if found.is_dir() => "does not appear to be a file",
         Ok(_) => return None,
     };
-    Some(LoadFault { at: None, what: format!("the playbook: {file} {what}") })
+    Some(LoadFault::bare(format!("the playbook: {file} {what}")))
 }
 
 /// The lines that the dialects read differently, as people read them.

@@ -87,7 +87,9 @@ pub(crate) struct Url {
 impl Url {
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         let bad = || fail!("cannot read the url {}", masked(text));
-        let (scheme, rest) = text.split_once("://").ok_or_else(bad)?;
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or_else(|| fail!("unknown url type: '{text}'").with("status", -1))?;
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
             "https" => true,

@@ -2,7 +2,7 @@
 
 use super::{Request, Response, Url, parse_head, resolve};
 use crate::context::Context;
-use crate::outcome::plain;
+use crate::outcome::{numbered, plain};
 use crate::place::Scratch;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -229,15 +229,6 @@ impl Connection<'_> {
             self.exactly(size, file)?;
             self.line()?;
         }
-    }
-}
-
-/// An error of the operating system as Python writes it.
-fn numbered(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => format!("[Errno {number}] {}", plain(error)),
-        None if error.kind() == io::ErrorKind::TimedOut => "timed out".to_owned(),
-        None => plain(error),
     }
 }
 

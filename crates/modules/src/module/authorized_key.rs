@@ -21,7 +21,11 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
                 "Either user must exist or you must provide full path to key file in check mode"
             ));
         }
-        (None, None) => return Err(fail!("Failed to lookup user {user}")),
+        (None, None) => {
+            return Err(fail!(
+                "Failed to lookup user {user}: \"getpwnam(): name not found: '{user}'\""
+            ));
+        }
     };
     if args.text("key").trim_start().starts_with("http") {
         return Err(fail!(

@@ -2,13 +2,14 @@
 
 use crate::args::Args;
 use crate::context::Context;
-use crate::outcome::{Done, Fault, Outcome, fail, plain};
+use crate::outcome::{Done, Fault, Outcome, fail, numbered};
 use crate::place;
-use crate::process::Cmd;
+use crate::process::{Cmd, not_run};
 use crate::shlex;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use updraft_spec::CAUSE;
 
 pub(crate) fn run(shell: bool, args: &Args, ctx: &Context) -> Done {
     let text = args.str("_raw_params").or_else(|| args.str("cmd"));
@@ -33,9 +34,11 @@ pub(crate) fn run(shell: bool, args: &Args, ctx: &Context) -> Done {
     };
     let dir = args.str("chdir").map(|dir| place::absolute(Path::new(dir)));
     if let Some(dir) = &dir
-        && !dir.is_dir()
+        && let Err(error) = enterable(dir)
     {
-        return Err(as_fault(blank("Unable to change directory before execution.")));
+        let cause = format!("{}: b'{}'", numbered(&error), dir.display());
+        let refused = blank("Unable to change directory before execution.");
+        return Err(as_fault(refused.with(CAUSE, cause)));
     }
     if let Some(skipped) = skip(args, dir.as_deref(), ctx, &blank) {
         return Ok(skipped);
@@ -73,14 +76,7 @@ pub(crate) fn run(shell: bool, args: &Args, ctx: &Context) -> Done {
         cmd = cmd.input(format!("{input}{newline}"));
     }
     let (start, began) = (ctx.stamp(), ctx.time.steady());
-    let ran = cmd.run(ctx).map_err(|error| {
-        let rc = error.raw_os_error().unwrap_or(257);
-        fail!("Error executing command: {}", plain(&error))
-            .with("cmd", cmd.line())
-            .with("rc", rc)
-            .with("stdout", "")
-            .with("stderr", "")
-    })?;
+    let ran = cmd.run(ctx).map_err(|error| not_run(cmd.shown(), &error))?;
     let took = ctx.time.steady().saturating_sub(began);
     let strip = args.flag("strip_empty_ends");
     let clean = |text: String| {
@@ -112,6 +108,14 @@ pub(crate) fn run(shell: bool, args: &Args, ctx: &Context) -> Done {
 }
 
 /// A result that counts as a failure.
+/// Can a program begin in this directory?
+fn enterable(dir: &Path) -> std::io::Result<()> {
+    if !std::fs::metadata(dir)?.is_dir() {
+        return Err(rustix::io::Errno::NOTDIR.into());
+    }
+    Ok(rustix::fs::access(dir, rustix::fs::Access::EXEC_OK)?)
+}
+
 fn as_fault(outcome: Outcome) -> Fault {
     let mut fields = outcome.0;
     let message = match fields.remove("msg") {

@@ -4,13 +4,14 @@ use crate::args::Args;
 use crate::attributes::{Attributes, Diff};
 use crate::context::Context;
 use crate::module::stat::seconds;
-use crate::outcome::{Done, Fault, OrFail, Outcome, fail, plain};
+use crate::outcome::{Done, Fault, OrFail, Outcome, fail, numbered};
 use crate::place::{self, Moment};
 use serde_json::{Value, json};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use updraft_spec::CAUSE;
 
 /// What a path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,9 +154,7 @@ impl Job<'_> {
             } else {
                 match fs::remove_file(&self.path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(
-                            fail!("Unlinking failed: {}", plain(&error)).with("path", self.shown())
-                        );
+                        return Err(self.refused("Unlinking failed.", &error));
                     }
                     _ => {}
                 }
@@ -223,8 +222,8 @@ impl Job<'_> {
                 Err(error) => {
                     let shown = current.display();
                     return Err(fail!(
-                        "There was an issue creating {shown} as requested: {}",
-                        plain(&error)
+                        "There was an issue creating {shown} as requested: {}: b'{shown}'",
+                        numbered(&error)
                     )
                     .with("path", self.shown()));
                 }
@@ -406,6 +405,13 @@ impl Job<'_> {
             .with("diff", diff.into_value()))
     }
 
+    /// What the operating system refused about the path.
+    fn refused(&self, what: &str, error: &io::Error) -> Fault {
+        fail!("{what}")
+            .with("path", self.shown())
+            .with(CAUSE, format!("{}: b'{}'", numbered(error), self.shown()))
+    }
+
     /// Makes a link at the path, in one move if something is there already.
     fn place(
         &self,
@@ -415,7 +421,7 @@ impl Job<'_> {
     ) -> Result<(), Fault> {
         if now == State::Absent {
             return make(&self.path).map_err(|error| {
-                fail!("Error while {doing}: {}", plain(&error)).with("path", self.shown())
+                fail!("Error while {doing}: {}", numbered(&error)).with("path", self.shown())
             });
         }
         let replaced = (|| {
@@ -433,7 +439,7 @@ impl Job<'_> {
             moved
         })();
         replaced.map_err(|error| {
-            fail!("Error while replacing: {}", plain(&error)).with("path", self.shown())
+            fail!("Error while replacing: {}", numbered(&error)).with("path", self.shown())
         })
     }
 
@@ -444,9 +450,8 @@ impl Job<'_> {
             if self.ctx.check {
                 return Ok(outcome(true));
             }
-            fs::File::create(&self.path).map_err(|error| {
-                fail!("Error, could not touch target: {}", plain(&error)).with("path", self.shown())
-            })?;
+            fs::File::create(&self.path)
+                .map_err(|error| self.refused("Error, could not touch target.", &error))?;
         }
         let mut diff = self.diff("touch", now);
         let dressed = self.dress(&self.path, &mut diff);

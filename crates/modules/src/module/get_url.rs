@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
+    let url = args.text("url");
+    http::Url::parse(url).map_err(|fault| fault.with("url", http::masked(url)))?;
     fetch(args, ctx).map_err(|mut fault| {
         for (key, value) in
             [("dest", args.text("dest").to_owned()), ("url", http::masked(args.text("url")))]

@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
         if !ctx.check {
             let words = crate::shlex::split(params)
                 .map_err(|error| fail!("cannot read params: {error}"))?;
-            let cmd = Cmd::new("modprobe");
+            let cmd = Cmd::new(ctx.required("modprobe")?);
             let cmd = if present { cmd.arg(name).args(words) } else { cmd.args(["-r", name]) };
             let ran = cmd.plain_locale().run(ctx).or_fail("cannot run modprobe")?;
             if !ran.success() {

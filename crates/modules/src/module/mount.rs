@@ -216,7 +216,7 @@ impl Task<'_> {
 }
 
 fn said(ran: &Ran) -> String {
-    format!("{}{}", ran.out(), ran.err()).trim().to_owned()
+    format!("{}{}", ran.out(), ran.err())
 }
 
 /// What is mounted on a directory.

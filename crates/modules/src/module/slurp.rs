@@ -2,18 +2,22 @@
 
 use crate::args::Args;
 use crate::context::Context;
-use crate::outcome::{Done, Outcome, fail, plain};
+use crate::outcome::{Done, Outcome, fail, numbered, plain};
 use std::path::Path;
+use updraft_spec::CAUSE;
 
 pub(crate) fn run(args: &Args, _ctx: &Context) -> Done {
     let source = args.text("src");
-    let bytes = std::fs::read(source).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => fail!("File not found: {source}"),
-        std::io::ErrorKind::PermissionDenied => fail!("File is not readable: {source}"),
-        _ if Path::new(source).is_dir() => {
-            fail!("Source is a directory and must be a file: {source}")
-        }
-        _ => fail!("Unable to slurp file: {}", plain(&error)),
+    let bytes = std::fs::read(source).map_err(|error| {
+        let fault = match error.kind() {
+            std::io::ErrorKind::NotFound => fail!("File not found: {source}"),
+            std::io::ErrorKind::PermissionDenied => fail!("File is not readable: {source}"),
+            _ if Path::new(source).is_dir() => {
+                fail!("Source is a directory and must be a file: {source}")
+            }
+            _ => return fail!("Unable to slurp file: {}", plain(&error)),
+        };
+        fault.with(CAUSE, format!("{}: '{source}'", numbered(&error)))
     })?;
     Ok(Outcome::changed(false)
         .with("content", base64(&bytes))

@@ -82,8 +82,7 @@ impl Job<'_> {
     fn unit(&mut self, unit: &str, mut outcome: Outcome) -> Done {
         let seen = self.look(unit)?;
         outcome = outcome.with("status", seen.status.clone());
-        let missing =
-            || fail!("Could not find the requested service {unit}: host").with("name", unit);
+        let missing = || fail!("Could not find the requested service {unit}: host");
         if let Some(wanted) = self.args.maybe("masked")
             && wanted != seen.masked
         {

@@ -2,7 +2,7 @@
 
 use crate::args::Args;
 use crate::context::Context;
-use crate::outcome::{Done, OrFail, Outcome, fail};
+use crate::outcome::{Done, OrFail, Outcome, fail, numbered};
 use crate::place;
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -28,7 +28,8 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
         };
         match made {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            made => break made.map(|()| path).or_fail(&what)?,
+            Err(error) => return Err(fail!("{}: '{}'", numbered(&error), path.display())),
+            Ok(()) => break path,
         }
     };
     Ok(Outcome::changed(true).with("path", path.display().to_string()))

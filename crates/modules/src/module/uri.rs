@@ -26,6 +26,7 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
             return Ok(Outcome::changed(false).with("stdout", said));
         }
     }
+    http::Url::parse(url).map_err(|fault| fault.with("url", http::masked(url)))?;
     let mut request = get_url::request(args, url, ctx)?;
     request.method = method;
     let (body, kind) = body(args)?;

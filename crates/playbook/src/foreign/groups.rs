@@ -1,8 +1,10 @@
 //! Groups of actions, which `module_defaults` may name: `group/NAME`, or
 //! `group/NAMESPACE.COLLECTION.NAME`.
 
+use super::routing::Routes;
 use super::{Modules, REDIRECTS, Step};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The collection of what belongs to none.
 const BUILTIN: &str = "ansible.builtin";
@@ -35,24 +37,34 @@ impl Modules {
         self.group_holds(group, action, &mut BTreeSet::new())
     }
 
-    fn group_holds(&self, group: &str, action: &str, seen: &mut BTreeSet<String>) -> bool {
-        let full = match group.matches('.').count() {
-            0 => format!("{BUILTIN}.{group}"),
-            _ => group.to_owned(),
+    /// Is there such a group? The ones that come with Ansible are known where it is installed;
+    /// elsewhere there may be any.
+    pub(crate) fn has_group(&self, group: &str) -> bool {
+        let full = full_group(group);
+        let Some((collection, name)) = full.rsplit_once('.') else { return false };
+        if collection == BUILTIN && self.core().is_none() {
+            return true;
+        }
+        let Some(routes) = self.groups_of(collection) else { return false };
+        routes.groups.contains_key(&full) || routes.groups.contains_key(name)
+    }
+
+    /// What a collection says of its groups; nothing where it is not installed.
+    fn groups_of(&self, collection: &str) -> Option<Arc<Routes>> {
+        let file = match collection {
+            BUILTIN => self.core()?.package.join("config/ansible_builtin_runtime.yml"),
+            _ => self.collection(collection)?.join("meta/runtime.yml"),
         };
+        Some(self.routes(&file))
+    }
+
+    fn group_holds(&self, group: &str, action: &str, seen: &mut BTreeSet<String>) -> bool {
+        let full = full_group(group);
         let Some((collection, name)) = full.rsplit_once('.') else { return false };
         if !seen.insert(full.clone()) {
             return false;
         }
-        let file = match (collection, self.core()) {
-            (BUILTIN, Some(core)) => core.package.join("config/ansible_builtin_runtime.yml"),
-            (BUILTIN, None) => return false,
-            _ => match self.collection(collection) {
-                Some(place) => place.join("meta/runtime.yml"),
-                None => return false,
-            },
-        };
-        let routes = self.routes(&file);
+        let Some(routes) = self.groups_of(collection) else { return false };
         let Some(found) = routes.groups.get(&full).or_else(|| routes.groups.get(name)) else {
             return false;
         };
@@ -62,5 +74,13 @@ impl Modules {
         };
         found.actions.iter().any(|word| self.full_name(&whole(word)) == action)
             || found.more.iter().any(|more| self.group_holds(&whole(more), action, seen))
+    }
+}
+
+/// The name of a group with its collection's.
+fn full_group(group: &str) -> String {
+    match group.contains('.') {
+        true => group.to_owned(),
+        false => format!("{BUILTIN}.{group}"),
     }
 }

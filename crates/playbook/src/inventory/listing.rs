@@ -290,16 +290,19 @@ impl<'a> Listing<'a> {
     /// shows it.
     fn opened(&self, value: &Value) -> Result<Value, LoadFault> {
         Ok(match value {
-            Value::Lazy(lazy) => match &**lazy {
-                Lazy::Vaulted(vaulted) => {
-                    let opened = self.vault.value(&vaulted.text);
-                    let at = vaulted.origin.clone();
-                    Value::from(
-                        &*opened.map_err(|error| LoadFault { at, what: error.to_string() })?,
-                    )
+            Value::Lazy(lazy) => {
+                match &**lazy {
+                    Lazy::Vaulted(vaulted) => {
+                        let opened = self.vault.value(&vaulted.text);
+                        let at = vaulted.origin.clone();
+                        Value::from(&*opened.map_err(|error| LoadFault {
+                            at,
+                            ..LoadFault::bare(error.to_string())
+                        })?)
+                    }
+                    _ => self.opened(&value.as_written())?,
                 }
-                _ => self.opened(&value.as_written())?,
-            },
+            }
             Value::List(items) => {
                 let items: Result<_, _> = items.iter().map(|item| self.opened(item)).collect();
                 Value::List(Arc::new(items?))

@@ -49,7 +49,7 @@ impl Inventory {
     }
 
     /// The parts of a pattern that mean nothing here.
-    pub fn unmatched(&self, pattern: &str) -> Vec<String> {
+    fn unmatched(&self, pattern: &str) -> Vec<String> {
         let parts = split(pattern).into_iter().map(|part| {
             let name = part.trim_start_matches(['!', '&']);
             subscript(name).0.to_owned()
@@ -60,6 +60,25 @@ impl Inventory {
                 !group && self.named(name).is_ok_and(|hosts| hosts.is_empty())
             })
             .collect()
+    }
+
+    /// What is to be said of the parts of a pattern that mean nothing here, as the option
+    /// `host_pattern_mismatch` has it: `warning`, `error` or `ignore`.
+    ///
+    /// # Errors
+    /// With the sentence, where that is an error.
+    pub fn mismatches(&self, pattern: &str, how: &str) -> Result<Vec<String>, String> {
+        let said: Vec<String> = self
+            .unmatched(pattern)
+            .into_iter()
+            .filter(|part| part != "all" && !part.starts_with('@') && !is_localhost(part))
+            .map(|part| format!("Could not match supplied host pattern, ignoring: {part}"))
+            .collect();
+        match (how, said.first()) {
+            ("warning", _) => Ok(said),
+            ("error", Some(first)) => Err(first.clone()),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Those of `hosts` that a limit leaves: a pattern, or `@file` with one on each line. A limit

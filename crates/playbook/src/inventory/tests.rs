@@ -123,6 +123,19 @@ fn patterns_mean_what_they_mean_to_ansible() {
 }
 
 #[test]
+fn what_matches_nothing_is_told_or_refused_or_let_be() {
+    let inventory = inventory();
+    let told = "Could not match supplied host pattern, ignoring: nope";
+    for (pattern, said) in
+        [("web:!nope", vec![told]), ("nope[0]", vec![told]), ("all:localhost:web?", vec![])]
+    {
+        assert_eq!(inventory.mismatches(pattern, "warning").unwrap(), said, "{pattern}");
+        assert_eq!(inventory.mismatches(pattern, "error").err().as_deref(), said.first().copied());
+        assert!(inventory.mismatches(pattern, "ignore").unwrap().is_empty());
+    }
+}
+
+#[test]
 fn nearer_groups_win_and_equals_go_by_name() {
     let mut inventory = Inventory::default();
     let text = "[b]\nh\n[a]\nh\n[p:children]\na\n[p:vars]\nx=p\ny=p\n[a:vars]\nx=a\nz=a\n[b:vars]\nz=b\ny=b\n";

@@ -7,7 +7,12 @@ use crate::yaml::Origin;
 /// A fault as Ansible prints it: with its place and the lines it stands in.
 pub fn fault_text(fault: &LoadFault) -> String {
     let place = fault.at.as_ref().map(origin_text).unwrap_or_default();
-    format!("[ERROR]: {}\n{place}", fault.what)
+    match fault.help {
+        Some(help) => {
+            format!("[ERROR]: {}\n{}\n\n\n{help}\n", fault.what, place.trim_end_matches('\n'))
+        }
+        None => format!("[ERROR]: {}\n{place}", fault.what),
+    }
 }
 
 /// The same for what is only a warning, without the word.
@@ -29,8 +34,9 @@ pub(super) fn chain_text(why: &str, origin: Option<&Origin>, causes: &[Cause]) -
     let mut groups: Vec<&Cause> = Vec::new();
     for cause in causes {
         let joined = groups.last().is_some_and(|last| {
-            (cause.at.is_none() && cause.help.is_none())
-                || (cause.at == last.at && cause.help == last.help)
+            !cause.apart
+                && ((cause.at.is_none() && cause.help.is_none())
+                    || (cause.at == last.at && cause.help == last.help))
         });
         if !joined {
             groups.push(cause);
@@ -63,7 +69,7 @@ pub(super) fn chain_text(why: &str, origin: Option<&Origin>, causes: &[Cause]) -
                 }
             }
             (None, Some(help)) => text.push_str(&format!(" {help}\n")),
-            (None, None) => text.push('\n'),
+            (None, None) => text.push_str("\n\n"),
         }
     }
     text
@@ -126,7 +132,8 @@ pub(super) fn excerpt(origin: &Origin) -> String {
     let digits = last.to_string().len();
     let mut out = String::new();
     for (index, line) in text.lines().enumerate().take(last).skip(first - 1) {
-        let line = format!("{:>digits$} {line}", index + 1);
+        let gap = if line.is_empty() { "" } else { " " };
+        let line = format!("{:>digits$}{gap}{line}", index + 1);
         if line.chars().count() > WIDTH {
             out.extend(line.chars().take(WIDTH - 3));
             out.push_str("...\n");

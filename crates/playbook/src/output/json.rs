@@ -33,7 +33,7 @@ impl Event {
             }
             Self::Skipped { at, result } => of("skipped", at, result),
             Self::Failed { at, result, why, origin, causes, variables, ignored } => {
-                let whole = Cause { what: why.clone(), at: origin.clone(), help: None };
+                let whole = Cause::new(why, origin.clone());
                 let causes = if causes.is_empty() { std::slice::from_ref(&whole) } else { causes };
                 with(
                     of("failed", at, result),
@@ -46,7 +46,7 @@ impl Event {
                 )
             }
             Self::Unreachable { at, result, why, origin, ignored } => {
-                let whole = Cause { what: why.clone(), at: origin.clone(), help: None };
+                let whole = Cause::new(why, origin.clone());
                 with(
                     of("unreachable", at, result),
                     [
@@ -81,7 +81,7 @@ impl Event {
 impl LoadFault {
     /// For programs: what is wrong, where, and the lines it stands in.
     pub fn to_json(&self) -> Json {
-        let told = json!({"event": "fault", "what": self.what});
+        let told = json!({"event": "fault", "what": self.what, "help": self.help});
         with(told, self.at.iter().flat_map(place))
     }
 }

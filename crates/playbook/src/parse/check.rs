@@ -36,6 +36,23 @@ impl Reader<'_> {
         vars.values().for_each(|value| self.check_value(value, &item.at));
     }
 
+    /// Groups of actions that nobody knows.
+    fn check_groups(&mut self, module_defaults: &[Value]) {
+        for (key, _) in module_defaults.iter().filter_map(Value::as_dict).flatten() {
+            let word = key.to_json_key();
+            let Some(group) = word.strip_prefix("group/") else { continue };
+            if !self.loader.modules.has_group(group) {
+                let fault = LoadFault::bare(format!(
+                    "Error loading module_defaults: could not resolve the module_defaults group {group}"
+                ));
+                // What the play says comes down to its tasks.
+                if !self.faults.contains(&fault) {
+                    self.faults.push(fault);
+                }
+            }
+        }
+    }
+
     /// Templates among the keywords.
     pub(crate) fn check_common(&mut self, common: &Common, item: &Yaml) {
         let single = [
@@ -53,6 +70,7 @@ impl Reader<'_> {
             self.check_value(value, &item.at);
         }
         self.check_conditions(&common.when, &item.at);
+        self.check_groups(&common.module_defaults);
         let method = common.become_method.as_ref().filter(|method| !method.is_lazy());
         if let Some(method) = method.filter(|method| {
             !matches!(

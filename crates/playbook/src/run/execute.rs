@@ -236,6 +236,7 @@ impl<'r> Crew<'r> {
         };
         let hidden = told.outcome.result.shift_remove(NO_LOG).is_some_and(|hide| hide.is_true());
         told.no_log = no_log || hidden;
+        self.put_cause(task, &mut told.outcome);
         if told.outcome.ended == Ended::Failed {
             self.put_verdict(task, &mut told.outcome);
             self.put_missing(task, &mut told.outcome);
@@ -320,7 +321,7 @@ impl<'r> Crew<'r> {
         if *self.shared.world.config.deprecation_warnings {
             let what = "Conditionals should not be surrounded by templating delimiters such as {{ }} or {% %}. This feature will be removed from ansible-core version 2.23.";
             let at = found.first().and_then(|template| template.origin()).cloned();
-            self.sink.event(Event::Deprecated(LoadFault { at, what: what.to_owned() }));
+            self.sink.event(Event::Deprecated(LoadFault { at, ..LoadFault::bare(what) }));
         }
     }
 

@@ -194,7 +194,7 @@ fn causes(task: &Task, during: While<'_>, fault: &Fault) -> Vec<Cause> {
     let mut causes: Vec<Cause> = Vec::with_capacity(list.len());
     for (text, at, help) in list.into_iter().rev() {
         what.insert_str(0, &text);
-        causes.push(Cause { what: what.clone(), at, help });
+        causes.push(Cause { help, ..Cause::new(&what, at) });
     }
     causes.reverse();
     causes

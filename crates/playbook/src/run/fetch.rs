@@ -138,6 +138,7 @@ impl Crew<'_> {
         }
         if flag(&slurped, "failed") {
             let msg = slurped.get("msg").map(Value::to_text).unwrap_or_default();
+            slurped.shift_remove(updraft_spec::CAUSE);
             let mut result = if must { slurped } else { done(false) };
             if msg.contains("not found") {
                 let why = "the remote file does not exist, not transferring, ignored";

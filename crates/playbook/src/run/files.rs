@@ -114,8 +114,19 @@ impl Crew<'_> {
         Ok((rendered, args))
     }
 
-    /// Has a file written on the host.
-    pub(super) async fn deliver(&self, call: &Call<'_>, content: &Content, mut args: Dict) -> Dict {
+    /// Has a file written on the host. Of a failure is told, too, what was to be there.
+    pub(super) async fn deliver(&self, call: &Call<'_>, content: &Content, args: Dict) -> Dict {
+        let mut result = self.write(call, content, args).await;
+        if flag(&result, "failed")
+            && !flag(&result, "unreachable")
+            && let Ok(sums) = content.checksums()
+        {
+            result.entry(Key::str("checksum")).or_insert_with(|| Value::from(sums.sha1));
+        }
+        result
+    }
+
+    async fn write(&self, call: &Call<'_>, content: &Content, mut args: Dict) -> Dict {
         if let Some(text) = content.inline() {
             put(&mut args, "content", Value::str(text));
             if call.check {

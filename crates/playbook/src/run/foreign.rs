@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use updraft_base::Digest;
 use updraft_remote::Session;
+use updraft_spec::CAUSE;
 use updraft_wire::{
     ForeignModule, ForeignOutput, ForeignStyle, Job, ModuleRequest, PYTHONS, Put, Request, Response,
 };
@@ -354,6 +355,8 @@ fn tidy(result: &mut Map<String, Json>) {
                     "msg".to_owned(),
                     Json::from(format!("Task failed: Module failed: {text}")),
                 );
+            } else if let Some(behind) = behind(other) {
+                result.insert(CAUSE.to_owned(), Json::from(behind));
             }
             other.pointer("/event/formatted_traceback").and_then(Json::as_str).map(str::to_owned)
         }
@@ -365,6 +368,19 @@ fn tidy(result: &mut Map<String, Json>) {
 /// The text of a warning, a deprecation or an error.
 fn message(summary: &Json) -> Option<String> {
     summary.pointer("/event/msg").and_then(Json::as_str).map(str::to_owned)
+}
+
+/// What an error says of the ones that caused it, from the outside in.
+fn behind(summary: &Json) -> Option<String> {
+    let mut said: Vec<String> = Vec::new();
+    let mut event = summary.get("event")?;
+    while let Some(chain) = event.get("chain").filter(|chain| chain["follow"] != false) {
+        let Some(inner) = chain.get("event") else { break };
+        let text = inner.get("msg").and_then(Json::as_str).unwrap_or_default();
+        said.push(text.trim_end_matches('.').to_owned());
+        event = inner;
+    }
+    (!said.is_empty()).then(|| said.join(": "))
 }
 
 #[cfg(test)]

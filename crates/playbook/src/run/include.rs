@@ -129,7 +129,7 @@ impl Batch<'_> {
                 }
                 Err(IncludeFault::Host(what)) => {
                     missing = true;
-                    self.include_failed(task, &what, &hosts);
+                    self.include_failed(task, asked, &what, &hosts);
                 }
                 Err(IncludeFault::Run(broken)) => {
                     self.broken = self.broken.take().or(Some(broken));
@@ -140,7 +140,7 @@ impl Batch<'_> {
         (loaded, missing)
     }
 
-    fn include_failed(&mut self, task: &Arc<Task>, what: &str, hosts: &[usize]) {
+    fn include_failed(&mut self, task: &Arc<Task>, asked: &Asked, what: &str, hosts: &[usize]) {
         self.crew.sink.event(Event::Fault(LoadFault::at(task.origin.clone(), what)));
         for index in hosts {
             let mut result = Dict::new();
@@ -150,6 +150,9 @@ impl Batch<'_> {
                 }
                 Dialect::Core219 => {
                     result.insert(Key::str("changed"), Value::Bool(false));
+                    if matches!(task.action, Action::IncludeTasks { .. }) {
+                        result.insert(Key::str("include"), Value::str(&asked.what));
+                    }
                     None
                 }
             };

@@ -2,7 +2,7 @@
 
 use super::execute::Crew;
 use super::failure::not_become;
-use super::outcome::{Outcome, flag, put};
+use super::outcome::{Ended, Outcome, flag, put};
 use super::remote::NOT_BECOME;
 use super::vars::TaskScope;
 use crate::fault::Cause;
@@ -10,6 +10,7 @@ use crate::output::NO_TRACEBACK;
 use crate::parse::tree::Task;
 use crate::template::Dialect;
 use crate::value::{Dict, Key, Value};
+use updraft_spec::CAUSE;
 
 impl Crew<'_> {
     /// The scope in which `changed_when`, `failed_when` and `until` see the result.
@@ -34,7 +35,7 @@ impl Crew<'_> {
             None => "Task failed: Action failed: Unknown error.".to_owned(),
         };
         result.entry(Key::str("msg")).or_insert_with(|| Value::str(&what));
-        outcome.causes = vec![Cause { what, at: Some(task.origin.clone()), help: None }];
+        outcome.causes = vec![Cause::new(what, Some(task.origin.clone()))];
     }
 
     /// Notes that it is no module that says that a file of this side is nowhere.
@@ -44,8 +45,28 @@ impl Crew<'_> {
             && told.starts_with("Could not find or access '")
             && told.contains(" on the Ansible Controller.");
         if tells && outcome.causes.is_empty() && self.shared.world.dialect == Dialect::Core219 {
-            let at = Some(task.origin.clone());
-            outcome.causes = vec![Cause { what: format!("Task failed: {told}"), at, help: None }];
+            let why = Cause::new(format!("Task failed: {told}"), Some(task.origin.clone()));
+            outcome.causes = vec![why, Cause { apart: true, ..Cause::new(told, None) }];
+        }
+    }
+
+    /// Takes the reason behind a failure out of the result, for whoever is told of it. 2.14 has it
+    /// in the message.
+    pub(super) fn put_cause(&self, task: &Task, outcome: &mut Outcome) {
+        let Some(cause) = outcome.result.shift_remove(CAUSE).map(|cause| cause.to_text()) else {
+            return;
+        };
+        let told = outcome.result.get("msg").map(Value::to_text).unwrap_or_default();
+        let whole = format!("{}: {cause}", told.trim_end_matches('.'));
+        if self.shared.world.dialect == Dialect::Core214 {
+            if told == "Error executing command." {
+                put(&mut outcome.result, "msg", Value::from(cause));
+            } else if told.ends_with('.') {
+                put(&mut outcome.result, "msg", Value::from(whole));
+            }
+        } else if outcome.ended == Ended::Failed && outcome.causes.is_empty() {
+            let what = format!("Task failed: Module failed: {whole}");
+            outcome.causes = vec![Cause::new(what, Some(task.origin.clone()))];
         }
     }
 

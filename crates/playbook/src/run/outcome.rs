@@ -104,16 +104,20 @@ const RAISED: &[&str] = &[
     "Unsupported parameters for (async_status)",
     "No key/value pairs provided",
     "name, host or hostname needs to be provided",
-    "one of the following is required: _raw_params, cmd",
     "src (or content) and dest are required",
     "src and dest are required",
 ];
 
 /// The same of what modules say, too, when they refuse their arguments.
-const RAISED_HERE: &[&str] = &["Unsupported parameters for ", "missing required arguments: "];
+const RAISED_HERE: &[&str] = &[
+    "Unsupported parameters for ",
+    "missing required arguments: ",
+    "one of the following is required: _raw_params, cmd",
+];
 
 /// What an action says before its module has begun.
-const BEFORE: &[&str] = &["src (or content) is required", "dest is required"];
+const BEFORE: &[&str] =
+    &["src (or content) is required", "dest is required", "can not use content with a dir as dest"];
 
 /// One sentence on why a result is a failure, as ansible-core 2.19 begins it.
 pub(crate) fn why(result: &Dict, on_host: bool) -> String {

@@ -206,6 +206,10 @@ impl Runner<'_> {
         };
         let mut hosts = {
             let inventory = self.shared.inventory();
+            let how = &self.shared.world.config.host_pattern_mismatch;
+            for said in inventory.mismatches(&pattern, how).map_err(here)? {
+                self.sink.event(Event::Warning(said));
+            }
             let mut hosts =
                 hosts_of(&pattern, &inventory, self.options.limit.as_deref()).map_err(here)?;
             // A limit cannot take this computer away from a play that is only for it.

@@ -67,6 +67,8 @@ fn is_over(file: &str, text: &str, at: &Origin) -> bool {
 fn read(file: &str, text: &str) -> Result<Parsed, LoadFault> {
     let mut builder = Builder {
         file: Arc::from(file),
+        text,
+        lines: Vec::new(),
         parser: Parser::new_from_str(text),
         anchors: HashMap::new(),
         warnings: Vec::new(),
@@ -88,11 +90,22 @@ fn read(file: &str, text: &str) -> Result<Parsed, LoadFault> {
 /// How the sentence begins that something is no YAML; people look for it.
 const NO_YAML: &str = "YAML parsing failed";
 
+/// A fault as libyaml tells it: a sentence.
+fn sentence(info: &str) -> String {
+    let mut letters = info.chars();
+    let first = letters.next().map(|c| c.to_ascii_uppercase());
+    let dot = if info.ends_with('.') { "" } else { "." };
+    first.into_iter().chain(letters).collect::<String>() + dot
+}
+
 /// What libyaml says of something that follows a document and begins no other one.
 const NO_DOCUMENT: &str = "Did not find expected <document start>.";
 
 struct Builder<'a> {
     file: Arc<str>,
+    text: &'a str,
+    /// The lines of the text, once a fault or a block of text asks for them.
+    lines: Vec<&'a str>,
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
     anchors: HashMap<usize, (Node, usize)>,
     warnings: Vec<LoadFault>,
@@ -105,8 +118,17 @@ impl<'a> Builder<'a> {
         match self.parser.next_event() {
             Some(Ok(pair)) => Ok(pair),
             Some(Err(error)) => {
-                let at = self.origin(error.marker().line(), error.marker().col());
-                Err(LoadFault::at(at, format!("{NO_YAML}: {}", error.info())))
+                let mut at = self.origin(error.marker().line(), error.marker().col());
+                let guess = super::guess::guess(self.line(at.line));
+                if let Some(column) = guess.as_ref().and_then(|guess| guess.column) {
+                    at.column = column;
+                }
+                let what = match &guess {
+                    Some(guess) => guess.what.to_owned(),
+                    None => sentence(error.info()),
+                };
+                let help = guess.and_then(|guess| guess.help);
+                Err(LoadFault { help, ..LoadFault::at(at, format!("{NO_YAML}: {what}")) })
             }
             None => Ok((Event::StreamEnd, Span::default())),
         }
@@ -119,6 +141,34 @@ impl<'a> Builder<'a> {
             line: number(line.max(1)),
             column: number(column + 1),
         }
+    }
+
+    /// The line of this number, counted from one; nothing where there is none.
+    fn line(&mut self, number: u32) -> &'a str {
+        if self.lines.is_empty() {
+            self.lines = self.text.lines().collect();
+        }
+        self.lines.get(number as usize - 1).copied().unwrap_or_default()
+    }
+
+    /// Where the sign of a block of text stands, `|` or `>`, whose text begins at this place: the
+    /// place of the value, as Ansible has it.
+    fn sign(&mut self, mut at: Origin) -> Origin {
+        for line in (1..at.line).rev() {
+            let text = self.line(line);
+            if text.trim().is_empty() {
+                continue;
+            }
+            let before_comment = text.rfind(" #").map_or(text, |end| &text[..end]);
+            let modifiers = |c: char| matches!(c, '+' | '-' | '1'..='9');
+            let sign = before_comment.trim_end().trim_end_matches(modifiers);
+            if let Some(before) = sign.strip_suffix(['|', '>']) {
+                at.line = line;
+                at.column = u32::try_from(before.chars().count() + 1).unwrap_or(u32::MAX);
+            }
+            break;
+        }
+        at
     }
 
     /// Where a node begins. saphyr gives a tagged node no place of its own; then the last place
@@ -159,6 +209,10 @@ impl<'a> Builder<'a> {
                 return Ok(node);
             }
             Event::Scalar(text, style, anchor, tag) => {
+                let at = match style {
+                    ScalarStyle::Literal | ScalarStyle::Folded => self.sign(at),
+                    _ => at,
+                };
                 let value = scalar(&text, style, tag.as_deref(), &at)?;
                 (anchor, Node { at, kind: Kind::Scalar(value) })
             }

@@ -8,6 +8,7 @@
 //! Never here: templates, meaning of keys.
 
 mod build;
+mod guess;
 mod lenient;
 mod overlay;
 mod resolve;

@@ -8,7 +8,7 @@ mod status;
 use crate::args::Args;
 use crate::context::Context;
 use crate::module::get_url;
-use crate::outcome::{Done, Fault, OrFail, Outcome, fail};
+use crate::outcome::{Done, Fault, OrFail, Outcome, fail, plain};
 use crate::place::Scratch;
 use crate::process::{Cmd, Ran};
 use serde_json::{Map, Value, json};
@@ -389,11 +389,10 @@ impl Apt<'_> {
             let unknown = err
                 .lines()
                 .find_map(|line| line.strip_prefix("E: Unable to locate package ").map(str::trim));
-            let message = match unknown {
-                Some(name) => format!("No package matching '{name}' is available"),
-                None => format!("'apt-get {}' failed: {err}", words.join(" ")),
-            };
-            return Err(Fault::new(message)
+            if let Some(name) = unknown {
+                return Err(fail!("No package matching '{name}' is available"));
+            }
+            return Err(fail!("'apt-get {}' failed: {err}", words.join(" "))
                 .with("stdout", out)
                 .with("stderr", err)
                 .with("rc", ran.code));
@@ -487,6 +486,13 @@ impl Apt<'_> {
                 fetched.push(kept);
             }
             let file = &file;
+            if let Err(error) = std::fs::metadata(file) {
+                let number = error.raw_os_error().unwrap_or_default();
+                return Err(fail!(
+                    "Unable to install package: E:Could not open file {file} - open ({number}: {})",
+                    plain(&error)
+                ));
+            }
             let cmd = Cmd::new("dpkg-deb")
                 .args(["--showformat=${Package}\\n${Version}\\n${Architecture}\\n", "--show"])
                 .arg(file);

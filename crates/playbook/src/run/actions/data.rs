@@ -149,7 +149,7 @@ impl Crew<'_> {
     /// Names of variables that mean something else are warned of.
     fn warn_of_names(&self, call: &Call<'_>, vars: &Dict) {
         for what in vars.keys().filter_map(Key::as_str).filter_map(reserved) {
-            let fault = LoadFault { at: Some(call.task.origin.clone()), what };
+            let fault = LoadFault::at(call.task.origin.clone(), what);
             self.sink.event(Event::Warning(warning_text(&fault)));
         }
     }
