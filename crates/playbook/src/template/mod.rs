@@ -32,6 +32,7 @@ mod parse;
 mod pattern;
 mod printf;
 mod probes;
+mod signatures;
 mod time;
 mod url;
 mod version;

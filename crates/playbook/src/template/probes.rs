@@ -3,6 +3,7 @@
 use super::ast::Compare;
 use super::filters::required;
 use super::others::{Kind, with_value};
+use super::signatures::check_test;
 use super::{Fault, Interp, ops, pattern, url, version};
 use crate::value::{Call, Value};
 use std::cmp::Ordering;
@@ -24,8 +25,10 @@ pub(crate) fn apply(
     value: &Value,
     call: &Call,
 ) -> Result<bool, Fault> {
-    match find(super::filters::short_name(name)) {
-        Some(probe) => probe(cx, value, call)
+    let short = super::filters::short_name(name);
+    match find(short) {
+        Some(probe) => check_test(short, call)
+            .and_then(|()| probe(cx, value, call))
             .map_err(|fault| super::filters::plugin_fault(fault, "test", name)),
         None => {
             let missing =

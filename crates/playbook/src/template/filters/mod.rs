@@ -16,6 +16,7 @@ pub(crate) use numbers::human_to_bytes;
 pub(crate) use paths::expand_user;
 
 use super::others::{Kind, with_value};
+use super::signatures::check_filter;
 use super::{Fault, Interp, methods};
 use crate::value::{Call, Value};
 
@@ -68,9 +69,9 @@ pub(crate) fn apply(
     call: &Call,
 ) -> Result<Value, Fault> {
     match find(short_name(name)) {
-        Some(filter) => {
-            filter(cx, value, call).map_err(|fault| plugin_fault(fault, "filter", name))
-        }
+        Some(filter) => check_filter(short_name(name), call)
+            .and_then(|()| filter(cx, value, call))
+            .map_err(|fault| plugin_fault(fault, "filter", name)),
         None => cx.theirs(Kind::Filter, name, &with_value(&value, call), || {
             Fault::told(format!("Syntax error in template: No filter named '{name}'."))
         }),
