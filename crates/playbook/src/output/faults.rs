@@ -43,8 +43,15 @@ pub(super) fn chain_text(why: &str, origin: Option<&Origin>, causes: &[Cause]) -
         }
     }
     if groups.len() < 2 {
-        let place = origin.map(origin_text).unwrap_or_default();
-        return format!("[ERROR]: {why}\n{place}");
+        let only = groups.first();
+        let place = only.and_then(|only| only.at.as_ref()).or(origin);
+        let place = place.map(origin_text).unwrap_or_default();
+        return match only.and_then(|only| only.help.as_ref()) {
+            Some(help) => {
+                format!("[ERROR]: {why}\n{}\n\n{help}\n\n", place.trim_end_matches('\n'))
+            }
+            None => format!("[ERROR]: {why}\n{place}"),
+        };
     }
     let mut text = format!("[ERROR]: {why}\n\n");
     for (index, group) in groups.iter().enumerate() {

@@ -110,7 +110,8 @@ impl Reader<'_> {
         }
         let Some((path, collection)) = self.find_role(name, &common.collections, place) else {
             let shown = |path: &Path| {
-                std::path::absolute(path)
+                let here = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+                std::path::absolute(here)
                     .unwrap_or_else(|_| path.to_path_buf())
                     .display()
                     .to_string()

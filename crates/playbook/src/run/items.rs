@@ -2,20 +2,46 @@
 
 use super::execute::{Crew, HIDDEN, Told, censored, number, skipped, truth};
 use super::failure::While;
-use super::outcome::{Ended, Outcome, put};
+use super::outcome::{Ended, Outcome, failed, put};
 use super::vars::TaskScope;
+use crate::fault::Cause;
 use crate::output::{At, Event, SHOW};
+use crate::parse::keywords::is_identifier;
 use crate::parse::tree::{Loop, Task};
 use crate::template::{Context, Dialect, Fault, Interp, run_lookup};
 use crate::value::{Call, Dict, Key, Value};
+use crate::yaml::Origin;
 use std::time::Duration;
 
+/// Why there is nothing to loop over.
+enum NoList {
+    /// A template failed, and the task with it.
+    Failed(Fault),
+    /// What is there is no list, and ansible-core 2.19 tells that alone.
+    Alone(Cause),
+}
+
+impl From<Fault> for NoList {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
+    }
+}
+
+/// What ansible-core 2.19 says of a name that no variable can have.
+fn no_name(name: &str, at: Option<Origin>) -> Cause {
+    let help = "Variable names must be strings starting with a letter or underscore character, and \
+                contain only letters, numbers and underscores.";
+    let what = format!("Invalid variable name '{name}'.");
+    Cause { help: Some(help.to_owned()), ..Cause::new(what, at) }
+}
+
 /// The list that a loop goes over.
-fn list(context: &Context, repeat: &Loop, action: &str) -> Result<Vec<Value>, Fault> {
+fn list(context: &Context, repeat: &Loop, action: &str) -> Result<Vec<Value>, NoList> {
+    let newer = context.world.dialect == Dialect::Core219;
     let value = context.finish_soft(&repeat.over)?;
     let Some(lookup) = &repeat.lookup else {
         let value = match &value {
-            Value::Undefined(missing) => return Err(Fault::undefined(missing)),
+            Value::Undefined(missing) => return Err(Fault::undefined(missing).into()),
             Value::Object(_) => context.finish(&value)?,
             _ => value,
         };
@@ -23,20 +49,28 @@ fn list(context: &Context, repeat: &Loop, action: &str) -> Result<Vec<Value>, Fa
             Some(items) => {
                 for item in items {
                     if let Value::Undefined(missing) = item {
-                        return Err(Fault::undefined(missing));
+                        return Err(Fault::undefined(missing).into());
                     }
                 }
                 Ok(items.to_vec())
             }
+            None if newer => {
+                let help = "Provide a list of items/templates, or a template resolving to a list.";
+                let kind = value.type_name();
+                let what = format!("The `loop` value must resolve to a 'list', not '{kind}'.");
+                let why = Cause::new(what, Some(repeat.at.clone()));
+                Err(NoList::Alone(Cause { help: Some(help.to_owned()), ..why }))
+            }
             None => Err(Fault::new(format!(
                 "Invalid data passed to 'loop', it requires a list, got this instead: {}. Hint: If you passed a list/dict of just one element, try adding wantlist=True to your lookup invocation or use q/query instead of lookup.",
                 value.to_text()
-            ))),
+            ))
+            .into()),
         };
     };
     let terms = match (&value, value.as_list()) {
         (Value::Undefined(missing), _) if lookup != "first_found" => {
-            return Err(Fault::undefined(missing));
+            return Err(Fault::undefined(missing).into());
         }
         (_, Some(items)) => items.to_vec(),
         _ => vec![value.clone()],
@@ -52,7 +86,17 @@ fn list(context: &Context, repeat: &Loop, action: &str) -> Result<Vec<Value>, Fa
         };
         call.named.push(("_subdir".into(), Value::str(subdir)));
     }
-    run_lookup(&mut interp, lookup, &terms, &call)
+    run_lookup(&mut interp, lookup, &terms, &call).map_err(|fault| {
+        match newer && !fault.undefined {
+            true => NoList::Alone(Cause::new(fault.what, None)),
+            false => NoList::Failed(fault),
+        }
+    })
+}
+
+/// A task that failed of one thing alone.
+fn alone(why: Cause) -> Outcome {
+    Outcome { causes: vec![why.clone()], ..Outcome::of(failed(why.what)) }
 }
 
 impl Crew<'_> {
@@ -63,13 +107,14 @@ impl Crew<'_> {
         let context = scope.clone().context();
         let items = match list(&context, repeat, &task.word) {
             Ok(items) => items,
-            Err(fault) => {
+            Err(why) => {
                 // What is wrong with the list matters only if the task would run at all.
                 let runs = self.all_hold(&context, &task.common.when);
-                let mut told = match runs {
-                    Ok(Some(condition)) => plain(Outcome::of(skipped(&context, condition))),
-                    _ => plain(self.failed_of(task, While::Task, &fault)),
-                };
+                let mut told = plain(match (runs, why) {
+                    (Ok(Some(condition)), _) => Outcome::of(skipped(&context, condition)),
+                    (_, NoList::Failed(fault)) => self.failed_of(task, While::Task, &fault),
+                    (_, NoList::Alone(why)) => alone(why),
+                });
                 self.settle(task, scope, &mut told);
                 self.tell(task, scope, &told, None);
                 return told;
@@ -91,6 +136,13 @@ impl Crew<'_> {
             Ok(name) => name,
             Err(fault) => return self.broken(task, scope, fault),
         };
+        if context.world.dialect == Dialect::Core219 && !is_identifier(&loop_var) {
+            let at = Some(task.origin.clone());
+            let mut told = plain(alone(no_name(&loop_var, at)));
+            self.settle(task, scope, &mut told);
+            self.tell(task, scope, &told, None);
+            return told;
+        }
         let extended = truth(&context, control.extended.as_ref()).unwrap_or(false);
         let all_items = control
             .extended_allitems

@@ -25,7 +25,11 @@ impl Crew<'_> {
     /// the module has no message, that is the message too.
     pub(super) fn put_verdict(&self, task: &Task, outcome: &mut Outcome) {
         let result = &mut outcome.result;
-        let own = flag(result, "failed_when_result") && !result.contains_key("exception");
+        // A module that failed on its own said so, with where.
+        let judged = ["failed_when_result", "changed_when_result", "attempts"];
+        let own = judged.iter().any(|name| result.contains_key(*name))
+            && !result.contains_key("exception")
+            && outcome.causes.is_empty();
         if !own || self.shared.world.dialect == Dialect::Core214 {
             return;
         }
@@ -107,9 +111,6 @@ impl Crew<'_> {
                     let said = self.judgement(&fault);
                     put(result, &format!("{name}_when_result"), Value::from(said));
                     put(result, "failed", true);
-                    if self.shared.world.dialect == Dialect::Core219 {
-                        self.put_failure(result, &fault);
-                    }
                 }
             }
         }

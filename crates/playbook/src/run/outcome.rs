@@ -116,8 +116,12 @@ const RAISED_HERE: &[&str] = &[
 ];
 
 /// What an action says before its module has begun.
-const BEFORE: &[&str] =
-    &["src (or content) is required", "dest is required", "can not use content with a dir as dest"];
+const BEFORE: &[&str] = &[
+    "src (or content) is required",
+    "dest is required",
+    "can not use content with a dir as dest",
+    "async task did not complete within the requested time",
+];
 
 /// One sentence on why a result is a failure, as ansible-core 2.19 begins it.
 pub(crate) fn why(result: &Dict, on_host: bool) -> String {
@@ -135,8 +139,7 @@ pub(crate) fn why(result: &Dict, on_host: bool) -> String {
     if msg.starts_with(UNEXPECTED) || begins(RAISED) || !on_host && begins(RAISED_HERE) {
         return format!("Task failed: {msg}");
     }
-    let kind =
-        if on_host && !BEFORE.contains(&msg.as_str()) { "Module failed" } else { "Action failed" };
+    let kind = if on_host && !begins(BEFORE) { "Module failed" } else { "Action failed" };
     format!("Task failed: {kind}: {msg}")
 }
 
