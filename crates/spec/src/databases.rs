@@ -53,6 +53,48 @@ pub(crate) const POSTGRESQL_DB_ARGS: &[Arg] = &[
     arg("comment", Kind::Str),
 ];
 
+pub(crate) const POSTGRESQL_PRIVS_ARGS: &[Arg] = &[
+    PG_LOGIN_USER,
+    PG_LOGIN_PASSWORD,
+    PG_LOGIN_HOST,
+    PG_LOGIN_UNIX_SOCKET,
+    PG_LOGIN_PORT,
+    PG_SSL_MODE,
+    PG_CA_CERT,
+    PG_SSL_CERT,
+    PG_SSL_KEY,
+    PG_CONNECT_PARAMS,
+    arg("login_db", Kind::Str).aka(&["db", "database"]).required(),
+    arg("state", Kind::Str).choices(&["present", "absent"]).default(Preset::Str("present")),
+    arg("privs", Kind::Str).aka(&["priv"]),
+    arg("type", Kind::Str)
+        .choices(&[
+            "table",
+            "sequence",
+            "function",
+            "procedure",
+            "database",
+            "schema",
+            "language",
+            "tablespace",
+            "group",
+            "default_privs",
+            "foreign_data_wrapper",
+            "foreign_server",
+            "type",
+            "parameter",
+        ])
+        .default(Preset::Str("table")),
+    arg("objs", Kind::Str).aka(&["obj"]),
+    arg("schema", Kind::Str),
+    arg("roles", Kind::Str).aka(&["role"]).required(),
+    arg("session_role", Kind::Str),
+    arg("target_roles", Kind::Str),
+    arg("grant_option", Kind::Bool).aka(&["admin_option"]),
+    arg("fail_on_role", Kind::Bool).default(Preset::Bool(true)),
+    arg("trust_input", Kind::Bool).default(Preset::Bool(true)),
+];
+
 pub(crate) const POSTGRESQL_USER_ARGS: &[Arg] = &[
     PG_LOGIN_USER,
     PG_LOGIN_PASSWORD,

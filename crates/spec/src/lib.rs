@@ -377,6 +377,9 @@ pub const KNOWN: &[ModuleSpec] = &[
         .one_of(&[&["name", "requirements"]])
         .exclusive(&[&["name", "requirements"], &["executable", "virtualenv"]]),
     module("postgresql_db", databases::POSTGRESQL_DB_ARGS).from("community.postgresql").checks(),
+    module("postgresql_privs", databases::POSTGRESQL_PRIVS_ARGS)
+        .from("community.postgresql")
+        .checks(),
     module("postgresql_user", databases::POSTGRESQL_USER_ARGS)
         .from("community.postgresql")
         .checks(),

@@ -107,6 +107,7 @@ const MODULES: &[(&str, Run)] = &[
     ("ping", ping::run),
     ("pip", pip::run),
     ("postgresql_db", postgresql::db::run),
+    ("postgresql_privs", postgresql::privs::run),
     ("postgresql_user", postgresql::user::run),
     ("replace", replace::run),
     ("service", service::run),

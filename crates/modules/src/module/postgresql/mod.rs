@@ -7,6 +7,7 @@
 
 pub(crate) mod db;
 mod password;
+pub(crate) mod privs;
 pub(crate) mod user;
 
 use crate::args::Args;
@@ -126,13 +127,50 @@ impl Server {
     /// Has statements executed, one after the other, and stops at the first that fails. Unless they
     /// open a transaction each is one.
     fn tell(&self, statements: &[String], ctx: &Context) -> Result<String, Refusal> {
+        // A semicolon would be told of with the statement where it fails.
+        self.read(
+            &statements.iter().map(|statement| format!("{statement}\n\\g\n")).collect::<String>(),
+            ctx,
+        )
+    }
+
+    /// Has statements executed as one, and says whether they changed what a query tells. They stay
+    /// only if they did, and if they are to.
+    fn try_out(
+        &self,
+        query: &str,
+        statements: &[String],
+        stays: bool,
+        ctx: &Context,
+    ) -> Result<bool, Refusal> {
+        let state = format!("coalesce(({query}), '')");
+        let mut script = format!(
+            "BEGIN\n\\g\nSELECT set_config('updraft.before', {state}, true) AS before \\gset\n"
+        );
+        statements.iter().for_each(|statement| script.push_str(&format!("{statement}\n\\g\n")));
+        let end = if stays { "COMMIT" } else { "ROLLBACK" };
+        script.push_str(&format!(
+            "SELECT current_setting('updraft.before') IS DISTINCT FROM {state} AS changed \\gset
+\\if :changed
+{end}
+\\g
+\\else
+ROLLBACK
+\\g
+\\endif
+\\echo :changed\n"
+        ));
+        Ok(self.read(&script, ctx)?.trim() == "t")
+    }
+
+    /// What `psql` prints when it reads this.
+    fn read(&self, commands: &str, ctx: &Context) -> Result<String, Refusal> {
         let mut script = PREPARED.to_owned();
         if let Some(role) = &self.role {
             script.push_str(&format!("SET ROLE {role};\n"));
         }
         script.push_str(&format!("SELECT '{READY}';\n"));
-        // A semicolon would be told of with the statement where it fails.
-        statements.iter().for_each(|statement| script.push_str(&format!("{statement}\n\\g\n")));
+        script.push_str(commands);
         let cmd = Cmd::new(&self.psql)
             .args(["-X", "-A", "-t", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-d"])
             .arg(&self.connection)
