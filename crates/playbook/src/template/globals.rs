@@ -1,6 +1,6 @@
 //! Functions of the language itself: `range`, `lookup`, `now`, …
 
-use super::{Fault, Interp, lookups, ops, time};
+use super::{Fault, Interp, lookups, ops, signatures, time};
 use crate::value::{Call, Dict, Key, Moment, Object, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -104,6 +104,7 @@ fn dict(call: &Call) -> Result<Value, Fault> {
 }
 
 fn now(cx: &Interp<'_>, call: &Call) -> Result<Value, Fault> {
+    signatures::check_now(call)?;
     let utc = call.flag(0, "utc").unwrap_or(false);
     let at = time::civil(cx.cx.world.clock.now(), utc);
     match call.text(1, "fmt") {

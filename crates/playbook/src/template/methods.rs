@@ -7,66 +7,110 @@ use super::{Fault, Interp, ops, printf};
 use crate::value::{Call, Dict, Key, Object, Value, compare};
 use std::sync::Arc;
 
-const STR: &[&str] = &[
-    "capitalize",
-    "casefold",
-    "center",
-    "count",
-    "encode",
-    "endswith",
-    "expandtabs",
-    "find",
-    "format",
-    "index",
-    "isalnum",
-    "isalpha",
-    "isdecimal",
-    "isdigit",
-    "islower",
-    "isnumeric",
-    "isspace",
-    "istitle",
-    "isupper",
-    "join",
-    "ljust",
-    "lower",
-    "lstrip",
-    "partition",
-    "removeprefix",
-    "removesuffix",
-    "replace",
-    "rfind",
-    "rindex",
-    "rjust",
-    "rpartition",
-    "rsplit",
-    "rstrip",
-    "split",
-    "splitlines",
-    "startswith",
-    "strip",
-    "swapcase",
-    "title",
-    "upper",
-    "zfill",
+/// Methods, and how many arguments each takes at most.
+type Methods = &'static [(&'static str, usize)];
+
+const STR: Methods = &[
+    ("capitalize", 0),
+    ("casefold", 0),
+    ("center", 2),
+    ("count", 3),
+    ("encode", 2),
+    ("endswith", 3),
+    ("expandtabs", 1),
+    ("find", 3),
+    ("format", usize::MAX),
+    ("index", 3),
+    ("isalnum", 0),
+    ("isalpha", 0),
+    ("isdecimal", 0),
+    ("isdigit", 0),
+    ("islower", 0),
+    ("isnumeric", 0),
+    ("isspace", 0),
+    ("istitle", 0),
+    ("isupper", 0),
+    ("join", 1),
+    ("ljust", 2),
+    ("lower", 0),
+    ("lstrip", 1),
+    ("partition", 1),
+    ("removeprefix", 1),
+    ("removesuffix", 1),
+    ("replace", 3),
+    ("rfind", 3),
+    ("rindex", 3),
+    ("rjust", 2),
+    ("rpartition", 1),
+    ("rsplit", 2),
+    ("rstrip", 1),
+    ("split", 2),
+    ("splitlines", 1),
+    ("startswith", 3),
+    ("strip", 1),
+    ("swapcase", 0),
+    ("title", 0),
+    ("upper", 0),
+    ("zfill", 1),
 ];
-const LIST: &[&str] = &[
-    "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse",
-    "sort",
+const LIST: Methods = &[
+    ("append", 1),
+    ("clear", 0),
+    ("copy", 0),
+    ("count", 1),
+    ("extend", 1),
+    ("index", 3),
+    ("insert", 2),
+    ("pop", 1),
+    ("remove", 1),
+    ("reverse", 0),
+    ("sort", 0),
 ];
-const DICT: &[&str] =
-    &["clear", "copy", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"];
+const TUPLE: Methods = &[("count", 1), ("index", 3)];
+
+const DICT: Methods = &[
+    ("clear", 0),
+    ("copy", 0),
+    ("get", 2),
+    ("items", 0),
+    ("keys", 0),
+    ("pop", 2),
+    ("popitem", 0),
+    ("setdefault", 2),
+    ("update", 1),
+    ("values", 0),
+];
+
+/// The methods of a value's type, and what Python calls that.
+fn methods(value: &Value) -> (Methods, &'static str) {
+    match value {
+        Value::Str(_) => (STR, "str"),
+        Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => (&[], ""),
+        Value::Tuple(_) => (TUPLE, "tuple"),
+        other if other.as_list().is_some() => (LIST, "list"),
+        other if other.as_dict().is_some() => (DICT, "dict"),
+        _ => (&[], ""),
+    }
+}
 
 /// Does a value of this type have the method?
 pub(crate) fn has(value: &Value, name: &str) -> bool {
-    match value {
-        Value::Str(_) => STR.contains(&name),
-        Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => false,
-        Value::Tuple(_) => matches!(name, "count" | "index"),
-        other if other.as_list().is_some() => LIST.contains(&name),
-        other if other.as_dict().is_some() => DICT.contains(&name),
-        _ => false,
-    }
+    methods(value).0.iter().any(|(method, _)| *method == name)
+}
+
+/// Refuses more arguments than the method takes.
+fn check(value: &Value, name: &str, call: &Call) -> Result<(), Fault> {
+    let (all, kind) = methods(value);
+    let (most, given) = (all.iter().find(|(method, _)| *method == name), call.args.len());
+    let what = match most {
+        Some((_, most)) if given > *most => match most {
+            0 => format!("{kind}.{name}() takes no arguments ({given} given)"),
+            1 => format!("{kind}.{name}() takes at most 1 argument ({given} given)"),
+            _ => format!("{name}() takes at most {most} arguments ({given} given)"),
+        },
+        _ => return Ok(()),
+    };
+    Err(Fault::new(what))
 }
 
 /// Does the method change its value?
@@ -132,6 +176,7 @@ pub(crate) fn change(
     name: &str,
     call: &Call,
 ) -> Result<(Value, Value), Fault> {
+    check(&receiver, name, call)?;
     match receiver {
         Value::List(mut shared) => {
             let items = Arc::make_mut(&mut shared);
@@ -256,6 +301,7 @@ pub(crate) fn call(
     name: &str,
     call: &Call,
 ) -> Result<Option<Value>, Fault> {
+    check(receiver, name, call)?;
     match receiver {
         Value::Str(text) => str_method(text, name, call),
         Value::List(items) | Value::Tuple(items) => match name {

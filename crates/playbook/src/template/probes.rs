@@ -40,12 +40,7 @@ pub(crate) fn apply(
 }
 
 fn result<'v>(value: &'v Value, name: &str) -> Result<&'v crate::value::Dict, Fault> {
-    value.as_dict().ok_or_else(|| {
-        Fault::new(format!(
-            "The '{name}' test expects a dictionary, it was given '{}'",
-            value.type_name()
-        ))
-    })
+    value.as_dict().ok_or_else(|| Fault::new(format!("The '{name}' test expects a dictionary")))
 }
 
 fn flag(value: &Value, test: &str, key: &str) -> Result<bool, Fault> {
@@ -135,10 +130,10 @@ fn find(name: &str) -> Option<Probe> {
         "odd" => |_, value, _| Ok(whole(value)? % 2 != 0),
         "even" => |_, value, _| Ok(whole(value)? % 2 == 0),
         "divisibleby" => |_, value, call| {
-            let by = call
-                .int(0, "num")
-                .filter(|by| *by != 0)
-                .ok_or_else(|| Fault::new("divisibleby takes a number"))?;
+            let by = call.int(0, "num").ok_or_else(|| Fault::new("divisibleby takes a number"))?;
+            if by == 0 {
+                return Err(Fault::new("integer modulo by zero"));
+            }
             Ok(whole(value)? % by == 0)
         },
         "lower" => {

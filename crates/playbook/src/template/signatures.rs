@@ -4,24 +4,24 @@
 //! parameters by name, and look for what Python says of a call that does not fit.
 
 use super::Fault;
-use crate::value::Call;
+use crate::value::{Call, Value};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// Filters, several of which may be one function, and how it is declared: the value is its first
-/// parameter, or the second after a context (`@`). `=` follows what may be left out, `+` precedes
-/// what is given by name only; `*` and `**` take all that is left, and `/` stands in a function
-/// that Python has in C.
+/// parameter, or the second after a context (`@`). `=` follows what may be left out, `#` what is a
+/// whole number; `+` precedes what is given by name only; `*` and `**` take all that is left, and
+/// `/` stands in a function that Python has in C.
 const FILTERS: &[(&str, &str)] = &[
     ("abs", "abs(x, /)"),
     ("attr", "do_attr(@, obj, name)"),
     ("b64decode", "b64decode(string, encoding=, urlsafe=)"),
     ("b64encode", "b64encode(string, encoding=, urlsafe=)"),
     ("basename", "basename(p)"),
-    ("batch", "do_batch(value, linecount, fill_with=)"),
+    ("batch", "do_batch(value, linecount#, fill_with=)"),
     ("bool", "to_bool(value)"),
     ("capitalize", "do_capitalize(s)"),
-    ("center", "do_center(value, width=)"),
+    ("center", "do_center(value, width=#)"),
     ("checksum sha1", "secure_hash_s(data, hash_func=)"),
     ("comment", "comment(text, style=, **)"),
     ("commonpath", "commonpath(paths)"),
@@ -38,7 +38,7 @@ const FILTERS: &[(&str, &str)] = &[
     ("fileglob", "fileglob(pathname)"),
     ("filesizeformat", "do_filesizeformat(value, binary=)"),
     ("first", "sync_do_first(@, seq)"),
-    ("flatten", "flatten(mylist, levels=, skip_nulls=)"),
+    ("flatten", "flatten(mylist, levels=#, skip_nulls=)"),
     ("float", "do_float(value, default=)"),
     ("forceescape", "do_forceescape(value)"),
     ("from_json", "from_json(a, profile=, **)"),
@@ -85,10 +85,10 @@ const FILTERS: &[(&str, &str)] = &[
     ("replace", "do_replace(@, s, old, new, count=)"),
     ("reverse", "do_reverse(value)"),
     ("root", "inversepower(x, base=)"),
-    ("round", "do_round(value, precision=, method=)"),
+    ("round", "do_round(value, precision=#, method=)"),
     ("safe", "do_mark_safe(value)"),
     ("shuffle", "randomize_list(mylist, seed=)"),
-    ("slice", "sync_do_slice(value, slices, fill_with=)"),
+    ("slice", "sync_do_slice(value, slices#, fill_with=)"),
     ("sort", "do_sort(@, value, reverse=, case_sensitive=, attribute=)"),
     ("splitext", "splitext(p)"),
     ("strftime", "strftime(string_format, second=, utc=)"),
@@ -107,7 +107,7 @@ const FILTERS: &[(&str, &str)] = &[
     ("to_yaml", "to_yaml(a, *, +default_flow_style, **)"),
     ("tojson", "do_tojson(@, value, indent=)"),
     ("trim", "do_trim(value, chars=)"),
-    ("truncate", "do_truncate(@, s, length=, killwords=, end=, leeway=)"),
+    ("truncate", "do_truncate(@, s, length=#, killwords=, end=, leeway=#)"),
     ("type_debug", "type_debug(obj)"),
     ("union", "union(@, a, b)"),
     ("unique", "unique(@, a, case_sensitive=, attribute=)"),
@@ -191,6 +191,9 @@ const TESTS: &[(&str, &str)] = &[
     ),
 ];
 
+/// The function `now`, which is given no value.
+const NOW: &str = "_now(, utc=, fmt=)";
+
 /// How a function is declared.
 struct Signature {
     function: &'static str,
@@ -198,6 +201,8 @@ struct Signature {
     before: usize,
     /// Parameters by place, after those; `true` for those that may be left out.
     places: Vec<(&'static str, bool)>,
+    /// Those that are whole numbers.
+    whole: Vec<&'static str>,
     /// The name of the value itself, which cannot be given twice.
     value: &'static str,
     /// Might the value be left out, if a filter could be called without one?
@@ -215,6 +220,7 @@ fn signature(declared: &'static str) -> Option<Signature> {
         function,
         before: 1,
         places: Vec::new(),
+        whole: Vec::new(),
         value: "",
         value_optional: false,
         named: Vec::new(),
@@ -223,12 +229,20 @@ fn signature(declared: &'static str) -> Option<Signature> {
         in_c: false,
     };
     for word in rest.strip_suffix(')')?.split(", ") {
+        let word = match word.strip_suffix('#') {
+            Some(word) => {
+                signature.whole.push(word.trim_end_matches('='));
+                word
+            }
+            None => word,
+        };
         match word {
             "@" => signature.before = 2,
             "*" => signature.takes_more = true,
             "**" => signature.takes_names = true,
             "/" => signature.in_c = true,
-            _ if signature.value.is_empty() => {
+            "" => signature.before = 0,
+            _ if signature.before > 0 && signature.value.is_empty() => {
                 signature.value = word.trim_end_matches('=');
                 signature.value_optional = word.ends_with('=');
             }
@@ -260,6 +274,11 @@ static KNOWN_TESTS: Known = LazyLock::new(|| known(TESTS));
 /// Refuses arguments that the filter of this short name does not take.
 pub(super) fn check_filter(name: &str, call: &Call) -> Result<(), Fault> {
     KNOWN_FILTERS.get(name).map_or(Ok(()), |signature| signature.check(call))
+}
+
+/// The same for the function `now`.
+pub(super) fn check_now(call: &Call) -> Result<(), Fault> {
+    signature(NOW).map_or(Ok(()), |signature| signature.check(call))
 }
 
 /// The same for a test.
@@ -314,7 +333,7 @@ impl Signature {
             .map(|(name, _)| format!("'{name}'"))
             .collect();
         match &missing[..] {
-            [] => Ok(()),
+            [] => self.check_numbers(call),
             [one] => refuse(format!("missing 1 required positional argument: {one}")),
             [first, second] => {
                 refuse(format!("missing 2 required positional arguments: {first} and {second}"))
@@ -325,5 +344,18 @@ impl Signature {
                 all.join(", ")
             )),
         }
+    }
+
+    fn check_numbers(&self, call: &Call) -> Result<(), Fault> {
+        for name in &self.whole {
+            let place = self.places.iter().position(|(place, _)| place == name);
+            let Some(value) = place.and_then(|place| call.get(place, name)) else { continue };
+            if !matches!(value, Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_)) {
+                let kind = value.type_name();
+                let what = format!("'{kind}' object cannot be interpreted as an integer");
+                return Err(Fault::new(what));
+            }
+        }
+        Ok(())
     }
 }

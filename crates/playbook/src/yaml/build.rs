@@ -119,7 +119,8 @@ impl<'a> Builder<'a> {
             Some(Ok(pair)) => Ok(pair),
             Some(Err(error)) => {
                 let mut at = self.origin(error.marker().line(), error.marker().col());
-                let guess = super::guess::guess(self.line(at.line));
+                let is_file = &*self.file != super::TEXT;
+                let guess = is_file.then(|| super::guess::guess(self.line(at.line))).flatten();
                 if let Some(column) = guess.as_ref().and_then(|guess| guess.column) {
                     at.column = column;
                 }

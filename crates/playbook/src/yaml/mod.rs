@@ -21,6 +21,9 @@ use crate::value::{Dict, Key, Value};
 use std::fmt;
 use std::sync::Arc;
 
+/// What a text is called that comes from no file; nobody guesses what is wrong with its lines.
+pub(crate) const TEXT: &str = "<text>";
+
 /// A place in a file, counted from 1.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {

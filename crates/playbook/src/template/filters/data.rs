@@ -58,11 +58,14 @@ pub(super) fn find(name: &str) -> Option<Filter> {
             Ok(Value::from(python_json(&value.to_json(), indent)))
         },
         "from_json" => |cx, value, _| {
+            if !matches!(value, Value::Str(_) | Value::Object(_)) {
+                let kind = value.type_name();
+                let what = format!("the JSON object must be str, bytes or bytearray, not {kind}");
+                return Err(Fault::new(what));
+            }
             let text = value.to_text();
             let text = without_surrogates(&text, *cx.context().world.config.strict_utf8)?;
-            serde_json::from_str::<serde_json::Value>(&text)
-                .map(Value::from)
-                .map_err(|error| Fault::new(format!("this is not JSON: {error}")))
+            super::json::parse(&text)
         },
         "to_yaml" => |cx, value, call| yaml_text(cx, value, call, style(call, None, 2, None)),
         "to_nice_yaml" => |cx, value, call| {
@@ -406,8 +409,8 @@ fn style(call: &Call, indent: Option<&Value>, usual: usize, flow: Option<bool>) 
 }
 
 fn documents(text: &str) -> Result<Vec<Value>, Fault> {
-    let parsed =
-        crate::yaml::parse_yaml("<text>", text).map_err(|fault| Fault::new(fault.to_string()))?;
+    let parsed = crate::yaml::parse_yaml(crate::yaml::TEXT, text)
+        .map_err(|fault| Fault::new(fault.to_string()))?;
     // What comes from a string is data: braces in it stay braces.
     Ok(parsed.documents.iter().map(|node| plain(&node.to_value())).collect())
 }

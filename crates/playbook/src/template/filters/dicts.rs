@@ -31,7 +31,9 @@ pub(super) fn find(name: &str) -> Option<Filter> {
                 list_merge.as_str(),
                 "replace" | "keep" | "append" | "prepend" | "append_rp" | "prepend_rp"
             ) {
-                return Err(Fault::new(format!("'{list_merge}' is not a way to merge lists")));
+                return Err(Fault::new(
+                    "merge_hash: 'list_merge' argument can only be equal to 'replace', 'keep', 'append', 'prepend', 'append_rp' or 'prepend_rp'",
+                ));
             }
             let mut parts = Vec::new();
             for part in std::iter::once(&value).chain(&call.args) {

@@ -2,6 +2,7 @@
 
 mod data;
 mod dicts;
+mod json;
 mod lists;
 mod numbers;
 mod paths;

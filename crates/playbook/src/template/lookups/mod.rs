@@ -263,6 +263,10 @@ fn find(name: &str) -> Option<Lookup> {
                 .collect())
         },
         "nested" | "cartesian" => |_, terms, _| {
+            if terms.is_empty() {
+                let what = "with_nested requires at least one element in the nested list";
+                return Err(Fault::new(what));
+            }
             let lists: Result<Vec<_>, _> = terms
                 .iter()
                 .map(|term| {
