@@ -9,6 +9,7 @@ mod accounts;
 mod commands;
 mod databases;
 mod files;
+mod keys;
 mod network;
 mod packages;
 mod system;
@@ -369,6 +370,11 @@ pub const KNOWN: &[ModuleSpec] = &[
         .from("community.crypto")
         .file_args()
         .checks(),
+    module("openssl_privatekey", keys::OPENSSL_PRIVATEKEY_ARGS)
+        .from("community.crypto")
+        .file_args()
+        .checks()
+        .required_if(&[("type", "ECC", &["curve"])]),
     module("package", packages::PACKAGE_ARGS).checks(),
     module("package_facts", commands::PACKAGE_FACTS_ARGS).checks(),
     module("ping", commands::PING_ARGS).checks(),

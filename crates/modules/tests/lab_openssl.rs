@@ -1,0 +1,137 @@
+//! Keys come, stay and go as tasks ask for them, with the machine's own `openssl`.
+//!
+//! What Ansible's module says in each case was compared with it once; here it is kept.
+
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by panicking")]
+
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use updraft_modules::{Context, run};
+
+/// A directory in which a module is asked for one file.
+struct Place {
+    dir: tempfile::TempDir,
+    module: &'static str,
+}
+
+impl Place {
+    fn of(module: &'static str) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), module }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("key.pem")
+    }
+
+    fn read(&self) -> String {
+        fs::read_to_string(self.path()).unwrap()
+    }
+
+    fn ask(&self, args: &Value, check: bool) -> Map<String, Value> {
+        let mut args = args.as_object().unwrap().clone();
+        args.insert("path".into(), self.path().to_str().unwrap().into());
+        let mut context = Context::system();
+        context.check = check;
+        run(self.module, &args, &context).0
+    }
+
+    /// What it says before and when it changes the file, and that it does so once.
+    fn changes(&self, args: Value) -> Map<String, Value> {
+        let before = fs::read(self.path()).ok();
+        assert_eq!(self.ask(&args, true)["changed"], true, "{args}");
+        assert_eq!(fs::read(self.path()).ok(), before, "{args} in check mode");
+        let told = self.ask(&args, false);
+        assert_eq!(told["changed"], true, "{args}: {told:?}");
+        told
+    }
+
+    fn stays(&self, args: Value) -> Map<String, Value> {
+        let before = self.read();
+        let told = self.ask(&args, false);
+        assert_eq!(told["changed"], false, "{args}: {told:?}");
+        assert_eq!(self.read(), before, "{args}");
+        told
+    }
+
+    fn fails(&self, args: Value, why: &str) {
+        let before = fs::read(self.path()).ok();
+        let told = self.ask(&args, false);
+        assert!(told["msg"].as_str().is_some_and(|said| said.contains(why)), "{args}: {told:?}");
+        assert_eq!(fs::read(self.path()).ok(), before, "{args}");
+    }
+}
+
+#[test]
+fn a_key_is_made_once_and_replaced_as_a_task_allows() {
+    let key = Place::of("openssl_privatekey");
+    let p256 = |more: Value| {
+        let mut args = json!({ "type": "ECC", "curve": "secp256r1" });
+        args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        args
+    };
+    let made = key.changes(p256(json!({})));
+    assert!(key.read().starts_with("-----BEGIN EC PRIVATE KEY-----\n"));
+    assert_eq!(fs::metadata(key.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!((&made["curve"], &made["diff"]["before"]), (&json!("secp256r1"), &json!({})));
+    assert_eq!(made["fingerprint"].as_object().unwrap().len(), 14);
+    let sha256 = &made["fingerprint"]["sha256"];
+    assert_eq!(sha256, &made["diff"]["after"]["public_key_fingerprints"]["sha256"]);
+
+    let told = key.stays(p256(json!({ "return_content": true })));
+    assert_eq!((&told["fingerprint"]["sha256"], &told["privatekey"]), (sha256, &json!(key.read())));
+    let other = |regenerate: &str| json!({ "type": "Ed25519", "regenerate": regenerate });
+    key.stays(other("never"));
+    key.fails(other("fail"), "Key has wrong type and/or size.");
+
+    let pkcs8 = json!({ "format": "pkcs8", "format_mismatch": "convert", "backup": true });
+    let converted = key.changes(p256(pkcs8));
+    assert!(key.read().starts_with("-----BEGIN PRIVATE KEY-----\n"));
+    assert_eq!(&converted["fingerprint"]["sha256"], sha256);
+    let backup = fs::read_to_string(converted["backup_file"].as_str().unwrap()).unwrap();
+    assert!(backup.starts_with("-----BEGIN EC PRIVATE KEY-----\n"));
+    key.fails(p256(json!({ "format": "pkcs1", "regenerate": "fail" })), "Key has wrong format.");
+
+    let new = key.changes(other("partial_idempotence"));
+    assert_ne!(&new["fingerprint"]["sha256"], sha256);
+    assert_eq!(new["diff"]["after"]["type"], "Ed25519");
+    key.stays(other("partial_idempotence"));
+    key.changes(json!({ "state": "absent" }));
+    assert!(!key.path().exists());
+}
+
+#[test]
+fn a_key_of_each_type_is_understood_when_it_is_there() {
+    let types = ["Ed25519", "Ed448", "X25519", "X448"].map(|kind| json!({ "type": kind }));
+    let curves = ["secp224r1", "secp256k1", "secp384r1", "secp521r1", "brainpoolP384r1"];
+    let curves = curves.map(|curve| json!({ "type": "ECC", "curve": curve }));
+    let sized =
+        [("RSA", 1024), ("DSA", 1024)].map(|(kind, size)| json!({ "type": kind, "size": size }));
+    for args in types.into_iter().chain(curves).chain(sized) {
+        let key = Place::of("openssl_privatekey");
+        let made = key.changes(args.clone());
+        let kept = key.stays(args.clone());
+        assert_eq!((&made["fingerprint"], &kept["type"]), (&kept["fingerprint"], &args["type"]));
+        assert_eq!(made["diff"]["after"], kept["diff"]["before"], "{args}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_left_as_it_is() {
+    let key = Place::of("openssl_privatekey");
+    let asked = |regenerate: &str| json!({ "type": "Ed25519", "regenerate": regenerate });
+    fs::write(key.path(), "no key\n").unwrap();
+    for regenerate in ["never", "fail", "partial_idempotence"] {
+        key.fails(asked(regenerate), "Unable to read the key.");
+    }
+    key.changes(asked("full_idempotence"));
+
+    let made = key.read();
+    for unclear in [format!("{made}{made}"), made.replace("MC4", "MC5"), "x".repeat(32)] {
+        fs::write(key.path(), unclear).unwrap();
+        key.fails(asked("full_idempotence"), "is not supported");
+    }
+    key.fails(json!({ "passphrase": "hunter2" }), "a passphrase is not supported");
+    key.fails(json!({ "type": "ECC" }), "type is ECC but all of the following are missing: curve");
+}
