@@ -1,4 +1,4 @@
-//! Keys come, stay and go as tasks ask for them, with the machine's own `openssl`.
+//! Keys and requests come, stay and go as tasks ask for them, with the machine's own `openssl`.
 //!
 //! What Ansible's module says in each case was compared with it once; here it is kept.
 
@@ -134,4 +134,79 @@ fn what_is_not_understood_is_left_as_it_is() {
     }
     key.fails(json!({ "passphrase": "hunter2" }), "a passphrase is not supported");
     key.fails(json!({ "type": "ECC" }), "type is ECC but all of the following are missing: curve");
+}
+
+/// A private key of this type beside what a task is about.
+fn private(place: &Place, args: &Value) -> String {
+    let path = place.dir.path().join("private.pem").to_str().unwrap().to_owned();
+    let mut args = args.as_object().unwrap().clone();
+    args.insert("path".into(), path.as_str().into());
+    let told = run("openssl_privatekey", &args, &Context::system()).0;
+    assert_eq!(told["changed"], true, "{told:?}");
+    path
+}
+
+#[test]
+fn a_request_is_signed_once_and_anew_when_another_is_asked_for() {
+    for kind in [json!({ "type": "RSA", "size": 2048 }), json!({ "type": "Ed25519" })] {
+        let request = Place::of("openssl_csr");
+        let key = private(&request, &kind);
+        let asked = |more: Value| {
+            let mut args = json!({
+                "privatekey_path": key, "common_name": "a.example", "organization_name": "A & Ö",
+                "key_usage": ["digitalSignature"], "key_usage_critical": true,
+                "extended_key_usage": ["serverAuth", "clientAuth"],
+                "create_subject_key_identifier": true,
+            });
+            args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            args
+        };
+        let made = request.changes(asked(json!({ "return_content": true })));
+        assert_eq!(made["subjectAltName"], json!(["DNS:a.example"]));
+        assert_eq!(made["subject"], json!([["O", "A & Ö"], ["CN", "a.example"]]));
+        assert_eq!(made["csr"], request.read());
+        let kept =
+            request.stays(asked(json!({ "extended_key_usage": ["clientAuth", "serverAuth"] })));
+        assert_eq!(made["diff"]["after"], kept["diff"]["before"]);
+        assert_eq!(kept["diff"]["before"]["signature_valid"], true);
+        for other in [
+            json!({ "key_usage_critical": false }),
+            json!({ "basic_constraints": ["CA:TRUE", "pathlen:1"] }),
+            json!({ "subject_alt_name": ["DNS:a.example", "IP:10.0.0.1"] }),
+            json!({ "ocsp_must_staple": true, "create_subject_key_identifier": false }),
+            json!({ "common_name": "b.example", "use_common_name_for_san": false }),
+        ] {
+            request.changes(asked(other.clone()));
+            request.stays(asked(other));
+        }
+        request.changes(json!({ "state": "absent" }));
+    }
+}
+
+#[test]
+fn a_request_that_is_not_understood_is_left_as_it_is() {
+    let request = Place::of("openssl_csr");
+    let key = private(&request, &json!({ "type": "ECC", "curve": "secp256r1" }));
+    let asked = json!({ "privatekey_path": key, "common_name": "a.example" });
+    for beyond in [
+        json!({ "privatekey_path": key, "name_constraints_permitted": ["DNS:a.example"] }),
+        json!({ "privatekey_path": key, "subject_alt_name": ["dirName:CN=a"] }),
+        json!({ "privatekey_path": key, "subject": { "title": "a" } }),
+        json!({ "privatekey_path": key, "digest": "sha1" }),
+        json!({ "privatekey_path": request.path(), "common_name": "a" }),
+    ] {
+        request.fails(beyond, "not");
+        assert!(!request.path().exists());
+    }
+    request.fails(json!({}), "state is present but any of the following are missing");
+    request.changes(asked.clone());
+    let made = request.read();
+    for unclear in [format!("text\n{made}"), format!("{made}{made}"), made.replace("MII", "MIJ")] {
+        if unclear != made {
+            fs::write(request.path(), unclear).unwrap();
+            request.fails(asked.clone(), "is not supported");
+        }
+    }
+    fs::write(request.path(), "no request\n").unwrap();
+    request.changes(asked);
 }

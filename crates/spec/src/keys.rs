@@ -48,3 +48,58 @@ pub(crate) const OPENSSL_PRIVATEKEY_ARGS: &[Arg] = &[
     arg("backup", Kind::Bool).default(Preset::Bool(false)),
     arg("return_content", Kind::Bool).default(Preset::Bool(false)),
 ];
+
+pub(crate) const OPENSSL_CSR_ARGS: &[Arg] = &[
+    arg("state", Kind::Str).choices(&["absent", "present"]).default(Preset::Str("present")),
+    arg("digest", Kind::Str).default(Preset::Str("sha256")),
+    arg("privatekey_path", Kind::Path),
+    arg("privatekey_content", Kind::Str).secret(),
+    arg("privatekey_passphrase", Kind::Str).secret(),
+    arg("version", Kind::Int).choices(&["1"]).default(Preset::Int(1)),
+    arg("subject", Kind::Dict),
+    arg("subject_ordered", Kind::List).of(Kind::Dict),
+    arg("country_name", Kind::Str).aka(&["C", "countryName"]),
+    arg("state_or_province_name", Kind::Str).aka(&["ST", "stateOrProvinceName"]),
+    arg("locality_name", Kind::Str).aka(&["L", "localityName"]),
+    arg("organization_name", Kind::Str).aka(&["O", "organizationName"]),
+    arg("organizational_unit_name", Kind::Str).aka(&["OU", "organizationalUnitName"]),
+    arg("common_name", Kind::Str).aka(&["CN", "commonName"]),
+    arg("email_address", Kind::Str).aka(&["E", "emailAddress"]),
+    arg("subject_alt_name", Kind::List).aka(&["subjectAltName"]),
+    arg("subject_alt_name_critical", Kind::Bool)
+        .aka(&["subjectAltName_critical"])
+        .default(Preset::Bool(false)),
+    arg("use_common_name_for_san", Kind::Bool)
+        .aka(&["useCommonNameForSAN"])
+        .default(Preset::Bool(true)),
+    arg("key_usage", Kind::List).aka(&["keyUsage"]),
+    arg("key_usage_critical", Kind::Bool).aka(&["keyUsage_critical"]).default(Preset::Bool(false)),
+    arg("extended_key_usage", Kind::List).aka(&["extKeyUsage", "extendedKeyUsage"]),
+    arg("extended_key_usage_critical", Kind::Bool)
+        .aka(&["extKeyUsage_critical", "extendedKeyUsage_critical"])
+        .default(Preset::Bool(false)),
+    arg("basic_constraints", Kind::List).aka(&["basicConstraints"]),
+    arg("basic_constraints_critical", Kind::Bool)
+        .aka(&["basicConstraints_critical"])
+        .default(Preset::Bool(false)),
+    arg("ocsp_must_staple", Kind::Bool).aka(&["ocspMustStaple"]).default(Preset::Bool(false)),
+    arg("ocsp_must_staple_critical", Kind::Bool)
+        .aka(&["ocspMustStaple_critical"])
+        .default(Preset::Bool(false)),
+    arg("name_constraints_permitted", Kind::List),
+    arg("name_constraints_excluded", Kind::List),
+    arg("name_constraints_critical", Kind::Bool).default(Preset::Bool(false)),
+    arg("create_subject_key_identifier", Kind::Bool).default(Preset::Bool(false)),
+    arg("subject_key_identifier", Kind::Str),
+    arg("authority_key_identifier", Kind::Str),
+    arg("authority_cert_issuer", Kind::List),
+    arg("authority_cert_serial_number", Kind::Int),
+    arg("crl_distribution_points", Kind::List).of(Kind::Dict),
+    arg("select_crypto_backend", Kind::Str)
+        .choices(&["auto", "cryptography"])
+        .default(Preset::Str("auto")),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("path", Kind::Path).required(),
+    arg("backup", Kind::Bool).default(Preset::Bool(false)),
+    arg("return_content", Kind::Bool).default(Preset::Bool(false)),
+];

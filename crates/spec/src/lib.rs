@@ -370,6 +370,12 @@ pub const KNOWN: &[ModuleSpec] = &[
         .from("community.crypto")
         .file_args()
         .checks(),
+    module("openssl_csr", keys::OPENSSL_CSR_ARGS)
+        .from("community.crypto")
+        .file_args()
+        .checks()
+        .exclusive(&[&["privatekey_path", "privatekey_content"], &["subject", "subject_ordered"]])
+        .together(&[&["authority_cert_issuer", "authority_cert_serial_number"]]),
     module("openssl_privatekey", keys::OPENSSL_PRIVATEKEY_ARGS)
         .from("community.crypto")
         .file_args()

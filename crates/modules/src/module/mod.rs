@@ -103,6 +103,7 @@ const MODULES: &[(&str, Run)] = &[
     ("mysql_user", mysql::user::run),
     ("npm", npm::run),
     ("openssh_keypair", openssh_keypair::run),
+    ("openssl_csr", openssl::csr::run),
     ("openssl_privatekey", openssl::privatekey::run),
     ("package", apt::run_package),
     ("package_facts", package_facts::run),

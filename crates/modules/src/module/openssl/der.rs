@@ -1,4 +1,4 @@
-//! Reads DER (ITU-T X.690), as far as keys need it.
+//! Reads and writes DER (ITU-T X.690), as far as keys and requests need it.
 //!
 //! Whatever the bytes, there is an answer: lengths are checked against what is there, and nothing
 //! is followed deeper than it is asked for. Never here: what the values mean.
@@ -7,10 +7,33 @@
 pub(super) const INTEGER: u8 = 0x02;
 /// BIT STRING.
 pub(super) const BIT_STRING: u8 = 0x03;
+/// OCTET STRING.
+pub(super) const OCTET_STRING: u8 = 0x04;
 /// OBJECT IDENTIFIER.
 pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
 /// SEQUENCE.
 pub(super) const SEQUENCE: u8 = 0x30;
+
+/// A value whose content is these parts.
+pub(super) fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let length = content.len().to_be_bytes();
+    let start = length.iter().position(|byte| *byte != 0).unwrap_or(length.len() - 1);
+    let length = &length[start..];
+    let mut all = vec![tag];
+    if length.len() > 1 || length[0] > 0x7f {
+        all.push(u8::try_from(length.len()).unwrap_or(8) | 0x80);
+    }
+    all.extend([length, &content].concat());
+    all
+}
+
+/// A whole number.
+pub(super) fn natural(number: u32) -> Vec<u8> {
+    let bytes = [&[0], &number.to_be_bytes()[..]].concat();
+    let zeros = bytes.windows(2).take_while(|pair| pair[0] == 0 && pair[1] < 0x80).count();
+    value(INTEGER, &[&bytes[zeros..]])
+}
 
 /// Values that stand one after another.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +42,11 @@ pub(super) struct Reader<'a>(&'a [u8]);
 impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
+    }
+
+    /// The bytes of those that are still to be read.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.0
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -89,6 +117,19 @@ mod tests {
         assert!(inner.is_empty() && inner.next().is_none());
         assert_eq!(reader.natural(), Some(&[0x80][..]));
         assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn values_are_written_in_the_shortest_form() {
+        for length in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0x10000] {
+            let content = vec![7; length];
+            let written = value(4, &[&content]);
+            assert_eq!(Reader::new(&written).next(), Some((4, &content[..])), "{length}");
+        }
+        for (number, bytes) in [(0, &[0][..]), (0x7f, &[0x7f]), (0x80, &[0, 0x80]), (256, &[1, 0])]
+        {
+            assert_eq!(Reader::new(&natural(number)).take(INTEGER), Some(bytes), "{number}");
+        }
     }
 
     #[test]

@@ -1,19 +1,22 @@
-//! Modules of keys that `openssl` makes and reads.
+//! Modules of keys and requests that `openssl` makes, signs and reads.
 //!
 //! Private keys go to and from `openssl` through pipes: none is in an argument, in the environment
 //! or in a file other than the one that is asked for. What cannot be told of a file for certain is
 //! left to Ansible's module before anything changes. A host without `openssl` is, too.
 
+pub(crate) mod csr;
 mod der;
+mod pem;
 pub(crate) mod privatekey;
 mod public;
+mod request;
 
 use crate::args::Args;
 use crate::attributes::{self, Attributes};
 use crate::context::Context;
 use crate::outcome::{Fault, OrFail, fail, plain};
 use crate::place::{self, Algorithm, Scratch};
-use crate::process::Cmd;
+use crate::process::{Cmd, Ran};
 use serde_json::{Map, Value};
 use std::fs;
 use std::io;
@@ -35,17 +38,21 @@ impl<'a> Openssl<'a> {
         Ok(Self { program, ctx })
     }
 
-    /// What it writes when it is given `input`, and nothing if it fails.
-    fn reads(&self, words: &[&str], input: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+    /// How it ends when it is given `input`.
+    fn run(&self, words: &[&str], input: &[u8]) -> Result<Ran, Fault> {
         let cmd = Cmd::new(&self.program).args(words).input(input);
-        let ran = cmd.run(self.ctx).or_fail("cannot run openssl")?;
+        cmd.run(self.ctx).or_fail("cannot run openssl")
+    }
+
+    /// What it writes, and nothing if it fails.
+    fn reads(&self, words: &[&str], input: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        let ran = self.run(words, input)?;
         Ok(ran.success().then_some(ran.stdout))
     }
 
     /// The same of what has to succeed. What it wrote may be secret, and is not in the fault.
     fn makes(&self, words: &[&str], input: &[u8]) -> Result<Vec<u8>, Fault> {
-        let cmd = Cmd::new(&self.program).args(words).input(input);
-        let ran = cmd.run(self.ctx).or_fail("cannot run openssl")?;
+        let ran = self.run(words, input)?;
         if !ran.success() {
             return Err(fail!("openssl failed: {}", ran.err().trim_end()).with("rc", ran.code));
         }
@@ -91,6 +98,22 @@ impl<'a> Openssl<'a> {
 
 fn sum(bytes: &[u8], algorithm: Algorithm) -> Result<String, Fault> {
     place::sum(bytes, algorithm).or_fail("cannot sum up a key")
+}
+
+/// Bytes in hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Bytes that are written in hexadecimal digits.
+fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<_>> = digits.chars().map(|digit| digit.to_digit(16)).collect();
+    let pairs = digits?;
+    let pairs = pairs.chunks(2).map(|pair| match pair {
+        [high, low] => u8::try_from(high << 4 | low).ok(),
+        _ => None,
+    });
+    pairs.collect()
 }
 
 /// Hexadecimal digits with a colon after each pair.
@@ -205,5 +228,7 @@ mod tests {
     fn fingerprints_have_a_colon_between_bytes() {
         assert_eq!(colons("00ff1a"), "00:ff:1a");
         assert_eq!(colons(""), "");
+        assert_eq!(colons(&hex(&unhex("00Ff1a").unwrap())), "00:ff:1a");
+        assert_eq!((unhex("0"), unhex("0g"), unhex("")), (None, None, Some(Vec::new())));
     }
 }

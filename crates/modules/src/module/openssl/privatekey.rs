@@ -6,7 +6,7 @@
 //! (`public.rs`).
 
 use super::public::{Kind, Public, is_known};
-use super::{Openssl, Target, strange};
+use super::{Openssl, Target, pem, strange};
 use crate::args::Args;
 use crate::context::Context;
 use crate::module::slurp::base64;
@@ -266,13 +266,19 @@ impl Found {
     fn returned(&self) -> Value {
         match std::str::from_utf8(self.content()) {
             Ok("") => Value::Null,
-            Ok(text) if text.contains(BEGIN) => text.into(),
+            Ok(text) if pem::is_in(text.as_bytes()) => text.into(),
             _ => base64(self.content()).into(),
         }
     }
 }
 
-const BEGIN: &str = "-----BEGIN ";
+/// The public key that belongs to a private one.
+pub(super) fn public_of(content: Vec<u8>, openssl: &Openssl<'_>) -> Result<Public, Fault> {
+    match Found::observe(Some(content), openssl)? {
+        Found::Key { public, .. } => Ok(*public),
+        _ => Err(strange("the private key")),
+    }
+}
 
 /// What a file looks like before openssl reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,7 +290,7 @@ enum Looks {
 
 impl Looks {
     fn of(content: &[u8]) -> Self {
-        if !content.windows(BEGIN.len()).any(|bytes| bytes == BEGIN.as_bytes()) {
+        if !pem::is_in(content) {
             // Raw keys are known by their length alone.
             let raw = [32, 56, 57].contains(&content.len());
             return if raw { Self::Unclear } else { Self::Unreadable };
@@ -294,16 +300,8 @@ impl Looks {
 
     /// The same of a file that holds one PEM object and nothing else.
     fn of_text(content: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(content).ok()?;
-        let plain = text.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~'));
-        let mut lines = text.trim_end_matches('\n').split('\n');
-        let label = lines.next()?.strip_prefix(BEGIN)?.strip_suffix("-----")?;
-        let end = lines.next_back()?;
-        let body: Vec<&str> = lines.collect();
-        let inside = body.iter().any(|line| line.starts_with("-----") || line.is_empty());
-        if !plain || end != format!("-----END {label}-----") {
-            return None;
-        }
+        let (label, body) = pem::sole(content)?;
+        let inside = body.iter().any(|line| line.is_empty());
         let sealed = body.first() == Some(&"Proc-Type: 4,ENCRYPTED");
         Some(match label {
             "ENCRYPTED PRIVATE KEY" if !inside => Self::Unreadable,

@@ -4,8 +4,7 @@
 //! would not write in these very bytes is none of ours.
 
 use super::der::{OBJECT_IDENTIFIER, Reader};
-use super::{Fault, colons, sum};
-use crate::module::slurp::base64;
+use super::{Fault, colons, pem, strange, sum, unhex};
 use crate::place::Algorithm;
 use serde_json::{Map, Value, json};
 
@@ -13,7 +12,6 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Public {
     pub(super) kind: Kind,
-    /// The numbers in it, by their names in results.
     numbers: Map<String, Value>,
     pub(super) der: Vec<u8>,
 }
@@ -145,31 +143,38 @@ impl Public {
         Some(Self { kind, numbers, der: der.to_vec() })
     }
 
+    /// The numbers in it, by their names in results.
+    pub(super) fn numbers(&self) -> &Map<String, Value> {
+        &self.numbers
+    }
+
+    /// The sum that is shown where there is one alone.
+    pub(super) fn fingerprint(&self) -> Result<Value, Fault> {
+        Ok(json!({ "sha256": colons(&sum(&self.der, Algorithm::Sha256)?) }))
+    }
+
+    /// What certificates know it by (RFC 5280, 4.2.1.2, the first way).
+    pub(super) fn identifier(&self) -> Result<Vec<u8>, Fault> {
+        let mut info = Reader::new(&self.der).sequence();
+        let bits = info.as_mut().and_then(|info| {
+            info.sequence()?;
+            info.bits()
+        });
+        let bits = bits.ok_or_else(|| strange("such a key"))?;
+        unhex(&sum(bits, Algorithm::Sha1)?).ok_or_else(|| strange("such a key"))
+    }
+
     /// As a diff shows the key that it belongs to.
     pub(super) fn shown(&self) -> Result<Value, Fault> {
         Ok(json!({
             "can_parse_key": true,
             "key_is_consistent": null,
-            "public_key": pem("PUBLIC KEY", &self.der),
-            "public_key_fingerprints": { "sha256": colons(&sum(&self.der, Algorithm::Sha256)?) },
+            "public_key": pem::render("PUBLIC KEY", &self.der),
+            "public_key_fingerprints": self.fingerprint()?,
             "type": self.kind.name(),
             "public_data": self.numbers,
         }))
     }
-}
-
-/// As text (RFC 7468).
-fn pem(label: &str, der: &[u8]) -> String {
-    let text = base64(der);
-    let mut lines = format!("-----BEGIN {label}-----\n");
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64));
-        lines.extend([line, "\n"]);
-        rest = after;
-    }
-    lines.push_str(&format!("-----END {label}-----\n"));
-    lines
 }
 
 /// How many bits a number has that does not lead with a zero.
@@ -266,14 +271,6 @@ mod tests {
         // 10^18, which ends a limb with nothing but zeros, times 256.
         let even = [0x0d, 0xe0, 0xb6, 0xb3, 0xa7, 0x64, 0, 0, 0];
         assert_eq!(number(&even), "256000000000000000000");
-    }
-
-    #[test]
-    fn text_has_lines_of_64_letters() {
-        assert_eq!(
-            pem("X", &[0; 50]),
-            format!("-----BEGIN X-----\n{}\nAAA=\n-----END X-----\n", "A".repeat(64))
-        );
     }
 
     proptest::proptest! {
