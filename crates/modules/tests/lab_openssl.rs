@@ -1,4 +1,4 @@
-//! Keys and requests come, stay and go as tasks ask for them, with the machine's own `openssl`.
+//! Keys, requests and certificates come, stay and go as tasks ask for them, with the machine's own `openssl`.
 //!
 //! What Ansible's module says in each case was compared with it once; here it is kept.
 
@@ -209,4 +209,67 @@ fn a_request_that_is_not_understood_is_left_as_it_is() {
     }
     fs::write(request.path(), "no request\n").unwrap();
     request.changes(asked);
+}
+
+#[test]
+fn certificates_are_kept_while_they_are_what_is_asked_for() {
+    let own = Place::of("x509_certificate");
+    let key = private(&own, &json!({ "type": "ECC", "curve": "secp256r1" }));
+    let request = |name: &str, more: Value| {
+        let path = own.dir.path().join(name).to_str().unwrap().to_owned();
+        let mut args = json!({ "path": path, "privatekey_path": key, "common_name": name });
+        args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let told = run("openssl_csr", args.as_object().unwrap(), &Context::system()).0;
+        assert_eq!(told["changed"], true, "{told:?}");
+        path
+    };
+    let authority = request("authority", json!({ "basic_constraints": ["CA:TRUE"] }));
+    let other = request("other", json!({ "key_usage": ["digitalSignature"] }));
+    let selfsigned =
+        |csr: &str| json!({ "provider": "selfsigned", "privatekey_path": key, "csr_path": csr });
+    let made = own.changes(selfsigned(&authority));
+    let kept = own.stays(selfsigned(&authority));
+    assert_eq!(
+        (&made["serial_number"], &made["diff"]["after"]),
+        (&kept["serial_number"], &kept["diff"]["before"])
+    );
+    own.changes(selfsigned(&other));
+    own.changes(selfsigned(&authority));
+
+    let signed = Place::of("x509_certificate");
+    let owner = own.path().to_str().unwrap().to_owned();
+    let asked = |more: Value| {
+        let mut args = json!({
+            "provider": "ownca", "csr_path": other, "ownca_path": owner,
+            "ownca_privatekey_path": key, "ownca_not_before": "20260101000000Z",
+            "ownca_not_after": "20510101000000Z", "ignore_timestamps": false,
+        });
+        args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        args
+    };
+    let made = signed.changes(asked(json!({ "return_content": true })));
+    assert_eq!(made["certificate"], signed.read());
+    let after = &made["diff"]["after"];
+    assert_eq!(after["issuer"], json!({ "commonName": "authority" }));
+    assert_eq!(after["authority_key_identifier"], after["subject_key_identifier"]);
+    assert_eq!(signed.stays(asked(json!({})))["notAfter"], "20510101000000Z");
+    for changed in [
+        json!({ "ownca_not_after": "20520101000000Z" }),
+        json!({ "csr_path": authority }),
+        json!({ "force": true }),
+    ] {
+        signed.changes(asked(changed));
+    }
+    signed.stays(asked(json!({})));
+    let missing = json!({ "ownca_path": "/none" });
+    signed.fails(asked(missing), "The CA certificate file /none does not exist");
+    for beyond in [
+        json!({ "provider": "acme" }),
+        json!({ "ownca_privatekey_passphrase": "hunter2" }),
+        json!({ "ownca_not_after": "tomorrow" }),
+        json!({ "csr_path": key }),
+    ] {
+        signed.fails(asked(beyond), "is not supported");
+    }
+    signed.changes(json!({ "state": "absent" }));
 }

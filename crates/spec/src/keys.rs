@@ -103,3 +103,52 @@ pub(crate) const OPENSSL_CSR_ARGS: &[Arg] = &[
     arg("backup", Kind::Bool).default(Preset::Bool(false)),
     arg("return_content", Kind::Bool).default(Preset::Bool(false)),
 ];
+
+const IDENTIFIERS: &[&str] = &["create_if_not_provided", "always_create", "never_create"];
+
+pub(crate) const X509_CERTIFICATE_ARGS: &[Arg] = &[
+    arg("state", Kind::Str).choices(&["present", "absent"]).default(Preset::Str("present")),
+    arg("path", Kind::Path).required(),
+    arg("provider", Kind::Str).choices(&["acme", "ownca", "selfsigned"]),
+    arg("force", Kind::Bool).default(Preset::Bool(false)),
+    arg("csr_path", Kind::Path),
+    arg("csr_content", Kind::Str),
+    arg("ignore_timestamps", Kind::Bool).default(Preset::Bool(true)),
+    arg("select_crypto_backend", Kind::Str)
+        .choices(&["auto", "cryptography"])
+        .default(Preset::Str("auto")),
+    arg("privatekey_path", Kind::Path),
+    arg("privatekey_content", Kind::Str).secret(),
+    arg("privatekey_passphrase", Kind::Str).secret(),
+    arg("acme_accountkey_path", Kind::Path),
+    arg("acme_challenge_path", Kind::Path),
+    arg("acme_chain", Kind::Bool).default(Preset::Bool(false)),
+    arg("acme_directory", Kind::Str)
+        .default(Preset::Str("https://acme-v02.api.letsencrypt.org/directory")),
+    arg("ownca_path", Kind::Path),
+    arg("ownca_content", Kind::Str),
+    arg("ownca_privatekey_path", Kind::Path),
+    arg("ownca_privatekey_content", Kind::Str).secret(),
+    arg("ownca_privatekey_passphrase", Kind::Str).secret(),
+    arg("ownca_digest", Kind::Str).default(Preset::Str("sha256")),
+    arg("ownca_version", Kind::Int).choices(&["3"]).default(Preset::Int(3)),
+    arg("ownca_not_before", Kind::Str).default(Preset::Str("+0s")),
+    arg("ownca_not_after", Kind::Str).default(Preset::Str("+3650d")),
+    arg("ownca_create_subject_key_identifier", Kind::Str)
+        .choices(IDENTIFIERS)
+        .default(Preset::Str("create_if_not_provided")),
+    arg("ownca_create_authority_key_identifier", Kind::Bool).default(Preset::Bool(true)),
+    arg("selfsigned_version", Kind::Int).choices(&["3"]).default(Preset::Int(3)),
+    arg("selfsigned_digest", Kind::Str).default(Preset::Str("sha256")),
+    arg("selfsigned_not_before", Kind::Str)
+        .aka(&["selfsigned_notBefore"])
+        .default(Preset::Str("+0s")),
+    arg("selfsigned_not_after", Kind::Str)
+        .aka(&["selfsigned_notAfter"])
+        .default(Preset::Str("+3650d")),
+    arg("selfsigned_create_subject_key_identifier", Kind::Str)
+        .choices(IDENTIFIERS)
+        .default(Preset::Str("create_if_not_provided")),
+    arg("backup", Kind::Bool).default(Preset::Bool(false)),
+    arg("return_content", Kind::Bool).default(Preset::Bool(false)),
+];

@@ -440,4 +440,15 @@ pub const KNOWN: &[ModuleSpec] = &[
     module("uri", network::URI_ARGS).file_args().exclusive(&[&["body", "src"]]),
     module("user", accounts::USER_ARGS).checks(),
     module("wait_for", commands::WAIT_FOR_ARGS),
+    module("x509_certificate", keys::X509_CERTIFICATE_ARGS)
+        .from("community.crypto")
+        .file_args()
+        .checks()
+        .exclusive(&[
+            &["csr_path", "csr_content"],
+            &["privatekey_path", "privatekey_content"],
+            &["ownca_path", "ownca_content"],
+            &["ownca_privatekey_path", "ownca_privatekey_content"],
+        ])
+        .required_if(&[("state", "present", &["provider"])]),
 ];

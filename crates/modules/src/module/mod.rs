@@ -128,6 +128,7 @@ const MODULES: &[(&str, Run)] = &[
     ("uri", uri::run),
     ("user", user::run),
     ("wait_for", wait_for::run),
+    ("x509_certificate", openssl::x509_certificate::run),
 ];
 
 /// Whether there is code for a module of the table.

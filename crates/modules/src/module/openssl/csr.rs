@@ -4,16 +4,16 @@
 //! Constraints of names, identifiers of authorities, points where lists are found, passphrases and
 //! values that are not plain are left to Ansible's module before anything changes.
 
-use super::privatekey::public_of;
-use super::public::{Kind, Public};
-use super::request::{AltName, Attribute, Extension, Request, Usage, bit};
-use super::{Openssl, Target, der, pem, strange, unhex};
+use super::extension::{AltName, Attribute, Extension, Marked, Usage, bit, like};
+use super::privatekey::private_key;
+use super::public::Public;
+use super::request::Request;
+use super::signature::Algorithm;
+use super::{Openssl, Target, pem, strange, unhex};
 use crate::args::Args;
 use crate::context::Context;
-use crate::outcome::{Done, Fault, OrFail, Outcome, fail};
-use crate::place::Scratch;
+use crate::outcome::{Done, Fault, Outcome, fail};
 use serde_json::{Map, Value, json};
-use std::fs;
 
 pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     let present = args.text("state") == "present";
@@ -85,7 +85,7 @@ struct Asked {
     /// As given, or made of the common name.
     alt_names: Value,
     /// All but the identifier of the key.
-    extensions: Vec<(Extension, bool)>,
+    extensions: Vec<Marked>,
     identifier: Identifier,
 }
 
@@ -148,52 +148,17 @@ impl Asked {
     /// Whether what is there is to be replaced.
     fn differs(&self, found: &Found, args: &Args, openssl: &Openssl<'_>) -> Result<bool, Fault> {
         let Found::Request { request, valid, .. } = found else { return Ok(true) };
-        let (public, _) = key(args, openssl)?;
+        let (public, _) = private_key(args, "privatekey", openssl)?;
         Ok(!valid || !same(request, &self.request(&public)?, self.ordered))
     }
 
     fn sign(&self, args: &Args, openssl: &Openssl<'_>) -> Result<Found, Fault> {
-        let (public, private) = key(args, openssl)?;
-        let (algorithm, digest) = algorithm(public.kind, args.text("digest"))?;
+        let (public, private) = private_key(args, "privatekey", openssl)?;
+        let algorithm = Algorithm::of(public.kind, args.text("digest"))?;
         let request = self.request(&public)?;
-        let signed = request.render();
-        let dir = &openssl.ctx.staging;
-        let file = Scratch::holding(dir, "", &signed).or_fail("cannot write a request")?;
-        let file = file.path().display().to_string();
-        let words = ["pkeyutl", "-sign", "-inkey", "/dev/stdin", "-rawin", "-in", &file];
-        let signature = openssl.makes(&[&words[..], &digest].concat(), &private)?;
-        let signature = der::value(der::BIT_STRING, &[&[0], &signature]);
-        let whole = der::value(der::SEQUENCE, &[&signed, &algorithm, &signature]);
+        let whole = algorithm.sign(&request.render(), &private, openssl)?;
         let content = pem::render("CERTIFICATE REQUEST", &whole).into_bytes();
         Ok(Found::Request { content, request: Box::new(request), valid: true })
-    }
-}
-
-/// The public key, and the private one as it is given.
-fn key(args: &Args, openssl: &Openssl<'_>) -> Result<(Public, Vec<u8>), Fault> {
-    let private = match (args.str("privatekey_path"), args.str("privatekey_content")) {
-        (Some(path), _) => fs::read(path).map_err(|_| strange("a private key that is not read"))?,
-        (None, content) => content.unwrap_or_default().into(),
-    };
-    Ok((public_of(private.clone(), openssl)?, private))
-}
-
-/// The algorithm of a signature as it stands in a request, and what openssl is told of it.
-fn algorithm(kind: Kind, digest: &str) -> Result<(Vec<u8>, Vec<&str>), Fault> {
-    const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1];
-    const ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3];
-    let of = |oid: &[u8], last: u8, rest: &[u8]| {
-        let oid = der::value(der::OBJECT_IDENTIFIER, &[oid, &[last]]);
-        der::value(der::SEQUENCE, &[&oid, rest])
-    };
-    let at = ["sha256", "sha384", "sha512"].iter().position(|known| *known == digest);
-    let at = at.and_then(|at| u8::try_from(at).ok());
-    match (kind, at) {
-        (Kind::Rsa(_), Some(at)) => Ok((of(RSA, 11 + at, &[5, 0]), vec!["-digest", digest])),
-        (Kind::Ecc(_), Some(at)) => Ok((of(ECDSA, 2 + at, &[]), vec!["-digest", digest])),
-        (Kind::Edwards("Ed25519"), _) => Ok((of(&[0x2b, 0x65], 0x70, &[]), Vec::new())),
-        (Kind::Edwards("Ed448"), _) => Ok((of(&[0x2b, 0x65], 0x71, &[]), Vec::new())),
-        _ => Err(strange("such a key or digest")),
     }
 }
 
@@ -261,7 +226,7 @@ fn alt_names(args: &Args, subject: &[Part]) -> Value {
     common.map_or(given, |(_, _, value)| json!([format!("DNS:{value}")]))
 }
 
-fn extensions(args: &Args, alt_names: &Value) -> Result<Vec<(Extension, bool)>, Fault> {
+fn extensions(args: &Args, alt_names: &Value) -> Result<Vec<Marked>, Fault> {
     let mut all = Vec::new();
     let mut add = |extension, critical| all.push((extension, args.flag(critical)));
     let names = alt_names.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -318,8 +283,8 @@ fn same(found: &Request, asked: &Request, ordered: bool) -> bool {
     fn set<T: PartialEq>(one: &[T], other: &[T]) -> bool {
         one.iter().all(|item| other.contains(item)) && other.iter().all(|item| one.contains(item))
     }
-    let extension = |(asked, critical): &(Extension, bool)| {
-        found.find(asked.oid()).is_some_and(|(there, there_critical)| {
+    let extension = |(asked, critical): &Marked| {
+        like(&found.extensions, asked).is_some_and(|(there, there_critical)| {
             critical == there_critical
                 && match (there, asked) {
                     (Extension::AltNames(one), Extension::AltNames(other)) => set(one, other),
@@ -340,7 +305,7 @@ fn same(found: &Request, asked: &Request, ordered: bool) -> bool {
 
 /// What lies where the request is to be.
 #[derive(Clone, Debug)]
-enum Found {
+pub(super) enum Found {
     Nothing,
     /// A file that is no request.
     Unreadable(Vec<u8>),
@@ -352,7 +317,7 @@ enum Found {
 }
 
 impl Found {
-    fn observe(content: Option<Vec<u8>>, openssl: &Openssl<'_>) -> Result<Self, Fault> {
+    pub(super) fn observe(content: Option<Vec<u8>>, openssl: &Openssl<'_>) -> Result<Self, Fault> {
         let Some(content) = content else { return Ok(Self::Nothing) };
         if !pem::is_in(&content) {
             return Ok(Self::Unreadable(content));
@@ -407,25 +372,6 @@ mod tests {
             let given: Vec<_> = given.iter().map(|text| (*text).to_owned()).collect();
             let read = read.map(|(authority, below)| Extension::Basic(authority, below));
             assert_eq!(basic(&given), read, "{given:?}");
-        }
-    }
-
-    #[test]
-    fn each_key_signs_in_its_way() {
-        for (kind, digest, ends, words) in [
-            (Kind::Rsa(2048), "sha256", Some(&[1, 11, 5, 0][..]), 2),
-            (Kind::Rsa(2048), "sha512", Some(&[1, 13, 5, 0]), 2),
-            (Kind::Ecc("secp256r1"), "sha384", Some(&[4, 3, 3]), 2),
-            (Kind::Edwards("Ed25519"), "sha1", Some(&[0x2b, 0x65, 0x70]), 0),
-            (Kind::Rsa(2048), "sha1", None, 0),
-            (Kind::Edwards("X25519"), "sha256", None, 0),
-            (Kind::Dsa(1024), "sha256", None, 0),
-        ] {
-            let told = algorithm(kind, digest).ok();
-            assert_eq!(told.is_some(), ends.is_some(), "{kind:?} {digest}");
-            if let (Some((der, given)), Some(ends)) = (told, ends) {
-                assert!(der.ends_with(ends) && given.len() == words, "{kind:?} {digest}");
-            }
         }
     }
 }

@@ -11,6 +11,8 @@ pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTET_STRING: u8 = 0x04;
 /// OBJECT IDENTIFIER.
 pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
+/// SET.
+pub(super) const SET: u8 = 0x31;
 /// SEQUENCE.
 pub(super) const SEQUENCE: u8 = 0x30;
 

@@ -1,15 +1,19 @@
-//! Modules of keys and requests that `openssl` makes, signs and reads.
+//! Modules of keys, requests and certificates that `openssl` makes, signs and reads.
 //!
 //! Private keys go to and from `openssl` through pipes: none is in an argument, in the environment
 //! or in a file other than the one that is asked for. What cannot be told of a file for certain is
 //! left to Ansible's module before anything changes. A host without `openssl` is, too.
 
+mod certificate;
 pub(crate) mod csr;
 mod der;
+mod extension;
 mod pem;
 pub(crate) mod privatekey;
 mod public;
 mod request;
+mod signature;
+pub(crate) mod x509_certificate;
 
 use crate::args::Args;
 use crate::attributes::{self, Attributes};
@@ -133,14 +137,19 @@ struct Target<'a> {
 impl<'a> Target<'a> {
     /// The file, if there is a directory for it; a new one gets `mode` if no other is asked for.
     fn asked(args: &'a Args, mode: Option<&str>, ctx: &'a Context) -> Result<Self, Fault> {
-        let path = args.text("path");
-        if path.is_empty() {
-            return Err(strange("an empty path"));
-        }
-        let dir = place::dir_of(path);
+        let dir = place::dir_of(args.text("path"));
         if !Path::new(dir).is_dir() {
             return Err(fail!("The directory {dir} does not exist or the file is not a directory")
                 .with("name", dir));
+        }
+        Self::anywhere(args, mode, ctx)
+    }
+
+    /// The same where there may be no directory for it.
+    fn anywhere(args: &'a Args, mode: Option<&str>, ctx: &'a Context) -> Result<Self, Fault> {
+        let path = args.text("path");
+        if path.is_empty() {
+            return Err(strange("an empty path"));
         }
         let mut attributes = Attributes::asked(args);
         if attributes.mode.is_none() {

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::module::slurp::base64;
 use crate::outcome::{Done, Fault, Outcome, fail};
 use serde_json::{Value, json};
+use std::fs;
 
 pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     let target = Target::asked(args, Some("0600"), ctx)?;
@@ -272,10 +273,19 @@ impl Found {
     }
 }
 
-/// The public key that belongs to a private one.
-pub(super) fn public_of(content: Vec<u8>, openssl: &Openssl<'_>) -> Result<Public, Fault> {
+/// A key that a task names by its path or gives the content of, and its public one.
+pub(super) fn private_key(
+    args: &Args,
+    name: &str,
+    openssl: &Openssl<'_>,
+) -> Result<(Public, Vec<u8>), Fault> {
+    let path = args.str(&format!("{name}_path"));
+    let content = match (path, args.str(&format!("{name}_content"))) {
+        (Some(path), _) => fs::read(path).map_err(|_| strange("a private key that is not read"))?,
+        (None, content) => content.unwrap_or_default().into(),
+    };
     match Found::observe(Some(content), openssl)? {
-        Found::Key { public, .. } => Ok(*public),
+        Found::Key { content, public, .. } => Ok((*public, content)),
         _ => Err(strange("the private key")),
     }
 }

@@ -143,13 +143,8 @@ impl Public {
         Some(Self { kind, numbers, der: der.to_vec() })
     }
 
-    /// The numbers in it, by their names in results.
-    pub(super) fn numbers(&self) -> &Map<String, Value> {
-        &self.numbers
-    }
-
     /// The sum that is shown where there is one alone.
-    pub(super) fn fingerprint(&self) -> Result<Value, Fault> {
+    fn fingerprint(&self) -> Result<Value, Fault> {
         Ok(json!({ "sha256": colons(&sum(&self.der, Algorithm::Sha256)?) }))
     }
 
@@ -162,6 +157,16 @@ impl Public {
         });
         let bits = bits.ok_or_else(|| strange("such a key"))?;
         unhex(&sum(bits, Algorithm::Sha1)?).ok_or_else(|| strange("such a key"))
+    }
+
+    /// Puts it into what a diff shows of something that holds it.
+    pub(super) fn show(&self, shown: &mut Map<String, Value>) -> Result<(), Fault> {
+        let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
+        put("public_key", pem::render("PUBLIC KEY", &self.der).into());
+        put("public_key_type", self.kind.name().into());
+        put("public_key_data", self.numbers.clone().into());
+        put("public_key_fingerprints", self.fingerprint()?);
+        Ok(())
     }
 
     /// As a diff shows the key that it belongs to.
@@ -186,7 +191,7 @@ fn bits(bytes: &[u8]) -> usize {
 }
 
 /// A number; one that is larger than numbers of JSON can be here is written out.
-fn number(bytes: &[u8]) -> Value {
+pub(super) fn number(bytes: &[u8]) -> Value {
     const LIMB: u64 = 1_000_000_000;
     let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
     let bytes = &bytes[start..];
