@@ -1,8 +1,8 @@
 //! Modules of keys, requests and certificates that `openssl` makes, signs and reads.
 //!
 //! Private keys go to and from `openssl` through pipes: none is in an argument, in the environment
-//! or in a file other than the one that is asked for. What cannot be told of a file for certain is
-//! left to Ansible's module before anything changes. A host without `openssl` is, too.
+//! or in a file, but for the one that is put in place. What cannot be told of a file for certain is
+//! left to Ansible's module before anything changes. A host without `openssl` 3 is, too.
 
 mod certificate;
 pub(crate) mod csr;
@@ -39,7 +39,12 @@ struct Openssl<'a> {
 impl<'a> Openssl<'a> {
     fn find(ctx: &'a Context) -> Result<Self, Fault> {
         let program = ctx.program("openssl").ok_or_else(|| strange("a host without openssl"))?;
-        Ok(Self { program, ctx })
+        let openssl = Self { program, ctx };
+        let told = openssl.reads(&["version"], &[])?.unwrap_or_default();
+        match is_new(&String::from_utf8_lossy(&told)) {
+            true => Ok(openssl),
+            false => Err(strange("such an openssl")),
+        }
     }
 
     /// How it ends when it is given `input`.
@@ -98,6 +103,12 @@ impl<'a> Openssl<'a> {
         }
         Ok(all.into())
     }
+}
+
+/// Whether this is said by a version that has all that is asked of it here.
+fn is_new(told: &str) -> bool {
+    let version = told.strip_prefix("OpenSSL ").and_then(|rest| rest.split('.').next());
+    version.and_then(|major| major.parse().ok()).is_some_and(|major: u32| major >= 3)
 }
 
 fn sum(bytes: &[u8], algorithm: Algorithm) -> Result<String, Fault> {
@@ -232,6 +243,12 @@ impl<'a> Target<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn old_and_other_programs_are_told_apart() {
+        assert!(is_new("OpenSSL 3.0.19 27 Jan 2026 (Library: OpenSSL 3.0.19 27 Jan 2026)"));
+        assert!(!is_new("OpenSSL 1.1.1w  11 Sep 2023") && !is_new("LibreSSL 3.8.2"));
+    }
 
     #[test]
     fn fingerprints_have_a_colon_between_bytes() {
