@@ -112,6 +112,16 @@ pub(crate) fn parent(path: &Path) -> &Path {
     }
 }
 
+/// The directory of a path, as Ansible names it.
+pub(crate) fn dir_of(path: &str) -> &str {
+    let dir = &path[..path.rfind('/').map_or(0, |slash| slash + 1)];
+    match dir.trim_end_matches('/') {
+        "" if dir.is_empty() => ".",
+        "" => dir,
+        bare => bare,
+    }
+}
+
 /// The last part of a path as text, after any trailing slashes are gone.
 pub(crate) fn base_name(path: &str) -> &str {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
@@ -458,6 +468,20 @@ mod tests {
         ctx.inherited = [("HOME".to_owned(), "/home/me".to_owned())].into();
         ctx.env = [("APP".to_owned(), "shop".to_owned())].into();
         ctx
+    }
+
+    #[test]
+    fn a_path_lies_where_ansible_says() {
+        for (path, dir) in [
+            ("key", "."),
+            ("/key", "/"),
+            ("a/key", "a"),
+            ("/a//key", "/a"),
+            ("//key", "//"),
+            ("/a/b/", "/a/b"),
+        ] {
+            assert_eq!(dir_of(path), dir, "{path}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod accounts;
 mod commands;
 mod databases;
 mod files;
+mod keys;
 mod network;
 mod packages;
 mod system;
@@ -369,6 +370,17 @@ pub const KNOWN: &[ModuleSpec] = &[
         .from("community.crypto")
         .file_args()
         .checks(),
+    module("openssl_csr", keys::OPENSSL_CSR_ARGS)
+        .from("community.crypto")
+        .file_args()
+        .checks()
+        .exclusive(&[&["privatekey_path", "privatekey_content"], &["subject", "subject_ordered"]])
+        .together(&[&["authority_cert_issuer", "authority_cert_serial_number"]]),
+    module("openssl_privatekey", keys::OPENSSL_PRIVATEKEY_ARGS)
+        .from("community.crypto")
+        .file_args()
+        .checks()
+        .required_if(&[("type", "ECC", &["curve"])]),
     module("package", packages::PACKAGE_ARGS).checks(),
     module("package_facts", commands::PACKAGE_FACTS_ARGS).checks(),
     module("ping", commands::PING_ARGS).checks(),
@@ -428,4 +440,15 @@ pub const KNOWN: &[ModuleSpec] = &[
     module("uri", network::URI_ARGS).file_args().exclusive(&[&["body", "src"]]),
     module("user", accounts::USER_ARGS).checks(),
     module("wait_for", commands::WAIT_FOR_ARGS),
+    module("x509_certificate", keys::X509_CERTIFICATE_ARGS)
+        .from("community.crypto")
+        .file_args()
+        .checks()
+        .exclusive(&[
+            &["csr_path", "csr_content"],
+            &["privatekey_path", "privatekey_content"],
+            &["ownca_path", "ownca_content"],
+            &["ownca_privatekey_path", "ownca_privatekey_content"],
+        ])
+        .required_if(&[("state", "present", &["provider"])]),
 ];

@@ -37,6 +37,7 @@ mod mount;
 mod mysql;
 mod npm;
 mod openssh_keypair;
+mod openssl;
 mod package_facts;
 mod ping;
 mod pip;
@@ -102,6 +103,8 @@ const MODULES: &[(&str, Run)] = &[
     ("mysql_user", mysql::user::run),
     ("npm", npm::run),
     ("openssh_keypair", openssh_keypair::run),
+    ("openssl_csr", openssl::csr::run),
+    ("openssl_privatekey", openssl::privatekey::run),
     ("package", apt::run_package),
     ("package_facts", package_facts::run),
     ("ping", ping::run),
@@ -125,6 +128,7 @@ const MODULES: &[(&str, Run)] = &[
     ("uri", uri::run),
     ("user", user::run),
     ("wait_for", wait_for::run),
+    ("x509_certificate", openssl::x509_certificate::run),
 ];
 
 /// Whether there is code for a module of the table.

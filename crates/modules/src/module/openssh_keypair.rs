@@ -88,7 +88,7 @@ impl<'a> Pair<'a> {
         }
         let (path, kind) = (args.text("path"), args.text("type"));
         let size = size_of(kind, args.int("size"))?;
-        let dir = dir_of(path);
+        let dir = place::dir_of(path);
         if !Path::new(dir).is_dir() {
             return Err(fail!("The directory {dir} does not exist or the file is not a directory")
                 .with("name", dir));
@@ -294,16 +294,6 @@ fn size_of(kind: &str, asked: Option<i64>) -> Result<i64, Fault> {
     }
 }
 
-/// The directory of a path, as Ansible names it.
-fn dir_of(path: &str) -> &str {
-    let dir = &path[..path.rfind('/').map_or(0, |slash| slash + 1)];
-    match dir.trim_end_matches('/') {
-        "" if dir.is_empty() => ".",
-        "" => dir,
-        bare => bare,
-    }
-}
-
 /// Whether what ssh-keygen said when it was asked for the public key tells of one it could read.
 fn is_readable(ran: &Ran) -> bool {
     const COMPLAINTS: &[&str] =
@@ -418,20 +408,6 @@ mod tests {
             ("ed25519", Some(7), Some(256)),
         ] {
             assert_eq!(size_of(kind, asked).ok(), size, "{kind} {asked:?}");
-        }
-    }
-
-    #[test]
-    fn a_path_lies_where_ansible_says() {
-        for (path, dir) in [
-            ("key", "."),
-            ("/key", "/"),
-            ("a/key", "a"),
-            ("/a//key", "/a"),
-            ("//key", "//"),
-            ("/a/b/", "/a/b"),
-        ] {
-            assert_eq!(dir_of(path), dir, "{path}");
         }
     }
 
