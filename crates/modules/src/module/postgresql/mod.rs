@@ -147,7 +147,9 @@ impl Server {
         let mut script = format!(
             "BEGIN\n\\g\nSELECT set_config('updraft.before', {state}, true) AS before \\gset\n"
         );
-        statements.iter().for_each(|statement| script.push_str(&format!("{statement}\n\\g\n")));
+        // As one query, as drivers of Python send it: the server tells of lines of the whole.
+        statements.iter().for_each(|statement| script.push_str(&format!("{statement}\\;\n")));
+        script.push_str("\\g\n");
         let end = if stays { "COMMIT" } else { "ROLLBACK" };
         script.push_str(&format!(
             "SELECT current_setting('updraft.before') IS DISTINCT FROM {state} AS changed \\gset
