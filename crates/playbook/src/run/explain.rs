@@ -5,6 +5,7 @@ use super::execute::Crew;
 use super::vars::{Layer, TaskScope};
 use crate::output::Provenance;
 use crate::parse::tree::{Action, Role, Task};
+use crate::template::is_of_the_language;
 use crate::yaml::Origin;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -96,6 +97,9 @@ impl Crew<'_> {
         let mut told: Vec<Provenance> = Vec::new();
         for name in watch.seen() {
             let Some(mut places) = scope.places(&name) else { continue };
+            if places.is_empty() && is_of_the_language(&name) {
+                continue;
+            }
             let set = (!places.is_empty()).then(|| places.remove(0));
             let found = Provenance { name: name.to_string(), set, over: places };
             if !told.contains(&found) {

@@ -15,6 +15,11 @@ pub(crate) fn value(name: &str) -> Option<Value> {
     }
 }
 
+/// Does the language itself bring something of this name?
+pub(crate) fn is_of_the_language(name: &str) -> bool {
+    value(name).is_some()
+}
+
 /// Calls a function of the language; `None` when there is none of that name.
 pub(crate) fn call(cx: &mut Interp<'_>, name: &str, call: &Call) -> Option<Result<Value, Fault>> {
     Some(match name {

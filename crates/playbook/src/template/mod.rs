@@ -44,6 +44,7 @@ pub use env::{Context, NoScope, Outside, Ran, Scope, World};
 pub(crate) use filters::{
     Checksums, checksums, combine_dicts, encode, expand_user, human_to_bytes, in_pieces, plain,
 };
+pub(crate) use globals::is_of_the_language;
 pub(crate) use interp::LAZY;
 pub use interp::{Frame, Home, Interp};
 pub use lex::SyntaxFault;

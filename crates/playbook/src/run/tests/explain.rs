@@ -4,7 +4,7 @@ use super::Case;
 
 #[test]
 fn a_failure_tells_who_set_its_variables_and_over_whom() {
-    let site = "- hosts: all\n  gather_facts: false\n  vars:\n    port: \"{{ base + 1 }}\"\n  tasks:\n    - debug: msg=\"{{ fine }} {{ port }}\"\n      vars: {fine: x}\n      ignore_errors: true\n    - debug: msg=x\n      when: count > 3\n      ignore_errors: true\n    - command: echo {{ item }} {{ nowhere }}\n      loop: [a]\n      ignore_errors: true\n    - set_fact: {base: ten}\n    - debug: msg={{ port }}\n      no_log: true\n      ignore_errors: true\n    - include_role: {name: r}\n";
+    let site = "- hosts: all\n  gather_facts: false\n  vars:\n    port: \"{{ base + 1 }}\"\n  tasks:\n    - debug: msg=\"{{ lookup('env', 'X') }} {{ fine }} {{ port }}\"\n      vars: {fine: x}\n      ignore_errors: true\n    - debug: msg=x\n      when: count > 3\n      ignore_errors: true\n    - command: echo {{ item }} {{ nowhere }}\n      loop: [a]\n      ignore_errors: true\n    - set_fact: {base: ten}\n    - debug: msg={{ port }}\n      no_log: true\n      ignore_errors: true\n    - include_role: {name: r}\n";
     let ran = Case::new(site)
         .hosts("[web]\nh1\n[web:vars]\ncount=six\n")
         .file("group_vars/all.yml", "# first\nbase: 8000\n")
