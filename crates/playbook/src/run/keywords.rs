@@ -41,6 +41,8 @@ impl Crew<'_> {
                 wrong(word, &Fault { at, ..fault })
             })
         };
+        // Whether anything is to be hidden is settled before there is anything.
+        flag("no_log", &common.no_log)?;
         flag("become", &common.become_it)?;
         let (check, diff) = (flag("check_mode", &common.check_mode)?, flag("diff", &common.diff)?);
         for (word, value) in [
