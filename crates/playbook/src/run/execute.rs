@@ -363,20 +363,23 @@ impl<'r> Crew<'r> {
         let scope = TaskScope { check, diff, ..scope.clone() };
         let context = scope.clone().context();
         let (args, foreign) = self.arguments(task, module, named, &context)?;
-        let timeout = self.timeout(task, &context).map_err(keyword)?;
+        let of = |word: &'static str| {
+            move |fault: Fault| self.failure(task, While::Keyword(word), &fault)
+        };
+        let timeout = self.timeout(task, &context).map_err(of("timeout"))?;
         // Ansible tries once more than `retries` says, which is three times where nothing is said;
         // ansible-core 2.14 tried three times in all then.
         let tries = match &task.retries {
             None if task.until.is_empty() => 1,
             None if context.world.dialect == Dialect::Core214 => 3,
             None => 4,
-            Some(value) => match number(&context, value).map_err(keyword)? {
+            Some(value) => match number_as(&context, value, "int").map_err(of("retries"))? {
                 count if count >= 1.0 => count as u64 + 1,
                 _ => 1,
             },
         };
         let delay = match &task.delay {
-            Some(value) => number(&context, value).map_err(keyword)?.max(0.0),
+            Some(value) => number(&context, value).map_err(of("delay"))?.max(0.0),
             None => 5.0,
         };
         let until_wanted = !task.until.is_empty() || task.retries.is_some();
@@ -473,7 +476,7 @@ impl<'r> Crew<'r> {
         // The bound of Ansible's timers.
         const MOST: f64 = 100_000_000.0;
         let Some(value) = &task.common.timeout else { return Ok(self.shared.options.task_timeout) };
-        let seconds = number(context, value)?;
+        let seconds = number_as(context, value, "int")?;
         match (0.0..=MOST).contains(&seconds) {
             true => Ok(seconds as u64),
             false => Err(Fault::new(format!(
@@ -597,14 +600,20 @@ pub(crate) fn truth(context: &Context, value: Option<&Value>) -> Result<bool, Fa
 }
 
 pub(crate) fn number(context: &Context, value: &Value) -> Result<f64, Fault> {
+    number_as(context, value, "float")
+}
+
+/// The same of what Ansible takes for a number of this kind, `int` or `float`.
+pub(super) fn number_as(context: &Context, value: &Value, kind: &str) -> Result<f64, Fault> {
     let value = context.finish(value)?;
     let found = match &value {
         Value::Str(text) => crate::value::parse_float(text),
         other => other.as_float(),
     };
-    found
-        .filter(|number| number.is_finite())
-        .ok_or_else(|| Fault::new(format!("`{}` is not a number", value.to_text())))
+    found.filter(|number| number.is_finite()).ok_or_else(|| {
+        let said = value.to_text();
+        Fault::new(format!("The value '{said}' could not be converted to '{kind}'."))
+    })
 }
 
 /// Names in a list of values, rendered.

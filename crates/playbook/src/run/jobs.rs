@@ -3,7 +3,7 @@
 //! The agent runs them in processes of their own, which outlive the connection and the run. What
 //! became of one stands in a file on its host, where any later run finds it by its id.
 
-use super::execute::{Call, Crew, number};
+use super::execute::{Call, Crew, number_as};
 use super::foreign::in_words;
 use super::outcome::{failed, flag, put};
 use crate::foreign::Found;
@@ -15,7 +15,7 @@ use crate::value::{Dict, Key, Value};
 use std::time::Duration;
 use updraft_wire::{BEYOND, Job};
 
-/// Ids of jobs are drawn below this number, as Ansible draws them.
+/// Ids of jobs are drawn below this number_as, as Ansible draws them.
 const MOST_JOBS: u64 = 999_999_999_999;
 
 /// Where Ansible keeps the files of jobs.
@@ -35,7 +35,7 @@ const ATTACHED: &[&str] = &["copy", "unarchive", "assemble", "synchronize"];
 /// ordinary way.
 fn background(task: &Task, context: &Context) -> Result<Option<(u64, u64)>, Fault> {
     let read = |value: &Option<Value>, default: f64| match value {
-        Some(value) => number(context, value).map(|number| number.max(0.0)),
+        Some(value) => number_as(context, value, "int").map(|number| number.max(0.0)),
         None => Ok(default),
     };
     let seconds = read(&task.detach, 0.0)?;

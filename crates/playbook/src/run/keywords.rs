@@ -43,7 +43,14 @@ impl Crew<'_> {
         };
         // Whether anything is to be hidden is settled before there is anything.
         flag("no_log", &common.no_log)?;
-        flag("become", &common.become_it)?;
+        for (word, value) in [
+            ("ignore_errors", &common.ignore_errors),
+            ("ignore_unreachable", &common.ignore_unreachable),
+            ("delegate_facts", &common.delegate_facts),
+            ("become", &common.become_it),
+        ] {
+            flag(word, value)?;
+        }
         let (check, diff) = (flag("check_mode", &common.check_mode)?, flag("diff", &common.diff)?);
         for (word, value) in [
             ("become_user", &common.become_user),

@@ -135,7 +135,9 @@ impl Crew<'_> {
         let prepared = || {
             let (_, context) = self.worker(call);
             let seconds = match &call.task.common.timeout {
-                Some(value) => super::execute::number(call.context, value)?.max(0.0) as u64,
+                Some(value) => {
+                    super::execute::number_as(call.context, value, "int")?.max(0.0) as u64
+                }
                 None => 0,
             };
             Ok(Exec {
