@@ -25,6 +25,9 @@ pub(crate) fn warning_text(fault: &LoadFault) -> String {
 }
 
 pub(super) fn origin_text(origin: &Origin) -> String {
+    if origin.line == 0 {
+        return format!("Origin: {}\n\n", origin.absolute());
+    }
     format!("Origin: {}\n\n{}\n", origin.full(), excerpt(origin))
 }
 

@@ -117,7 +117,7 @@ fn spot(origin: &Origin) -> [(&'static str, Json); 3] {
 
 /// A place with the lines around it.
 fn place(origin: &Origin) -> impl Iterator<Item = (&'static str, Json)> {
-    let lines = excerpt(origin);
+    let lines = if origin.line == 0 { String::new() } else { excerpt(origin) };
     let lines = json!(lines.lines().collect::<Vec<_>>());
     spot(origin).into_iter().chain([("excerpt", lines)])
 }

@@ -125,7 +125,9 @@ impl<'r> Crew<'r> {
             Ended::Unreachable => &task.common.ignore_unreachable,
             _ => return,
         };
-        told.outcome.ignored = truth(&context, ignore.as_ref()).unwrap_or(false);
+        // The text of one that cannot be settled is a yes to ansible-core 2.19.
+        let unsettled = self.shared.world.dialect == Dialect::Core219;
+        told.outcome.ignored = truth(&context, ignore.as_ref()).unwrap_or(unsettled);
     }
 
     pub(super) fn tell(&self, task: &Task, scope: &TaskScope, told: &Told, item: Option<String>) {
@@ -236,6 +238,7 @@ impl<'r> Crew<'r> {
         };
         let hidden = told.outcome.result.shift_remove(NO_LOG).is_some_and(|hide| hide.is_true());
         told.no_log = no_log || hidden;
+        self.put_template(task, &mut told.outcome);
         self.put_cause(task, &mut told.outcome);
         if told.outcome.ended == Ended::Failed {
             self.put_verdict(task, &mut told.outcome);

@@ -36,6 +36,11 @@ fn nowhere(call: &Call<'_>, what: &str) -> String {
     }
 }
 
+/// Which template file failed, and in which line; 0 where that is not known. Both are taken out of
+/// the result before anybody sees it.
+pub(super) const TEMPLATE: &str = "_updraft_template";
+pub(super) const TEMPLATE_LINE: &str = "_updraft_template_line";
+
 impl Crew<'_> {
     pub(super) fn local(&self, call: &Call<'_>, subdir: &str, name: &str) -> Result<PathBuf, Dict> {
         let mut interp = Interp::new(call.context);
@@ -94,8 +99,15 @@ impl Crew<'_> {
             if call.context.world.dialect == Dialect::Core214 {
                 return unrendered(&fault);
             }
-            let place = fault.at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
-            failed(format!("Task failed: {}: {}{place}", path.display(), fault.what))
+            let (what, line) =
+                match fault.what.strip_suffix(')').and_then(|it| it.rsplit_once(" (line ")) {
+                    Some((what, line)) => (what, line.parse().unwrap_or(0)),
+                    None => (fault.what.as_str(), 0),
+                };
+            let mut result = failed(format!("Task failed: {what}"));
+            put(&mut result, TEMPLATE, Value::from(path.display().to_string()));
+            put(&mut result, TEMPLATE_LINE, Value::Int(line));
+            result
         })?;
         let encoding = text("output_encoding").filter(|name| !name.is_empty());
         let encoding = encoding.unwrap_or_else(|| "utf-8".to_owned());

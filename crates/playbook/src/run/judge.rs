@@ -2,6 +2,7 @@
 
 use super::execute::Crew;
 use super::failure::not_become;
+use super::files::{TEMPLATE, TEMPLATE_LINE};
 use super::outcome::{Ended, Outcome, flag, put};
 use super::remote::NOT_BECOME;
 use super::vars::TaskScope;
@@ -10,6 +11,7 @@ use crate::output::NO_TRACEBACK;
 use crate::parse::tree::Task;
 use crate::template::Dialect;
 use crate::value::{Dict, Key, Value};
+use crate::yaml::Origin;
 use updraft_spec::CAUSE;
 
 impl Crew<'_> {
@@ -52,6 +54,18 @@ impl Crew<'_> {
             let why = Cause::new(format!("Task failed: {told}"), Some(task.origin.clone()));
             outcome.causes = vec![why, Cause { apart: true, ..Cause::new(told, None) }];
         }
+    }
+
+    /// Takes the place of a template file that failed out of the result, for whoever is told of it.
+    pub(super) fn put_template(&self, task: &Task, outcome: &mut Outcome) {
+        let line = outcome.result.shift_remove(TEMPLATE_LINE).and_then(|line| line.as_int());
+        let Some(file) = outcome.result.shift_remove(TEMPLATE) else { return };
+        let told = outcome.result.get("msg").map(Value::to_text).unwrap_or_default();
+        let line = line.and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
+        let place = Origin { file: file.to_text().into(), line, column: 1 };
+        let inner = told.strip_prefix("Task failed: ").unwrap_or(&told).to_owned();
+        let why = Cause::new(&told, Some(task.origin.clone()));
+        outcome.causes = vec![why, Cause { apart: true, ..Cause::new(inner, Some(place)) }];
     }
 
     /// Takes the reason behind a failure out of the result, for whoever is told of it. 2.14 has it

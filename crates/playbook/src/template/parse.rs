@@ -487,6 +487,9 @@ impl Parser {
     }
 
     fn tuple_of(&mut self, item: impl Fn(&mut Self) -> Parse<Expr>) -> Parse<Expr> {
+        if let Some(token @ (Token::VarEnd | Token::BlockEnd)) = self.peek() {
+            return self.fault(format!("Expected an expression, got '{}'", show(token)));
+        }
         let first = item(self)?;
         if !self.is_op(",") {
             return Ok(first);

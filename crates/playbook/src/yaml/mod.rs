@@ -29,7 +29,7 @@ pub(crate) const TEXT: &str = "<text>";
 pub struct Origin {
     /// The file as it was named.
     pub file: Arc<str>,
-    /// Line.
+    /// Line; 0 where only the file is known.
     pub line: u32,
     /// Column, in characters.
     pub column: u32,
