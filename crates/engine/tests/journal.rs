@@ -241,6 +241,26 @@ fn two_processes_may_make_the_journal_at_once() {
 }
 
 #[test]
+fn a_journal_is_made_when_nobody_else_makes_it_any_more() {
+    // Something that takes a tenth of a second, in which the other process is seen to be at it.
+    const LONG: &str =
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 500000)
+        SELECT count(*) FROM n";
+    let place = place();
+    std::fs::create_dir_all(place.path.parent().unwrap()).unwrap();
+    std::fs::write(&place.path, "").unwrap();
+    let other = rusqlite::Connection::open(&place.path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        let made = scope.spawn(|| Journal::open(&place.path).map(drop));
+        let count: u32 = other.query_row(LONG, [], |row| row.get(0)).unwrap();
+        assert_eq!(count, 500_000);
+        other.execute_batch("ROLLBACK").unwrap();
+        made.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn random_keys_are_found_by_their_prefix_whatever_they_contain() {
     let mut chance = SeededChance::new(3);
     let journal = Journal::in_memory().unwrap();

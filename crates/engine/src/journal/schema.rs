@@ -1,8 +1,9 @@
 //! The tables and their versions.
 
-use super::JournalError;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use super::{BUSY_WAIT, JournalError};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::path::Path;
+use std::time::Duration;
 
 /// Written into the file's header, so that a database of something else is told apart: `UPDR`.
 const APPLICATION_ID: u32 = 0x5550_4452;
@@ -72,12 +73,31 @@ fn is_current_within(transaction: &Transaction<'_>, path: &Path) -> Result<bool,
     Ok(version == VERSION)
 }
 
+/// Keeps the journal as a write-ahead log. SQLite does not wait where two connections turn a file
+/// into one at once, for fear that each waits for the other: it is told to try again.
+#[expect(clippy::disallowed_methods, reason = "the condition is another process's lock")]
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let mut left = BUSY_WAIT;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && !left.is_zero() =>
+            {
+                std::thread::sleep(PAUSE);
+                left = left.saturating_sub(PAUSE);
+            }
+            done => return done,
+        }
+    }
+}
+
 /// Sets the connection up for writing and brings the schema up to date.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), JournalError> {
     let fault = |source| JournalError::Open { path: path.to_owned(), source };
     let current = is_current(connection, path)?;
-    connection
-        .pragma_update(None, "journal_mode", "WAL")
+    write_ahead(connection)
         // FULL: with WAL, NORMAL may lose the last commits when the power goes (SQLite, "PRAGMA
         // synchronous"), and then a machine could exist that no line tells of.
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
