@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use updraft_wire::{Decoder, Failure, FailureKind, Frame, Hello, OutputTag, PREAMBLE, Response};
 
@@ -48,8 +49,8 @@ struct Slot {
 
 struct Used {
     connection: Arc<SharedConnection>,
-    /// An agent on it that serves nobody now.
-    agent: Option<AgentStream>,
+    /// An agent on it that serves nobody now, as soon as it is done with the command before.
+    agent: Option<JoinHandle<Option<AgentStream>>>,
     last: Instant,
 }
 
@@ -165,38 +166,35 @@ impl Kept {
         &self,
         target: &SshTarget,
         connection: &Arc<SharedConnection>,
-        mut agent: AgentStream,
+        agent: AgentStream,
     ) {
-        // Another hello ends what belonged to the command, other users' agents among it. Its answer
-        // is for who comes next to read.
-        let (_, hello) = greeting();
-        if !matches!(timeout(ALIVE, say(&mut agent, &hello)).await, Ok(Ok(()))) {
-            return;
-        }
+        let done = tokio::spawn(parted(agent));
         let slot = self.slot(target);
         let mut held = slot.connection.lock().await;
         let before = match &mut *held {
             Some(used) if Arc::ptr_eq(&used.connection, connection) => {
                 used.last = Instant::now();
-                used.agent.replace(agent)
+                used.agent.replace(done)
             }
-            _ => Some(agent),
+            _ => Some(done),
         };
         drop(held);
-        if let Some(mut agent) = before {
-            // It ends with its input, and if that cannot be closed, with the connection.
-            timeout(ALIVE, agent.shutdown()).await.ok();
+        if let Some(before) = before
+            && let Ok(Some(agent)) = before.await
+        {
+            end(agent).await;
         }
     }
 
     /// An agent that was kept, if it still answers.
     async fn agent(&self, target: &SshTarget) -> Option<(Begun, Arc<SharedConnection>)> {
         let slot = self.slot(target);
-        let (mut agent, connection) = {
+        let (agent, connection) = {
             let mut held = slot.connection.lock().await;
             let used = held.as_mut()?;
             (used.agent.take()?, Arc::clone(&used.connection))
         };
+        let mut agent = agent.await.ok()??;
         let hello = timeout(ALIVE, greet(&mut agent)).await.ok()?.ok()?;
         Some((Begun::Agent(agent, Some(Box::new(hello))), connection))
     }
@@ -391,21 +389,42 @@ async fn say(agent: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<
     agent.flush().await
 }
 
+/// Has an agent end what belonged to the command that it has served, other users' agents among it:
+/// another hello does. All that it still says to that command is read meanwhile, for a line that is
+/// full would keep it, and others on the connection, from everything else. Nothing if it does not
+/// answer; then it is told to end.
+async fn parted(mut agent: AgentStream) -> Option<AgentStream> {
+    if matches!(timeout(ALIVE, greet(&mut agent)).await, Ok(Ok(_))) {
+        return Some(agent);
+    }
+    end(agent).await;
+    None
+}
+
+/// An agent ends with its input, and if that cannot be closed, with the connection.
+async fn end(mut agent: AgentStream) {
+    timeout(ALIVE, agent.shutdown()).await.ok();
+}
+
 /// Says hello to an agent and waits for its answer, past whatever it said to others.
 async fn greet(agent: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Hello> {
     let (nonce, hello) = greeting();
-    say(agent, &hello).await?;
-    let mut decoder = Decoder::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        if let Some(hello) = answer_to(nonce, &mut decoder) {
-            return Ok(hello);
+    let (mut said, mut told) = tokio::io::split(agent);
+    let answer = async {
+        let mut decoder = Decoder::new();
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            if let Some(hello) = answer_to(nonce, &mut decoder) {
+                return Ok(hello);
+            }
+            match said.read(&mut chunk).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                length => decoder.push(&chunk[..length]),
+            }
         }
-        match agent.read(&mut chunk).await? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            length => decoder.push(&chunk[..length]),
-        }
-    }
+    };
+    let ((), hello) = tokio::try_join!(say(&mut told, &hello), answer)?;
+    Ok(hello)
 }
 
 fn failed(message: String) -> Response {
