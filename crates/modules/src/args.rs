@@ -67,18 +67,31 @@ impl Args {
         }
         for arg in spec.all_args() {
             if let Some(value) = args.values.get(arg.name).filter(|value| !value.is_null()) {
-                let value = converted(arg, value, ctx)?;
+                let value = converted(arg, value, "", ctx)?;
                 args.values.insert(arg.name.to_owned(), value);
             } else if arg.required && matches!(arg.kind, Kind::Str | Kind::Path) {
                 args.values.insert(arg.name.to_owned(), Value::from(""));
             }
         }
         for arg in spec.all_args() {
-            args.choose(arg)?;
+            if let Some(value) = args.values.get_mut(arg.name) {
+                choose(arg, value, "")?;
+            }
         }
         args.groups(spec)?;
+        for arg in spec.all_args().filter(|arg| !arg.options.is_empty()) {
+            match args.values.get_mut(arg.name) {
+                None | Some(Value::Null) => {}
+                Some(Value::Array(items)) => {
+                    for item in items {
+                        inside(arg, called, item, ctx)?;
+                    }
+                }
+                Some(value) => inside(arg, called, value, ctx)?,
+            }
+        }
         if !unknown.is_empty() {
-            return Err(unsupported(spec, called, unknown));
+            return Err(unsupported(called, unknown, &spec.all_args().collect::<Vec<_>>()));
         }
         for arg in spec.all_args() {
             let value = args.values.entry(arg.name).or_insert(Value::Null);
@@ -110,58 +123,10 @@ impl Args {
 
     fn presets(&mut self, spec: &ModuleSpec) {
         for arg in spec.all_args() {
-            let value = match arg.preset {
-                Preset::None => continue,
-                Preset::Str(text) => Value::from(text),
-                Preset::Bool(flag) => Value::from(flag),
-                Preset::Int(number) => Value::from(number),
-                Preset::List(items) => Value::from(items.to_vec()),
-                Preset::Dict => Value::Object(Map::new()),
-            };
-            if !self.given(arg.name) {
+            if let (Some(value), false) = (preset(arg), self.given(arg.name)) {
                 self.values.insert(arg.name.to_owned(), value);
             }
         }
-    }
-
-    /// Checks the choices of one argument.
-    fn choose(&mut self, arg: &Arg) -> Result<(), Fault> {
-        if arg.choices.is_empty() || !self.given(arg.name) {
-            return Ok(());
-        }
-        let value = self.values[arg.name].clone();
-        if let Value::Array(items) = &value {
-            let strangers: Vec<_> = items
-                .iter()
-                .map(text_of)
-                .filter(|item| !arg.choices.contains(&item.as_str()))
-                .collect();
-            if strangers.is_empty() {
-                return Ok(());
-            }
-            return Err(fail!(
-                "value of {} must be one or more of: {}. Got no match for: {}",
-                arg.name,
-                arg.choices.join(", "),
-                strangers.join(", ")
-            ));
-        }
-        let text = text_of(&value);
-        if arg.choices.contains(&text.as_str()) {
-            return Ok(());
-        }
-        // YAML may have turned a bare `yes` or `no` into a boolean on its way here.
-        let meant: &[&str] = match text.as_str() {
-            "True" => &["y", "yes", "on", "1", "true", "t"],
-            "False" => &["n", "no", "off", "0", "false", "f"],
-            _ => &[],
-        };
-        let mut fitting = arg.choices.iter().filter(|choice| meant.contains(choice));
-        if let (Some(choice), None) = (fitting.next(), fitting.next()) {
-            self.values.insert(arg.name.to_owned(), Value::from(*choice));
-            return Ok(());
-        }
-        Err(fail!("value of {} must be one of: {}, got: {text}", arg.name, arg.choices.join(", ")))
     }
 
     /// Checks what arguments ask of each other.
@@ -280,11 +245,11 @@ impl Args {
     }
 }
 
-fn unsupported(spec: &ModuleSpec, called: &str, mut unknown: Vec<&str>) -> Fault {
+fn unsupported(called: &str, mut unknown: Vec<&str>, known: &[&Arg]) -> Fault {
     unknown.sort_unstable();
-    let mut names: Vec<_> = spec.all_args().map(|arg| arg.name).collect();
+    let mut names: Vec<_> = known.iter().map(|arg| arg.name).collect();
     names.sort_unstable();
-    let mut aliases: Vec<_> = spec.all_args().flat_map(|arg| arg.aliases).copied().collect();
+    let mut aliases: Vec<_> = known.iter().flat_map(|arg| arg.aliases).copied().collect();
     aliases.sort_unstable();
     let aliases =
         if aliases.is_empty() { String::new() } else { format!(" ({})", aliases.join(", ")) };
@@ -295,17 +260,113 @@ fn unsupported(spec: &ModuleSpec, called: &str, mut unknown: Vec<&str>) -> Fault
     )
 }
 
-/// Converts `value` to what `arg` wants.
-fn converted(arg: &Arg, value: &Value, ctx: &Context) -> Result<Value, Fault> {
+/// Checks and converts a mapping in the argument `outer`; all that may stand in it is there
+/// afterwards, if only as null.
+fn inside(outer: &Arg, called: &str, value: &mut Value, ctx: &Context) -> Result<(), Fault> {
+    let Value::Object(given) = value else {
+        return Err(fail!("value of '{}' must be of type dict or list of dicts", outer.name));
+    };
+    let place = format!(" found in {}", outer.name);
+    let mut checked = Map::new();
+    for arg in outer.options {
+        let names = arg.aliases.iter().rev().chain([&arg.name]);
+        let value = names.filter_map(|name| given.get(*name)).next().unwrap_or(&Value::Null);
+        let mut value = match value {
+            Value::Null => preset(arg).unwrap_or(Value::Null),
+            value => value.clone(),
+        };
+        if arg.required && value.is_null() {
+            return Err(fail!("missing required arguments: {}{place}", arg.name));
+        }
+        if !value.is_null() {
+            value = converted(arg, &value, &format!(" found in '{}'.", outer.name), ctx)?;
+            choose(arg, &mut value, &place)?;
+            if !arg.options.is_empty() {
+                inside(arg, called, &mut value, ctx)?;
+            }
+        }
+        checked.insert(arg.name.to_owned(), value);
+    }
+    let stranger = given.keys().find(|name| {
+        !outer.options.iter().any(|arg| arg.name == **name || arg.aliases.contains(&name.as_str()))
+    });
+    if let Some(stranger) = stranger {
+        let unknown = format!("{}.{stranger}", outer.name);
+        return Err(unsupported(called, vec![&unknown], &outer.options.iter().collect::<Vec<_>>()));
+    }
+    *given = checked;
+    Ok(())
+}
+
+/// What an argument is when it is not given.
+fn preset(arg: &Arg) -> Option<Value> {
+    Some(match arg.preset {
+        Preset::None => return None,
+        Preset::Str(text) => Value::from(text),
+        Preset::Bool(flag) => Value::from(flag),
+        Preset::Int(number) => Value::from(number),
+        Preset::List(items) => Value::from(items.to_vec()),
+        Preset::Dict => Value::Object(Map::new()),
+    })
+}
+
+/// Checks that `value` is one of the choices of `arg`; `place` is told where it is none.
+fn choose(arg: &Arg, value: &mut Value, place: &str) -> Result<(), Fault> {
+    if arg.choices.is_empty() || value.is_null() {
+        return Ok(());
+    }
+    if let Value::Array(items) = value {
+        let strangers: Vec<_> = items
+            .iter()
+            .map(text_of)
+            .filter(|item| !arg.choices.contains(&item.as_str()))
+            .collect();
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        return Err(fail!(
+            "value of {} must be one or more of: {}. Got no match for: {}{place}",
+            arg.name,
+            arg.choices.join(", "),
+            strangers.join(", ")
+        ));
+    }
+    let text = text_of(value);
+    if arg.choices.contains(&text.as_str()) {
+        return Ok(());
+    }
+    // YAML may have turned a bare `yes` or `no` into a boolean on its way here.
+    let meant: &[&str] = match text.as_str() {
+        "True" => &["y", "yes", "on", "1", "true", "t"],
+        "False" => &["n", "no", "off", "0", "false", "f"],
+        _ => &[],
+    };
+    let mut fitting = arg.choices.iter().filter(|choice| meant.contains(choice));
+    if let (Some(choice), None) = (fitting.next(), fitting.next()) {
+        *value = Value::from(*choice);
+        return Ok(());
+    }
+    Err(fail!(
+        "value of {} must be one of: {}, got: {text}{place}",
+        arg.name,
+        arg.choices.join(", ")
+    ))
+}
+
+/// Converts `value` to what `arg` wants; `place` is told where that cannot be.
+fn converted(arg: &Arg, value: &Value, place: &str, ctx: &Context) -> Result<Value, Fault> {
     let refusal = |kind: &str, why: String| {
         fail!(
-            "argument '{}' is of type {} and we were unable to convert to {kind}: {why}",
+            "argument '{}' is of type {}{place} and we were unable to convert to {kind}: {why}",
             arg.name,
             type_name(value)
         )
     };
     if arg.kind != Kind::List {
-        return convert(arg.kind, value, ctx).map_err(|why| refusal(kind_name(arg.kind), why));
+        return convert(arg.kind, value, ctx).map_err(|why| match arg.options {
+            [] => refusal(kind_name(arg.kind), why),
+            _ => Fault::new(why),
+        });
     }
     let items = match value {
         Value::Array(items) => items.clone(),
@@ -320,8 +381,11 @@ fn converted(arg: &Arg, value: &Value, ctx: &Context) -> Result<Value, Fault> {
         .iter()
         .map(|item| {
             convert(arg.elements, item, ctx).map_err(|why| {
+                if !arg.options.is_empty() {
+                    return Fault::new(why);
+                }
                 fail!(
-                    "Elements value for option '{}' is of type <class '{}'> and we were unable to convert to {}: {why}",
+                    "Elements value for option '{}' is of type <class '{}'>{place} and we were unable to convert to {}: {why}",
                     arg.name,
                     type_name(item),
                     kind_name(arg.elements)

@@ -45,7 +45,8 @@ fn expand_vars(text: &str, ctx: &Context) -> String {
     out
 }
 
-fn expand_user(text: &str, ctx: &Context) -> String {
+/// `text` with the home that it begins with written out.
+pub(crate) fn expand_user(text: &str, ctx: &Context) -> String {
     let Some(rest) = text.strip_prefix('~') else { return text.to_owned() };
     let (name, tail) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let home = if name.is_empty() {

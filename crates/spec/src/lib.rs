@@ -7,6 +7,7 @@
 
 mod accounts;
 mod commands;
+mod containers;
 mod databases;
 mod files;
 mod keys;
@@ -71,6 +72,8 @@ pub struct Arg {
     pub preset: Preset,
     /// Whether its value must never be shown.
     pub secret: bool,
+    /// What may stand in it, if it is a mapping or a list of them; empty means anything.
+    pub options: &'static [Arg],
 }
 
 /// One module.
@@ -141,6 +144,7 @@ pub(crate) const fn arg(name: &'static str, kind: Kind) -> Arg {
         required: false,
         preset: Preset::None,
         secret: false,
+        options: &[],
     }
 }
 
@@ -172,6 +176,11 @@ impl Arg {
 
     pub(crate) const fn secret(mut self) -> Self {
         self.secret = true;
+        self
+    }
+
+    pub(crate) const fn options(mut self, options: &'static [Arg]) -> Self {
+        self.options = options;
         self
     }
 }
@@ -299,6 +308,25 @@ pub const KNOWN: &[ModuleSpec] = &[
     module("cron", system::CRON_ARGS).checks().exclusive(&[&["insertafter", "insertbefore"]]),
     module("deb822_repository", packages::DEB822_REPOSITORY_ARGS).checks(),
     module("debconf", packages::DEBCONF_ARGS).checks().together(&[&["question", "vtype", "value"]]),
+    module("docker_container", containers::DOCKER_CONTAINER_ARGS)
+        .from("community.docker")
+        .checks()
+        .together(containers::TOGETHER)
+        .required_if(&[("state", "present", &["image"])])
+        .required_by(&[("log_options", &["log_driver"]), ("restart_retries", &["restart_policy"])]),
+    module("docker_image", containers::DOCKER_IMAGE_ARGS)
+        .from("community.docker")
+        .checks()
+        .together(containers::TOGETHER)
+        .required_if(&[
+            ("state", "present", &["source"]),
+            ("source", "build", &["build"]),
+            ("source", "load", &["load_path"]),
+        ]),
+    module("docker_network", containers::DOCKER_NETWORK_ARGS)
+        .from("community.docker")
+        .checks()
+        .together(containers::TOGETHER),
     module("dpkg_selections", packages::DPKG_SELECTIONS_ARGS).checks(),
     module("file", files::FILE_ARGS).file_args().checks(),
     module("filesystem", system::FILESYSTEM_ARGS)

@@ -37,6 +37,8 @@ pub(crate) struct Request {
     /// Names of headers that are not sent again after a redirect.
     pub(crate) unredirected: Vec<String>,
     pub(crate) body: Vec<u8>,
+    /// A file that is sent in place of `body`.
+    pub(crate) upload: Option<PathBuf>,
     /// Longest silence that is borne.
     pub(crate) timeout: Duration,
     pub(crate) follow: Follow,
@@ -246,6 +248,7 @@ pub(crate) fn send(request: &Request, ctx: &Context) -> Result<Response, String>
                 "GET".clone_into(&mut request.method);
             }
             request.body.clear();
+            request.upload = None;
             request.headers.retain(|(name, _)| {
                 !name.eq_ignore_ascii_case("content-type")
                     && !name.eq_ignore_ascii_case("content-length")

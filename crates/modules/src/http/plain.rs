@@ -46,13 +46,21 @@ pub(super) fn exchange(
     if !has("accept-encoding") {
         head.push_str("Accept-Encoding: identity\r\n");
     }
-    let with_body = !request.body.is_empty() || matches!(request.method.as_str(), "POST" | "PUT");
+    let upload = request.upload.as_ref().map(File::open).transpose().map_err(told)?;
+    let length = match &upload {
+        Some(file) => file.metadata().map_err(told)?.len(),
+        None => request.body.len() as u64,
+    };
+    let with_body = length > 0 || matches!(request.method.as_str(), "POST" | "PUT");
     if with_body && !has("content-length") {
-        head.push_str(&format!("Content-Length: {}\r\n", request.body.len()));
+        head.push_str(&format!("Content-Length: {length}\r\n"));
     }
     head.push_str("Connection: close\r\n\r\n");
     connection.stream.write_all(head.as_bytes()).map_err(told)?;
-    connection.stream.write_all(&request.body).map_err(told)?;
+    match upload {
+        Some(file) => drop(io::copy(&mut file.take(length), &mut connection.stream).map_err(told)?),
+        None => connection.stream.write_all(&request.body).map_err(told)?,
+    }
     connection.stream.flush().map_err(told)?;
     let (status, reason, headers) = loop {
         let head = connection.head().map_err(told)?;
@@ -281,6 +289,7 @@ mod tests {
             headers: vec![("User-Agent".to_owned(), "test".to_owned())],
             unredirected: Vec::new(),
             body: Vec::new(),
+            upload: None,
             timeout: Duration::from_secs(5),
             follow: Follow::Safe,
             user: None,

@@ -57,8 +57,9 @@ fn curl(
         let line = if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") };
         set("header", &line)?;
     }
-    if !request.body.is_empty() {
-        set("data-binary", &format!("@{}", sent.path().display()))?;
+    if !request.body.is_empty() || request.upload.is_some() {
+        let file = request.upload.as_deref().unwrap_or(sent.path());
+        set("data-binary", &format!("@{}", file.display()))?;
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
             set("header", "Content-Type:")?;
         }
@@ -215,6 +216,7 @@ echo hello > "$body"
             headers: Vec::new(),
             unredirected: Vec::new(),
             body: Vec::new(),
+            upload: None,
             timeout: std::time::Duration::from_secs(5),
             follow: super::super::Follow::None,
             user: None,

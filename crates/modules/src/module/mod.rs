@@ -14,6 +14,7 @@ mod copy;
 mod cron;
 mod deb822_repository;
 mod debconf;
+mod docker;
 mod dpkg_selections;
 mod file;
 mod filesystem;
@@ -79,6 +80,9 @@ const MODULES: &[(&str, Run)] = &[
     ("cron", cron::run),
     ("deb822_repository", deb822_repository::run),
     ("debconf", debconf::run),
+    ("docker_container", docker::container::run),
+    ("docker_image", docker::image::run),
+    ("docker_network", docker::network::run),
     ("dpkg_selections", dpkg_selections::run),
     ("file", file::run),
     ("filesystem", filesystem::run),

@@ -282,7 +282,9 @@ impl Task<'_> {
         }
         let refspec = self.args.str("refspec").filter(|refspec| !refspec.is_empty());
         let single = self.args.flag("single_branch");
-        let named = || Ok(git.has_branch(git.repo, version)? || git.has_tag(git.repo, version)?);
+        let named = || -> Result<bool, Fault> {
+            Ok(git.has_branch(git.repo, version)? || git.has_tag(git.repo, version)?)
+        };
         // For a plain clone nothing hangs on it, and it would cost two more questions.
         let named = (self.depth.is_some() || single) && named()?;
         if let Some(depth) = &self.depth {
