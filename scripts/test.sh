@@ -5,7 +5,7 @@
 #   scripts/test.sh lab     root: namespaces, sshd hosts, QEMU guests
 #   scripts/test.sh all     both
 #   scripts/test.sh long    root and half an hour more: other shapes, snapshots, clones, disks that
-#                           others made, other systems, databases
+#                           others made, other systems, databases, containers
 #
 # Without root and sudo the lab tier is skipped and said to be; LAB_REQUIRE=all makes that a failure.
 set -euo pipefail
@@ -157,6 +157,7 @@ long_tier() {
   step "ubuntu" scripts/as-root.sh lab/ubuntu.sh
   step "trixie" scripts/as-root.sh lab/trixie.sh
   step "databases" scripts/as-root.sh lab/databases.sh
+  step "containers" scripts/as-root.sh lab/containers.sh
 }
 
 main() {

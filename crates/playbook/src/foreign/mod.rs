@@ -314,7 +314,27 @@ impl Modules {
     /// Ansible's own module of this name, of ansible-core or of the collection that it moved to,
     /// where it can run on its own.
     pub(crate) fn core_has(&self, short: &str) -> Option<Arc<Found>> {
-        self.find(short).ok().filter(|found| found.obstacle.is_none())
+        self.instead(short).ok()
+    }
+
+    /// The same, or what to do to have it.
+    pub(crate) fn instead(&self, short: &str) -> Result<Arc<Found>, Why> {
+        if self.core().is_none() {
+            let spec = updraft_spec::find(short);
+            let collection = spec.map(|spec| spec.collection).filter(|of| *of != "ansible.builtin");
+            let and = collection.map_or_else(String::new, |collection| {
+                format!(", then `ansible-galaxy collection install {collection}`")
+            });
+            return Err(format!(
+                "Ansible's own `{short}` may do it, but ansible-core is not installed here: \
+                 `pipx install ansible-core`{and}"
+            ));
+        }
+        let found = self.find(short)?;
+        match &found.obstacle {
+            None => Ok(found),
+            Some(why) => Err(why.clone()),
+        }
     }
 }
 

@@ -137,13 +137,20 @@ impl Crew<'_> {
             self.forget(call).await;
         }
         // What became of a job is not what asks for it.
-        if name != STATUS
-            && result.shift_remove(BEYOND).is_some()
-            && let Some(found) = self.shared.modules.core_has(name)
-        {
-            return self.foreign(call, &found, args, job).await;
+        if name != STATUS && result.shift_remove(BEYOND).is_some() {
+            match self.shared.modules.instead(name) {
+                Ok(found) => return self.foreign(call, &found, args, job).await,
+                Err(why) => self.say_what_would(&mut result, &why),
+            }
         }
         self.with_invocation(name, args, result)
+    }
+
+    /// Adds to a refusal what would do what was asked for.
+    fn say_what_would(&self, result: &mut Dict, why: &str) {
+        if let Some(message) = result.get("msg").map(Value::to_text) {
+            put(result, "msg", format!("{message}. {why}"));
+        }
     }
 
     /// A result with what the module was given, which only whoever asks for it is shown.
