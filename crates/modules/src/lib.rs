@@ -102,11 +102,16 @@ fn finish(done: Done, args: &Args) -> Map<String, Value> {
         }
     };
     result.entry("changed").or_insert(Value::from(false));
-    if !args.warnings.is_empty() {
-        let mut warnings: Vec<Value> = args.warnings.iter().cloned().map(Value::from).collect();
-        if let Some(Value::Array(more)) = result.get("warnings") {
-            warnings.extend(more.iter().cloned());
+    let mut warnings: Vec<Value> = args.warnings.iter().cloned().map(Value::from).collect();
+    if let Some(Value::Array(more)) = result.shift_remove("warnings") {
+        // Two programs may say the same; one is told.
+        for warning in more {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
         }
+    }
+    if !warnings.is_empty() {
         result.insert("warnings".into(), warnings.into());
     }
     for (text, lines) in [("stdout", "stdout_lines"), ("stderr", "stderr_lines")] {

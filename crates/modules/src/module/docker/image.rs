@@ -53,9 +53,10 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
         "absent" => work.absent()?,
         _ => work.present()?,
     }
-    let outcome =
-        Outcome::changed(work.changed).with("actions", work.actions).with("image", work.image);
-    Ok(if work.warnings.is_empty() { outcome } else { outcome.with("warnings", work.warnings) })
+    Ok(Outcome::changed(work.changed)
+        .with("actions", work.actions)
+        .with("image", work.image)
+        .with("warnings", work.warnings))
 }
 
 /// Whether this may be a tag; nothing is one, too.

@@ -54,11 +54,7 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     if ctx.check || debug || network.is_none() {
         outcome = outcome.with("actions", work.actions);
     }
-    outcome = outcome.with_some("network", network);
-    if !work.warnings.is_empty() {
-        outcome = outcome.with("warnings", work.warnings);
-    }
-    Ok(outcome)
+    Ok(outcome.with_some("network", network).with("warnings", work.warnings))
 }
 
 /// What a task asks for.

@@ -44,7 +44,6 @@ pub(crate) fn run(args: &Args, ctx: &Context) -> Done {
     };
     match work.run() {
         Ok(()) => Ok(work.outcome()),
-        Err(fault) if work.warnings.is_empty() => Err(fault),
         Err(fault) => Err(fault.with("warnings", work.warnings)),
     }
 }
@@ -161,7 +160,7 @@ impl Work<'_> {
                 outcome = outcome.with("failed", true).with("msg", said);
             }
         }
-        if self.warnings.is_empty() { outcome } else { outcome.with("warnings", self.warnings) }
+        outcome.with("warnings", self.warnings)
     }
 
     fn run(&mut self) -> Result<(), Fault> {
