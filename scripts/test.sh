@@ -36,6 +36,19 @@ beside() {
   beside_pid=$!
 }
 
+# room_for N: fails now rather than in the middle where what N GB of tests leave has no room.
+room_for() {
+  local target=target there free
+  mkdir -p "$target"
+  there=$(du --summarize --block-size=1G "$target" | cut -f1)
+  free=$(df --output=avail --block-size=1G "$target" | tail -n 1)
+  if [ "$((there + free))" -lt "$1" ]; then
+    printf 'test: the tests leave some %d GB in target/, and %d GB are free: make room first\n' \
+      "$1" "$free" >&2
+    return 1
+  fi
+}
+
 # Waits for the step that goes on beside, and fails if it did.
 join() {
   local code=0
@@ -165,10 +178,12 @@ main() {
   case ${1:-all} in
     unit) unit_tier ;;
     lab)
+      room_for 14
       step "setup" scripts/setup.sh test
       lab_tier
       ;;
     all)
+      room_for 14
       step "setup" scripts/setup.sh test
       unit_tier
       lab_tier
