@@ -10,6 +10,8 @@ mod tool;
 use crate::context::Context;
 use crate::outcome::{Fault, fail};
 use crate::place::Scratch;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -216,7 +218,7 @@ pub(crate) fn send(request: &Request, ctx: &Context) -> Result<Response, String>
         let has = |name: &str| headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
         if let (true, Some((user, password)), false) = (basic, &user, has("authorization")) {
             let pair = format!("{user}:{password}");
-            let encoded = crate::module::slurp::base64(pair.as_bytes());
+            let encoded = STANDARD.encode(pair);
             headers.push(("Authorization".to_owned(), format!("Basic {encoded}")));
         }
         let response = if url.tls {

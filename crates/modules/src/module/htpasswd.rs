@@ -3,12 +3,13 @@
 //! The password is looked at here alone and never told to another program. What is known of the
 //! hashes is in `updraft_crypt`; other kinds are left to Ansible's module.
 
-use super::slurp::base64;
 use crate::args::Args;
 use crate::attributes::Attributes;
 use crate::context::Context;
 use crate::outcome::{Done, Fault, OrFail, Outcome, fail};
 use crate::place::{self, Rewrite};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sha1::Digest as _;
 use std::fs;
 use std::path::Path;
@@ -233,7 +234,7 @@ impl Scheme {
 }
 
 fn sha1(password: &str) -> String {
-    format!("{{SHA}}{}", base64(&sha1::Sha1::digest(password)))
+    format!("{{SHA}}{}", STANDARD.encode(sha1::Sha1::digest(password)))
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 
 use crate::args::Args;
 use crate::context::Context;
-use crate::module::slurp::base64;
 use crate::outcome::{Done, Fault, OrFail, Outcome, fail};
 use crate::place;
 use crate::process::{Cmd, Ran};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use sha1::{Digest, Sha1};
 use std::fs;
@@ -179,7 +180,8 @@ impl Key {
 /// The line of a key in which the name is a hash.
 fn with_hashed_name(line: &str, host: &str, salt: &[u8]) -> Result<String, Fault> {
     let mut words: Vec<&str> = line.split_whitespace().collect();
-    let name = format!("|1|{}|{}", base64(salt), base64(&hmac(salt, host.as_bytes())));
+    let name =
+        format!("|1|{}|{}", STANDARD.encode(salt), STANDARD.encode(hmac(salt, host.as_bytes())));
     let at = usize::from(line.trim_start().starts_with('@'));
     *words.get_mut(at).ok_or_else(|| fail!("invalid key specified: {line}"))? = &name;
     Ok(words.join(" "))
@@ -264,7 +266,7 @@ mod tests {
     fn a_name_is_hashed_as_rfc_2104_says() {
         // RFC 2202, test case 1.
         let sum = hmac(&[0x0b; 20], b"Hi There");
-        assert_eq!(base64(&sum), "thcxhlUFcmTii8C2+zeMjvFGvgA=");
+        assert_eq!(STANDARD.encode(sum), "thcxhlUFcmTii8C2+zeMjvFGvgA=");
         let line = with_hashed_name("@revoked a ssh-rsa AAAA", "a", &[0; 20]).unwrap();
         assert!(line.starts_with("@revoked |1|AAAA") && line.ends_with(" ssh-rsa AAAA"));
     }

@@ -7,6 +7,8 @@ use super::beyond;
 use crate::context::Context;
 use crate::json;
 use crate::outcome::{Fault, fail};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 
@@ -54,7 +56,7 @@ pub(super) fn header(registry: &str, ctx: &Context) -> Result<Option<String>, Fa
         .or_else(|| auths.iter().find(|(index, _)| resolved(index) == registry));
     let Some((index, entry)) = known else { return Ok(None) };
     let said = credentials(index, entry).ok_or_else(|| beyond("such a config.json"))?;
-    Ok((!said.is_empty()).then(|| encoded(json::python(&said.into()).as_bytes())))
+    Ok((!said.is_empty()).then(|| URL_SAFE.encode(json::python(&said.into()))))
 }
 
 fn is_set(value: &Value) -> bool {
@@ -90,7 +92,7 @@ fn credentials(index: &str, entry: &Value) -> Option<Map<String, Value>> {
     if let Some(token) = entry.get("identitytoken") {
         said.insert("IdentityToken".to_owned(), token.clone());
     } else if let Some(auth) = entry.get("auth") {
-        let pair = String::from_utf8(decoded(auth.as_str()?)?).ok()?;
+        let pair = String::from_utf8(STANDARD.decode(auth.as_str()?).ok()?).ok()?;
         let (user, password) = pair.split_once(':')?;
         said.insert("username".to_owned(), user.into());
         said.insert("password".to_owned(), password.into());
@@ -98,35 +100,6 @@ fn credentials(index: &str, entry: &Value) -> Option<Map<String, Value>> {
         said.insert("serveraddress".to_owned(), index.into());
     }
     Some(said)
-}
-
-/// Base64 with the letters that may stand in an address (RFC 4648 section 5).
-fn encoded(bytes: &[u8]) -> String {
-    crate::module::slurp::base64(bytes).replace('+', "-").replace('/', "_")
-}
-
-/// Base64 read back (RFC 4648 section 4).
-fn decoded(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim_end_matches('=');
-    let mut out = Vec::new();
-    let (mut held, mut bits) = (0_u32, 0);
-    for byte in text.bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        held = held << 6 | u32::from(value);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            out.push(u8::try_from(held >> bits & 0xff).ok()?);
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]

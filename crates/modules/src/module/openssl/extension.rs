@@ -7,7 +7,8 @@ use super::der::{
     self, BIT_STRING, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE, SET,
 };
 use super::{colons, hex};
-use crate::module::slurp::base64;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -436,7 +437,7 @@ pub(super) fn show_extensions(extensions: &[Marked], shown: &mut Map<String, Val
     put("authority_cert_issuer", Value::Null);
     put("authority_cert_serial_number", Value::Null);
     let values = extensions.iter().map(|(extension, critical)| {
-        let value = json!({ "critical": critical, "value": base64(&extension.render()) });
+        let value = json!({ "critical": critical, "value": STANDARD.encode(extension.render()) });
         (extension.oid().1.to_owned(), value)
     });
     put("extensions_by_oid", values.collect::<Map<_, _>>().into());

@@ -1,13 +1,14 @@
 //! PEM, DER as text (RFC 7468). Never here: what is inside.
 
-use crate::module::slurp::base64;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 /// How an object begins.
 const BEGIN: &str = "-----BEGIN ";
 
 /// DER as text.
 pub(super) fn render(label: &str, der: &[u8]) -> String {
-    let text = base64(der);
+    let text = STANDARD.encode(der);
     let mut lines = format!("{BEGIN}{label}-----\n");
     let mut rest = text.as_str();
     while !rest.is_empty() {

@@ -9,8 +9,9 @@ use super::public::{Kind, Public, is_known};
 use super::{Openssl, Target, pem, strange};
 use crate::args::Args;
 use crate::context::Context;
-use crate::module::slurp::base64;
 use crate::outcome::{Done, Fault, Outcome, fail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::fs;
 
@@ -268,7 +269,7 @@ impl Found {
         match std::str::from_utf8(self.content()) {
             Ok("") => Value::Null,
             Ok(text) if pem::is_in(text.as_bytes()) => text.into(),
-            _ => base64(self.content()).into(),
+            _ => STANDARD.encode(self.content()).into(),
         }
     }
 }
