@@ -85,6 +85,8 @@ pub struct ModuleSpec {
     pub aliases: &'static [&'static str],
     /// The collection it comes from in Ansible.
     pub collection: &'static str,
+    /// The group of its collection that it is in, for `module_defaults`; empty if there is none.
+    pub group: &'static str,
     /// Its own arguments. [`ModuleSpec::all_args`] adds the common ones for files.
     pub args: &'static [Arg],
     /// Whether it also takes [`FILE_ARGS_COMMON`].
@@ -190,6 +192,7 @@ pub(crate) const fn module(name: &'static str, args: &'static [Arg]) -> ModuleSp
         name,
         aliases: &[],
         collection: "ansible.builtin",
+        group: "",
         args,
         file_args: false,
         checks: false,
@@ -209,6 +212,11 @@ impl ModuleSpec {
 
     pub(crate) const fn from(mut self, collection: &'static str) -> Self {
         self.collection = collection;
+        self
+    }
+
+    pub(crate) const fn group(mut self, group: &'static str) -> Self {
+        self.group = group;
         self
     }
 
@@ -310,12 +318,14 @@ pub const KNOWN: &[ModuleSpec] = &[
     module("debconf", packages::DEBCONF_ARGS).checks().together(&[&["question", "vtype", "value"]]),
     module("docker_container", containers::DOCKER_CONTAINER_ARGS)
         .from("community.docker")
+        .group("docker")
         .checks()
         .together(containers::TOGETHER)
         .required_if(&[("state", "present", &["image"])])
         .required_by(&[("log_options", &["log_driver"]), ("restart_retries", &["restart_policy"])]),
     module("docker_image", containers::DOCKER_IMAGE_ARGS)
         .from("community.docker")
+        .group("docker")
         .checks()
         .together(containers::TOGETHER)
         .required_if(&[
@@ -325,6 +335,7 @@ pub const KNOWN: &[ModuleSpec] = &[
         ]),
     module("docker_network", containers::DOCKER_NETWORK_ARGS)
         .from("community.docker")
+        .group("docker")
         .checks()
         .together(containers::TOGETHER),
     module("dpkg_selections", packages::DPKG_SELECTIONS_ARGS).checks(),
@@ -384,9 +395,10 @@ pub const KNOWN: &[ModuleSpec] = &[
         ("state", "present", &["src", "fstype"]),
         ("state", "ephemeral", &["src", "fstype"]),
     ]),
-    module("mysql_db", databases::MYSQL_DB_ARGS).from("community.mysql").checks(),
+    module("mysql_db", databases::MYSQL_DB_ARGS).from("community.mysql").group("all").checks(),
     module("mysql_user", databases::MYSQL_USER_ARGS)
         .from("community.mysql")
+        .group("all")
         .checks()
         .exclusive(&[&["append_privs", "subtract_privs"]]),
     module("npm", packages::NPM_ARGS).from("community.general").checks().required_if(&[(
@@ -416,12 +428,17 @@ pub const KNOWN: &[ModuleSpec] = &[
         .checks()
         .one_of(&[&["name", "requirements"]])
         .exclusive(&[&["name", "requirements"], &["executable", "virtualenv"]]),
-    module("postgresql_db", databases::POSTGRESQL_DB_ARGS).from("community.postgresql").checks(),
+    module("postgresql_db", databases::POSTGRESQL_DB_ARGS)
+        .from("community.postgresql")
+        .group("all")
+        .checks(),
     module("postgresql_privs", databases::POSTGRESQL_PRIVS_ARGS)
         .from("community.postgresql")
+        .group("all")
         .checks(),
     module("postgresql_user", databases::POSTGRESQL_USER_ARGS)
         .from("community.postgresql")
+        .group("all")
         .checks(),
     module("replace", files::REPLACE_ARGS).file_args().checks(),
     module("service", system::SERVICE_ARGS).checks().one_of(&[&[

@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// The collection of what belongs to none.
 const BUILTIN: &str = "ansible.builtin";
 
+/// Groups of old that ansible-core knows by their last word.
+const OF_OLD: &[(&str, &str)] = &[("docker", "community.docker.docker")];
+
 impl Modules {
     /// The full name of an action: redirects followed, what comes with Ansible as
     /// `ansible.builtin.NAME`.
@@ -20,7 +23,11 @@ impl Modules {
                 None if !word.contains('.') => format!("{BUILTIN}.{word}"),
                 None => word,
             };
-            // What is built in here keeps its name.
+            // What moved to a collection has its name, other things that are built in keep theirs.
+            let moved = word.strip_prefix("ansible.builtin.").and_then(updraft_spec::find);
+            if let Some(spec) = moved.filter(|spec| spec.collection != BUILTIN) {
+                return format!("{}.{}", spec.collection, spec.name);
+            }
             if crate::parse::catalog::module(&word).is_some() {
                 return word;
             }
@@ -45,8 +52,10 @@ impl Modules {
         if collection == BUILTIN && self.core().is_none() {
             return true;
         }
-        let Some(routes) = self.groups_of(collection) else { return false };
-        routes.groups.contains_key(&full) || routes.groups.contains_key(name)
+        match self.groups_of(collection) {
+            Some(routes) => routes.groups.contains_key(&full) || routes.groups.contains_key(name),
+            None => ours(collection, name).next().is_some(),
+        }
     }
 
     /// What a collection says of its groups; nothing where it is not installed.
@@ -64,7 +73,11 @@ impl Modules {
         if !seen.insert(full.clone()) {
             return false;
         }
-        let Some(routes) = self.groups_of(collection) else { return false };
+        let Some(routes) = self.groups_of(collection) else {
+            let old = OF_OLD.iter().find(|(old, _)| collection == BUILTIN && *old == name);
+            return old.is_some_and(|(_, more)| self.group_holds(more, action, seen))
+                || ours(collection, name).any(|full| full == action);
+        };
         let Some(found) = routes.groups.get(&full).or_else(|| routes.groups.get(name)) else {
             return false;
         };
@@ -75,6 +88,14 @@ impl Modules {
         found.actions.iter().any(|word| self.full_name(&whole(word)) == action)
             || found.more.iter().any(|more| self.group_holds(&whole(more), action, seen))
     }
+}
+
+/// Full names of what is built in of a group whose collection is not installed.
+fn ours(collection: &str, group: &str) -> impl Iterator<Item = String> {
+    let named = updraft_spec::KNOWN.iter().filter(move |spec| {
+        !group.is_empty() && spec.group == group && spec.collection == collection
+    });
+    named.map(|spec| format!("{}.{}", spec.collection, spec.name))
 }
 
 /// The name of a group with its collection's.

@@ -524,6 +524,20 @@ fn omitted_arguments_are_left_out_and_defaults_filled_in() {
 }
 
 #[test]
+fn groups_of_what_is_built_in_need_no_collection() {
+    for (group, module) in [
+        ("community.docker.docker", "community.docker.docker_network"),
+        ("community.docker.docker", "docker_network"),
+        ("docker", "docker_network"),
+    ] {
+        let ran = Case::new(&format!("- hosts: all\n  gather_facts: false\n  module_defaults: {{group/{group}: {{timeout: 5}}, group/community.postgresql.all: {{port: 1}}}}\n  tasks:\n    - {module}: {{name: x}}\n")).run();
+        let (_, args) = &ran.net.log("h1")[0];
+        let args = serde_json::Value::Object(args.clone());
+        assert_eq!(args, serde_json::json!({"timeout": 5, "name": "x"}), "{group} {module}");
+    }
+}
+
+#[test]
 fn prompts_pauses_fetches_and_variables_from_files() {
     let mut case = Case::new("- hosts: all\n  gather_facts: false\n  vars_prompt:\n    - {name: who, prompt: Who, private: false}\n    - {name: why, default: because}\n  tasks:\n    - debug: msg=\"{{ who }} {{ why }}\"\n    - pause: seconds=3\n    - copy: {content: data, dest: /etc/x}\n    - fetch: {src: /etc/x, dest: got/, flat: true}\n    - include_vars: {file: more.yml, name: more}\n    - debug: msg=\"{{ more.a }} {{ lookup('file', 'got/x') }}\"\n")
         .file("vars/more.yml", "a: from file\n");
