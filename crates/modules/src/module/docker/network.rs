@@ -2,7 +2,8 @@
 //! containers on it.
 
 use super::compare::same;
-use super::{Differences, Docker, Version, beyond, json, labels, quoted, warnings, worded};
+use super::words::{labels, worded};
+use super::{Differences, Docker, Version, beyond, json, quoted, warnings};
 use crate::args::{Args, text_of};
 use crate::context::Context;
 use crate::outcome::{Done, Fault, Outcome, fail};

@@ -2,7 +2,8 @@
 //!
 //! Everything is read, looked up and refused here, before a container is looked at.
 
-use super::super::{Docker, beyond, bytes, labels, nanoseconds, rounded};
+use super::super::words::{bytes, labels, nanoseconds, rounded};
+use super::super::{Docker, beyond};
 use super::mounts::Mounts;
 use super::options::{OPTIONS, Place};
 use super::ports::Ports;

@@ -1,6 +1,7 @@
 //! What is mounted in a container: volumes as one line each, and mounts with all their options.
 
-use super::super::{beyond, bytes, worded};
+use super::super::beyond;
+use super::super::words::{bytes, worded};
 use crate::args::{Args, text_of};
 use crate::context::Context;
 use crate::outcome::{Fault, fail};
