@@ -178,7 +178,7 @@ look_at_world() {
   echo "== mounts" && findmnt -rno TARGET | sort
   echo "== processes" && our_processes
   echo "== files" && find /etc /run -xdev \( -path /run/systemd -o -path /run/user -o -path /run/updraft -o -path /run/udev -o -path /run/sudo \) -prune -o -print | sort
-  echo "== runtime" && if [ -n "$mark" ]; then find /run/updraft -ipath "*$mark*" | sort; fi
+  echo "== runtime" && if [ -n "$mark" ] && [ -d /run/updraft ]; then find /run/updraft -ipath "*$mark*" | sort; fi
   echo "== site" && find "$site" | sort
 }
 
