@@ -167,7 +167,8 @@ remember_mark() {
   [ -n "$mark" ] || fail "the guests' command lines do not name the site's runtime directory"
 }
 
-# Everything a site could leave on this machine outside the image store.
+# Everything a site could leave on this machine outside the image store. The folder of namespaces is
+# not of it: the first of a machine has `ip netns` make and mount that, for good.
 look_at_world() {
   echo "== links" && ip -o link show | awk -F': ' '{print $2}' | sort
   echo "== addresses" && ip -o -4 addr show | awk '{print $2, $4}' | sort
@@ -175,9 +176,9 @@ look_at_world() {
   echo "== rules" && nft list ruleset
   echo "== namespaces" && ip netns list | cut -d ' ' -f 1 | sort
   echo "== forwarding" && cat /proc/sys/net/ipv4/ip_forward
-  echo "== mounts" && findmnt -rno TARGET | sort
+  echo "== mounts" && findmnt -rno TARGET | grep -vx /run/netns | sort
   echo "== processes" && our_processes
-  echo "== files" && find /etc /run -xdev \( -path /run/systemd -o -path /run/user -o -path /run/updraft -o -path /run/udev -o -path /run/sudo \) -prune -o -print | sort
+  echo "== files" && find /etc /run -xdev \( -path /run/systemd -o -path /run/user -o -path /run/updraft -o -path /run/netns -o -path /run/udev -o -path /run/sudo \) -prune -o -print | sort
   echo "== runtime" && if [ -n "$mark" ] && [ -d /run/updraft ]; then find /run/updraft -ipath "*$mark*" | sort; fi
   echo "== site" && find "$site" | sort
 }
