@@ -118,6 +118,7 @@ measure inventory --title "an inventory of 10,000 hosts" --rounds 5 --agreed 0.0
 
 fleet_of 200
 contestants=(--of updraft "$ctl $updraft play -i $inventory --forks 200 three.yml")
+measure many-new --title "three tasks on 200 new hosts" --rounds 1 --warm 0 --memory 120 "${contestants[@]}"
 [ "$alone" = --ours ] || contestants+=(--of ansible "$ctl ANSIBLE_PIPELINING=True $peers/ansible-playbook -i $inventory --forks 50 three.yml")
 measure many --title "three tasks on 200 hosts" --rounds 1 --memory 120 "${contestants[@]}"
 [ $missed = 0 ]
